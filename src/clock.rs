@@ -1,0 +1,78 @@
+//! The only source of time.
+//!
+//! Two scales: the wall clock, for what is written into records, and a monotonic one, for every timer, so that a
+//! jump of the wall clock neither expires a session nor keeps one alive.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A point on the monotonic scale: the time since the clock was made.
+pub type Monotonic = Duration;
+
+/// One reading of both scales.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Wall clock: milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// Monotonic: time since the clock was made.
+    pub monotonic: Monotonic,
+}
+
+/// A handle on a clock; clones read the same one.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System { start: Instant },
+    Manual { start_ms: i64, elapsed_ms: Arc<AtomicI64> },
+}
+
+impl Clock {
+    /// The operating system's clocks.
+    pub fn system() -> Self {
+        Self(Source::System { start: Instant::now() })
+    }
+
+    /// A clock that stands at `timestamp_ms` (milliseconds since the Unix epoch) until [`Clock::advance`] moves it.
+    pub fn manual(timestamp_ms: i64) -> Self {
+        Self(Source::Manual { start_ms: timestamp_ms, elapsed_ms: Arc::new(AtomicI64::new(0)) })
+    }
+
+    /// Reads both scales.
+    pub fn now(&self) -> Now {
+        match &self.0 {
+            Source::System { start } => Now {
+                timestamp_ms: SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+                monotonic: start.elapsed(),
+            },
+            Source::Manual { start_ms, elapsed_ms } => {
+                let elapsed_ms = elapsed_ms.load(Ordering::SeqCst);
+                Now { timestamp_ms: start_ms + elapsed_ms, monotonic: Duration::from_millis(elapsed_ms.unsigned_abs()) }
+            }
+        }
+    }
+
+    /// Moves a manual clock forward on both scales; the system's clock moves by itself and ignores this.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual { elapsed_ms, .. } = &self.0 {
+            elapsed_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_moves_both_scales_together() {
+        let clock = Clock::manual(1_000);
+        let same = clock.clone();
+        clock.advance(Duration::from_millis(25));
+        assert_eq!(same.now(), Now { timestamp_ms: 1_025, monotonic: Duration::from_millis(25) });
+    }
+}

@@ -1,0 +1,3 @@
+//! Under construction.
+/// Groups.
+pub mod group;

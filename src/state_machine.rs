@@ -1,0 +1,66 @@
+//! The one shape of everything that decides on floor 3: a machine decides, and a log remembers.
+//!
+//! A machine takes a request and the time and returns data: records to remember and replies to give. Its hard state
+//! changes only in [`StateMachine::replay`], so that recovery, fail-over and normal operation are the same code. A
+//! runtime (I/O, elsewhere) appends the records, replays them, and lets the replies leave once the log is committed up
+//! to what they depend on.
+
+use crate::clock::{Monotonic, Now};
+
+/// Names the request that a reply answers; the runtime that handed it out knows who waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReplyTo(pub u64);
+
+/// What a machine wants done, in order.
+#[derive(Debug)]
+pub struct Effects<M: StateMachine + ?Sized> {
+    /// To be appended as one atomic batch and then replayed.
+    pub records: Vec<M::Record>,
+    /// To be given once `records`, and all earlier ones, are committed.
+    pub replies: Vec<(ReplyTo, M::Response)>,
+}
+
+impl<M: StateMachine + ?Sized> Effects<M> {
+    /// No effects yet.
+    pub fn new() -> Self {
+        Self { records: Vec::new(), replies: Vec::new() }
+    }
+
+    /// Appends one record.
+    pub fn record(&mut self, record: M::Record) {
+        self.records.push(record);
+    }
+
+    /// Answers the request `reply_to`.
+    pub fn reply(&mut self, reply_to: ReplyTo, response: M::Response) {
+        self.replies.push((reply_to, response));
+    }
+}
+
+impl<M: StateMachine + ?Sized> Default for Effects<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A synchronous, pure decider: no clock, no randomness, no files, no sockets, no locks.
+pub trait StateMachine {
+    /// What it can be asked.
+    type Request;
+    /// What it answers.
+    type Response;
+    /// What it remembers.
+    type Record;
+
+    /// Decides on one request. A reply may be given now or, from a later call, when something else happened.
+    fn handle(&mut self, request: Self::Request, reply_to: ReplyTo, now: Now, effects: &mut Effects<Self>);
+
+    /// Does whatever has become due by `now`; does nothing when called early.
+    fn handle_timeout(&mut self, now: Now, effects: &mut Effects<Self>);
+
+    /// When [`StateMachine::handle_timeout`] must next be called, if ever.
+    fn next_deadline(&self) -> Option<Monotonic>;
+
+    /// Takes one remembered record into the state; the only place where hard state changes.
+    fn replay(&mut self, record: &Self::Record);
+}
