@@ -1,6 +1,7 @@
 //! Klamm: a broker that speaks the Kafka wire protocol.
 
 pub mod api;
+pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,4 +1,92 @@
 //! One file per Kafka API: authorise, validate, call below, shape the answer.
+//!
+//! THE TABLE below is the only list of what is served. Dispatch, version checks, frame limits and ApiVersions follow
+//! from it. Adding an API is one new file with a `handle` function, its `mod` line, and one row.
+//!
+//! Handlers never see bytes, sockets or files.
 
+pub mod api_versions;
 pub mod context;
+mod dispatch;
+pub mod error;
 pub mod reply;
+
+pub use context::RequestContext;
+pub use dispatch::{Dispatcher, Session};
+pub use error::ApiError;
+pub use reply::Reply;
+
+use kafka_protocol::protocol::Request;
+
+/// What the table says about one API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Api {
+    /// The number that request headers carry.
+    pub key: i16,
+    /// The oldest version that is served.
+    pub min_version: i16,
+    /// The newest version that is served.
+    pub max_version: i16,
+    /// The oldest version that ApiVersions claims; below `min_version` only where clients need the lie.
+    pub advertised_min_version: i16,
+    /// The longest frame that is read, in bytes, besides `socket.request.max.bytes`.
+    pub max_request_bytes: usize,
+}
+
+impl Api {
+    /// The row of `key`, or `None` where that API is not served.
+    pub fn of(key: i16) -> Option<&'static Self> {
+        APIS.iter().find(|api| api.key == key)
+    }
+
+    /// Whether requests of `version` are served.
+    pub fn serves(&self, version: i16) -> bool {
+        (self.min_version..=self.max_version).contains(&version)
+    }
+}
+
+// Unlike Kafka, which allows `socket.request.max.bytes` to every API, only requests with records may be that large: a
+// byte on the wire can become a hundred in memory, and no honest request of the others comes near these limits.
+
+/// For requests of a few fields.
+pub const SMALL: usize = 64 * 1024;
+/// For requests that list topics, partitions, members or groups.
+pub const LISTS: usize = 16 * 1024 * 1024;
+/// For requests with records: bounded by `socket.request.max.bytes` alone.
+pub const RECORDS: usize = usize::MAX;
+
+/// Expands the rows `Request min..=max [advertised from min], LIMIT => module [encoded by function];` into [`APIS`]
+/// and into the dispatch to `module::handle`.
+macro_rules! api_table {
+    ($($request:ident $min:literal ..= $max:literal $(advertised from $advertised:literal)?, $limit:ident
+        => $module:ident $(encoded by $encode:path)?;)*) => {
+        /// Every API that is served, in the order of the keys.
+        pub const APIS: &[Api] = &[$(Api {
+            key: <kafka_protocol::messages::$request as Request>::KEY,
+            min_version: $min,
+            max_version: $max,
+            advertised_min_version: api_table!(@first $($advertised,)? $min),
+            max_request_bytes: $limit,
+        },)*];
+
+        /// Hands `call` to the handler of the API `key`, which must be in the table at the call's version.
+        async fn route(key: i16, call: dispatch::Call<'_>) -> Result<crate::network::Handled, ApiError> {
+            $(if key == <kafka_protocol::messages::$request as Request>::KEY {
+                let request = call.decode::<kafka_protocol::messages::$request>()?;
+                let reply = $module::handle(call.broker, call.context, request).await?;
+                return call.answer(reply, api_table!(@encode $($encode)?));
+            })*
+            Err(ApiError::close("the API is not in the table"))
+        }
+    };
+    (@first $advertised:literal, $min:literal) => { $advertised };
+    (@first $min:literal) => { $min };
+    (@encode $encode:path) => { $encode };
+    (@encode) => { crate::protocol::response::encode_response };
+}
+
+// The versions are those of Kafka 4.1. Produce is advertised from 0 because librdkafka otherwise turns compression
+// off (KAFKA-18659), as Kafka does.
+api_table! {
+    ApiVersionsRequest 0..=4, SMALL => api_versions;
+}

@@ -1,1 +1,63 @@
-//! Under construction.
+//! Listeners, connections and frames: bytes between sockets and whoever answers them.
+//!
+//! Promises: requests of a connection are handled one after the other, and their answers leave in the order of the
+//! requests; memory grows only with bytes that have arrived; every queue, frame and wait has a bound in [`Limits`];
+//! every task is owned and awaited. It must not know what is in a frame: a [`Service`] does.
+
+mod log_limit;
+
+pub use log_limit::LogLimit;
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::protocol::frame::Frame;
+
+/// Why a connection is closed, as the end of a sentence in the log.
+pub type CloseReason = Cow<'static, str>;
+
+/// An answer that completes later. Dropped unfinished when its connection ends first.
+pub type OwedAnswer = Pin<Box<dyn Future<Output = Result<Frame, CloseReason>> + Send>>;
+
+/// What became of a request once the ordered part of its work is done.
+pub enum Handled {
+    /// The request has no answer.
+    NoAnswer,
+    /// The answer is here.
+    Ready(Frame),
+    /// The answer will come; the next request is handled meanwhile.
+    Owed(OwedAnswer),
+    /// The connection ends, once the answers before this request have left.
+    Close(CloseReason),
+}
+
+/// Where a connection runs.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Our address.
+    pub local: SocketAddr,
+}
+
+/// Answers requests.
+pub trait Service: Send + Sync + 'static {
+    /// What it remembers of one connection.
+    type Session: Send;
+
+    /// A connection was accepted.
+    fn open(&self, endpoints: Endpoints) -> Self::Session;
+
+    /// The longest frame, in bytes, that is read of a request whose frame starts with `start`.
+    fn frame_limit(&self, session: &Self::Session, start: [u8; 4]) -> usize;
+
+    /// Handles one request: `frame` without its length prefix. The connection's next request waits until this returns.
+    fn handle(&self, session: &mut Self::Session, frame: Bytes) -> impl Future<Output = Handled> + Send;
+}

@@ -1,0 +1,5 @@
+//! What all handlers share.
+
+/// One broker: placeholder until its parts exist.
+#[derive(Debug)]
+pub struct Broker {}
