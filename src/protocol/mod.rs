@@ -10,6 +10,11 @@ pub mod header;
 pub mod request;
 pub mod response;
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+pub mod compression;
+pub mod record_batch;
+
 /// Kafka's error codes; `code()` gives the number on the wire, and 0 there means no error.
 pub use kafka_protocol::error::ResponseError as ErrorCode;
 

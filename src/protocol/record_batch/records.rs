@@ -1,0 +1,217 @@
+//! Records: the variable-length part of a batch.
+
+use bytes::Bytes;
+
+use super::{BatchError, BatchHeader, TimestampType};
+
+/// A header of a record: its key and value.
+pub type RecordHeader = (Bytes, Option<Bytes>);
+
+/// One record, its offset and timestamp absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The record's offset in its partition.
+    pub offset: i64,
+    /// Milliseconds since the Unix epoch; -1 for none.
+    pub timestamp: i64,
+    /// What partitioning and compaction go by.
+    pub key: Option<Bytes>,
+    /// The content; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// In the producer's order; keys may repeat.
+    pub headers: Vec<RecordHeader>,
+}
+
+/// One record as it lies in the batch: nothing is copied, everything is relative to the batch's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawRecord<'a> {
+    /// Added to the base timestamp gives the timestamp.
+    pub timestamp_delta: i64,
+    /// Added to the base offset gives the offset.
+    pub offset_delta: i32,
+    /// The key's bytes.
+    pub key: Option<&'a [u8]>,
+    /// The value's bytes.
+    pub value: Option<&'a [u8]>,
+    header_count: i32,
+    headers: &'a [u8],
+}
+
+/// Iterates over the `count` records in `payload` (decompressed) without allocating. Records that are malformed, too
+/// few or too many end it with an error.
+pub fn raw_records(payload: &[u8], count: i32) -> RawRecords<'_> {
+    RawRecords { rest: payload, left: count, failed: count < 0 }
+}
+
+/// See [`raw_records`].
+#[derive(Debug, Clone)]
+pub struct RawRecords<'a> {
+    rest: &'a [u8],
+    left: i32,
+    failed: bool,
+}
+
+impl<'a> Iterator for RawRecords<'a> {
+    type Item = Result<RawRecord<'a>, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            self.failed = false;
+            self.left = 0;
+            self.rest = &[];
+            return Some(Err(BatchError::InvalidRecord("the number of records is not the declared one")));
+        }
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let record = read_record(&mut self.rest);
+        match record {
+            Ok(_) => self.failed = self.left == 0 && !self.rest.is_empty(),
+            Err(_) => self.left = 0,
+        }
+        Some(record)
+    }
+}
+
+/// Iterates over a batch's records as owned values.
+#[derive(Debug, Clone)]
+pub struct Records {
+    header: BatchHeader,
+    payload: Bytes,
+    /// The payload's bytes already read.
+    position: usize,
+    left: i32,
+}
+
+impl Records {
+    pub(super) fn new(header: BatchHeader, payload: Bytes) -> Self {
+        Self { header, payload, position: 0, left: header.record_count }
+    }
+
+    /// The decompressed records' bytes.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Record, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.payload.get(self.position..).unwrap_or_default();
+        let mut raw_records = raw_records(rest, self.left);
+        let record = match raw_records.next()? {
+            Ok(raw) => raw.to_record(&self.header, &self.payload),
+            Err(error) => Err(error),
+        };
+        self.position = self.payload.len() - raw_records.rest.len();
+        self.left = match (&record, raw_records.failed) {
+            (Err(_), _) => 0,
+            // The next call finds a negative count and reports the surplus.
+            (_, true) => -1,
+            _ => raw_records.left,
+        };
+        Some(record)
+    }
+}
+
+impl RawRecord<'_> {
+    /// The timestamp of this record in a batch with `header`; milliseconds since the Unix epoch.
+    pub fn timestamp(&self, header: &BatchHeader) -> i64 {
+        match header.timestamp_type() {
+            TimestampType::CreateTime => header.base_timestamp.saturating_add(self.timestamp_delta),
+            TimestampType::LogAppendTime => header.max_timestamp,
+        }
+    }
+
+    /// The owned record; its bytes are slices of `payload`, in which this record must lie.
+    fn to_record(self, header: &BatchHeader, payload: &Bytes) -> Result<Record, BatchError> {
+        let mut headers = Vec::new();
+        let mut rest = self.headers;
+        for _ in 0..self.header_count {
+            let (key, value) = read_header(&mut rest)?;
+            headers.push((payload.slice_ref(key), value.map(|value| payload.slice_ref(value))));
+        }
+        Ok(Record {
+            offset: header.base_offset.saturating_add(i64::from(self.offset_delta)),
+            timestamp: self.timestamp(header),
+            key: self.key.map(|key| payload.slice_ref(key)),
+            value: self.value.map(|value| payload.slice_ref(value)),
+            headers,
+        })
+    }
+}
+
+fn read_record<'a>(bytes: &mut &'a [u8]) -> Result<RawRecord<'a>, BatchError> {
+    let size = usize::try_from(read_varint(bytes)?).map_err(|_| BatchError::InvalidRecord("negative size"))?;
+    let (mut body, rest) =
+        bytes.split_at_checked(size).ok_or(BatchError::InvalidRecord("the record goes on behind the batch"))?;
+    let record = read_body(&mut body)?;
+    *bytes = rest;
+    Ok(record)
+}
+
+fn read_body<'a>(body: &mut &'a [u8]) -> Result<RawRecord<'a>, BatchError> {
+    // The record's own attributes are unused.
+    take(body, 1)?;
+    let timestamp_delta = read_varlong(body)?;
+    let offset_delta = read_varint(body)?;
+    let key = read_nullable(body)?;
+    let value = read_nullable(body)?;
+    let header_count = read_varint(body)?;
+    if header_count < 0 {
+        return Err(BatchError::InvalidRecord("negative number of headers"));
+    }
+    let headers = *body;
+    for _ in 0..header_count {
+        read_header(body)?;
+    }
+    if !body.is_empty() {
+        return Err(BatchError::InvalidRecord("the record is shorter than its size"));
+    }
+    Ok(RawRecord { timestamp_delta, offset_delta, key, value, header_count, headers })
+}
+
+fn read_header<'a>(bytes: &mut &'a [u8]) -> Result<(&'a [u8], Option<&'a [u8]>), BatchError> {
+    let key = read_nullable(bytes)?.ok_or(BatchError::InvalidRecord("negative size of a header's key"))?;
+    Ok((key, read_nullable(bytes)?))
+}
+
+fn read_nullable<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BatchError> {
+    match usize::try_from(read_varint(bytes)?) {
+        Ok(size) => take(bytes, size).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+fn take<'a>(bytes: &mut &'a [u8], size: usize) -> Result<&'a [u8], BatchError> {
+    let (taken, rest) =
+        bytes.split_at_checked(size).ok_or(BatchError::InvalidRecord("a field goes on behind the record"))?;
+    *bytes = rest;
+    Ok(taken)
+}
+
+fn read_varint(bytes: &mut &[u8]) -> Result<i32, BatchError> {
+    let raw = read_unsigned(bytes, 5)? as u32;
+    Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
+}
+
+fn read_varlong(bytes: &mut &[u8]) -> Result<i64, BatchError> {
+    let raw = read_unsigned(bytes, 10)?;
+    Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
+}
+
+/// Reads seven bits per byte, the lowest first, from at most `max_bytes` bytes.
+fn read_unsigned(bytes: &mut &[u8], max_bytes: u32) -> Result<u64, BatchError> {
+    let mut value = 0;
+    for index in 0..max_bytes {
+        let (byte, rest) = bytes.split_first().ok_or(BatchError::InvalidRecord("a number is truncated"))?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(BatchError::InvalidRecord("a number is too long"))
+}
