@@ -1,0 +1,7 @@
+//! The state machines, told as scripts: each file in `tests/scripts/` gives commands and everything they must lead to.
+//!
+//! `UPDATE=1 cargo test --test scripts` writes what the machines do now into the files, for a person to review.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+mod script;
