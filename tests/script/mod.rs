@@ -6,12 +6,12 @@
 use std::path::{Path, PathBuf};
 
 /// Where commands go: takes one line, returns its output without blank lines.
-pub type Execute = Box<dyn FnMut(&str) -> String>;
+pub(crate) type Execute = Box<dyn FnMut(&str) -> String>;
 
 /// Runs every file of `tests/scripts/` whose name begins with `prefix`, each against a fresh machine.
 ///
 /// Panics when a file's outputs differ from its machine's, unless `UPDATE` is set: then the file is rewritten.
-pub fn run_all(prefix: &str, mut machine: impl FnMut() -> Execute) {
+pub(crate) fn run_all(prefix: &str, mut machine: impl FnMut() -> Execute) {
     let files = files(prefix);
     assert!(!files.is_empty(), "no script begins with {prefix}");
     for file in files {
