@@ -1,1 +1,199 @@
-//! Under construction.
+//! The metadata log: replicated, durable, and applied to the published image.
+//!
+//! Consensus is openraft's; the log's encoding and files are ours. A single node is a quorum of one by the same code.
+//! Promises: a proposal that succeeded is durable and in the published image; the controller epoch is openraft's term and
+//! grows with each leadership; an image, once published, never changes. Knows nothing of what the records mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{BasicNode, Config, Raft, SnapshotPolicy};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::image_machine::{ImageMachine, Published, SnapshotStore};
+use self::log_store::LogStore;
+use self::network::NoPeers;
+use self::types::{Records, Types};
+use crate::ids::NodeId;
+use crate::metadata::{MetadataImage, MetadataRecord};
+use crate::protocol::ErrorCode;
+
+pub mod driver;
+mod encoding;
+mod image_machine;
+mod log_file;
+mod log_store;
+mod network;
+#[cfg(test)]
+mod tests;
+mod types;
+
+/// How long the first leadership may take before the start is given up. A quorum of one needs a few milliseconds.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Entries that stay in the log after a snapshot, for followers that are a little behind.
+const ENTRIES_KEPT: u64 = 1_000;
+
+/// Where and how the metadata log lives.
+#[derive(Debug, Clone)]
+pub struct QuorumOptions {
+    /// This node.
+    pub node_id: NodeId,
+    /// The directory of the log and its snapshots, made if missing; `None` keeps both in memory.
+    pub directory: Option<PathBuf>,
+    /// After how many log entries a snapshot is taken and the log cut.
+    pub entries_between_snapshots: u64,
+}
+
+impl QuorumOptions {
+    /// The log of `node_id` in `directory`, with a snapshot every 10,000 entries.
+    pub fn new(node_id: NodeId, directory: Option<PathBuf>) -> Self {
+        Self { node_id, directory, entries_between_snapshots: 10_000 }
+    }
+}
+
+/// Why the metadata log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum QuorumError {
+    /// Its files could not be read or written, or are damaged.
+    #[error("the metadata log in {directory} cannot be opened: {source}")]
+    Files {
+        /// Where they are; empty for memory.
+        directory: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The consensus engine did not start.
+    #[error("the metadata quorum did not start: {0}")]
+    Start(String),
+}
+
+/// This node's part in the quorum.
+#[derive(Debug)]
+pub struct MetadataQuorum {
+    raft: Raft<Types, ImageMachine>,
+    published: Arc<Published>,
+    flusher: JoinHandle<()>,
+}
+
+impl MetadataQuorum {
+    /// Opens or creates the log, and returns once this node leads and its image holds everything committed.
+    pub async fn open(options: QuorumOptions) -> Result<Self, QuorumError> {
+        let node_id = options.node_id;
+        let published = Arc::new(Published::new());
+        let (log_store, machine, flusher) = open_files(&options, &published).map_err(|source| QuorumError::Files {
+            directory: options.directory.clone().unwrap_or_default(),
+            source,
+        })?;
+        let config = Arc::new(raft_config(&options).validate().map_err(start_error)?);
+        let raft = Raft::new(node_id, config, NoPeers, log_store, machine).await.map_err(start_error)?;
+        let quorum = Self { raft, published, flusher };
+        if let Err(error) = quorum.lead(node_id).await {
+            quorum.shutdown().await;
+            return Err(error);
+        }
+        Ok(quorum)
+    }
+
+    /// Makes this node the leader at once: a quorum of one waits for no election timeout.
+    async fn lead(&self, node_id: NodeId) -> Result<(), QuorumError> {
+        if !self.raft.is_initialized().await.map_err(start_error)? {
+            let voters = BTreeMap::from([(node_id, BasicNode::new(""))]);
+            self.raft.initialize(voters).await.map_err(start_error)?;
+        }
+        self.raft.trigger().elect(false).await.map_err(start_error)?;
+        self.raft.wait(Some(START_TIMEOUT)).current_leader(node_id, "a quorum of one").await.map_err(start_error)?;
+        self.raft.wait_for_recovery(Some(START_TIMEOUT)).await.map_err(start_error)?;
+        Ok(())
+    }
+
+    /// The newest image.
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.published.image()
+    }
+
+    /// Follows the image; a receiver that is slow sees the newest and skips the ones between.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<MetadataImage>> {
+        self.published.subscribe()
+    }
+
+    /// Appends `records` as one atomic batch, and returns its offset once they are durable and in the published image.
+    ///
+    /// `NotController` where another node leads, `KafkaStorageError` where the log cannot be written any more; in both
+    /// cases whether the records will be part of the metadata is not known.
+    pub async fn propose(&self, records: Vec<MetadataRecord>) -> Result<i64, ErrorCode> {
+        match self.raft.client_write(Records(records.into())).await {
+            Ok(written) => Ok(written.log_id.index.cast_signed()),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_) | ClientWriteError::LogEntryDiscarded(_))) => {
+                Err(ErrorCode::NotController)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the metadata log cannot be written");
+                Err(ErrorCode::KafkaStorageError)
+            }
+        }
+    }
+
+    /// The node that leads the quorum, and so is the controller, as far as this node knows.
+    pub fn controller_id(&self) -> Option<NodeId> {
+        self.raft.server_metrics().borrow_watched().current_leader
+    }
+
+    /// The controller epoch: the term of the leadership that this node knows of.
+    pub fn epoch(&self) -> i32 {
+        i32::try_from(self.raft.server_metrics().borrow_watched().vote.leader_id.term).unwrap_or(i32::MAX)
+    }
+
+    /// Stops every task; a proposal under way fails.
+    pub async fn shutdown(self) {
+        let Self { raft, flusher, .. } = self;
+        if let Err(error) = raft.shutdown().await {
+            tracing::error!(%error, "the metadata quorum did not stop cleanly");
+        }
+        drop(raft);
+        if let Err(error) = flusher.await {
+            tracing::error!(%error, "the metadata log's flush task failed");
+        }
+    }
+}
+
+fn open_files(
+    options: &QuorumOptions,
+    published: &Arc<Published>,
+) -> io::Result<(LogStore, ImageMachine, JoinHandle<()>)> {
+    let directory = options.directory.as_deref();
+    directory.map_or(Ok(()), std::fs::create_dir_all)?;
+    let snapshots = Arc::new(SnapshotStore::new(directory));
+    let voters = match snapshots.load()? {
+        Some(snapshot) => snapshot.meta.last_membership.voter_ids().collect(),
+        None => BTreeSet::from([options.node_id]),
+    };
+    let (log_store, flusher) = LogStore::open(directory, voters)?;
+    Ok((log_store, ImageMachine::new(Arc::clone(published), snapshots), flusher))
+}
+
+fn raft_config(options: &QuorumOptions) -> Config {
+    Config {
+        cluster_name: "klamm".to_owned(),
+        heartbeat_interval: 500,
+        election_timeout_min: 1_000,
+        election_timeout_max: 2_000,
+        enable_pre_vote: Some(true),
+        // Each start shall be a new controller epoch.
+        enable_leader_restore: Some(false),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.entries_between_snapshots),
+        max_in_snapshot_log_to_keep: ENTRIES_KEPT.min(options.entries_between_snapshots / 2),
+        ..Config::default()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn start_error(error: impl std::fmt::Display) -> QuorumError {
+    QuorumError::Start(error.to_string())
+}

@@ -1,0 +1,192 @@
+//! What committed entries are applied to: the published image. Snapshots are images as lists of records.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{OptionalSend, RaftSnapshotBuilder};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::encoding::{decode_snapshot, encode_snapshot, invalid};
+use super::log_file::write_atomically;
+use super::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types, term};
+use crate::metadata::{MetadataDelta, MetadataImage, decode_records, encode_records};
+
+/// The newest image, for everyone to read.
+#[derive(Debug)]
+pub(super) struct Published {
+    current: ArcSwap<MetadataImage>,
+    changes: watch::Sender<Arc<MetadataImage>>,
+}
+
+impl Published {
+    pub(super) fn new() -> Self {
+        let image = Arc::new(MetadataImage::default());
+        Self { current: ArcSwap::new(Arc::clone(&image)), changes: watch::Sender::new(image) }
+    }
+
+    pub(super) fn image(&self) -> Arc<MetadataImage> {
+        self.current.load_full()
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<MetadataImage>> {
+        self.changes.subscribe()
+    }
+
+    fn publish(&self, image: MetadataImage) {
+        let image = Arc::new(image);
+        self.current.store(Arc::clone(&image));
+        self.changes.send_replace(image);
+    }
+}
+
+/// Where the one current snapshot is kept.
+#[derive(Debug)]
+pub(super) enum SnapshotStore {
+    File(PathBuf),
+    Memory(Mutex<Option<Bytes>>),
+}
+
+impl SnapshotStore {
+    pub(super) fn new(directory: Option<&Path>) -> Self {
+        match directory {
+            Some(directory) => Self::File(directory.join("snapshot")),
+            None => Self::Memory(Mutex::new(None)),
+        }
+    }
+
+    /// The current snapshot, if there is one.
+    pub(super) fn load(&self) -> io::Result<Option<Snapshot>> {
+        let bytes = match self {
+            Self::File(path) => match std::fs::read(path) {
+                Ok(bytes) => Some(Bytes::from(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            },
+            Self::Memory(snapshot) => snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        bytes.as_ref().map(decode_snapshot).transpose()
+    }
+
+    fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let bytes = encode_snapshot(snapshot);
+        match self {
+            Self::File(path) => write_atomically(path, &bytes)?,
+            Self::Memory(place) => *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.into()),
+        }
+        Ok(())
+    }
+}
+
+/// Applies entries, one publication for as many as are committed together.
+#[derive(Debug)]
+pub(super) struct ImageMachine {
+    published: Arc<Published>,
+    snapshots: Arc<SnapshotStore>,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+impl ImageMachine {
+    pub(super) fn new(published: Arc<Published>, snapshots: Arc<SnapshotStore>) -> Self {
+        Self { published, snapshots, applied: None, membership: StoredMembership::default() }
+    }
+
+    fn publish(&self, delta: MetadataDelta) {
+        let offset = self.applied.map_or(-1, |log_id| log_id.index.cast_signed());
+        self.published.publish(delta.apply(offset, epoch(self.applied.as_ref())));
+    }
+}
+
+/// A term as a controller epoch.
+pub(super) fn epoch(log_id: Option<&LogId>) -> i32 {
+    log_id.map_or(-1, |log_id| i32::try_from(term(log_id)).unwrap_or(i32::MAX))
+}
+
+impl RaftStateMachine<Types> for ImageMachine {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
+    {
+        let mut delta = MetadataDelta::new(&self.published.image());
+        let mut responders = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let (entry, responder) = entry?;
+            self.applied = Some(entry.log_id);
+            match &entry.payload {
+                Payload::Blank => {}
+                Payload::Normal(records) => {
+                    records.0.iter().try_for_each(|record| delta.replay(record)).map_err(invalid)?
+                }
+                Payload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                }
+            }
+            responders.extend(responder);
+        }
+        self.publish(delta);
+        responders.into_iter().for_each(|responder| responder.send(()));
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder {
+            image: self.published.image(),
+            meta: SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() },
+            snapshots: Arc::clone(&self.snapshots),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> io::Result<()> {
+        let mut delta = MetadataDelta::new(&MetadataImage::default());
+        let records = decode_records(&mut &snapshot[..]).map_err(invalid)?;
+        records.iter().try_for_each(|record| delta.replay(record)).map_err(invalid)?;
+        if self.snapshots.load()?.is_none_or(|current| current.meta != *meta) {
+            self.snapshots.save(&Snapshot { meta: meta.clone(), snapshot })?;
+        }
+        self.applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.publish(delta);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        self.snapshots.load()
+    }
+}
+
+/// One image on its way to become a snapshot.
+#[derive(Debug)]
+pub(super) struct SnapshotBuilder {
+    image: Arc<MetadataImage>,
+    meta: SnapshotMeta,
+    snapshots: Arc<SnapshotStore>,
+}
+
+impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        let (image, meta) = (Arc::clone(&self.image), self.meta.clone());
+        let snapshots = Arc::clone(&self.snapshots);
+        let build = move || {
+            let mut records = Vec::new();
+            encode_records(&image.to_records(), &mut records);
+            let snapshot = Snapshot { meta, snapshot: records.into() };
+            snapshots.save(&snapshot).map(|()| snapshot)
+        };
+        spawn_blocking(build).await.map_err(io::Error::other)?
+    }
+}

@@ -1,0 +1,213 @@
+//! The log store that openraft writes to: votes and entries, in memory and, unless the broker lives in memory, in a file.
+//!
+//! In a quorum of one nobody else learns of a vote or of the entry that opens a term, and neither carries metadata; so
+//! they become durable with the next records instead of by an fsync of their own. That makes a start cost one fsync.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt::Debug;
+use std::io;
+use std::ops::RangeBounds;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openraft::storage::{IOFlushed, RaftLogStorage};
+use openraft::{LogState, OptionalSend, RaftLogReader};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::encoding::Frame;
+use super::log_file::{LogFile, SyncHandle};
+use super::types::{Entry, LogId, Payload, Types, Vote};
+use crate::ids::NodeId;
+
+/// A handle on the store; clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct LogStore {
+    inner: Arc<Mutex<Inner>>,
+    flushes: mpsc::UnboundedSender<Flush>,
+}
+
+/// An append that waits for its turn to be reported done.
+struct Flush {
+    callback: IOFlushed<Types>,
+    must_sync: bool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    contents: Contents,
+    file: Option<LogFile>,
+}
+
+/// What the frames amount to.
+#[derive(Debug)]
+struct Contents {
+    vote: Option<Vote>,
+    purged: Option<LogId>,
+    entries: VecDeque<Entry>,
+    voters: BTreeSet<NodeId>,
+}
+
+impl LogStore {
+    /// Opens the log in `directory`, or an empty one in memory, with the voters that count until the log tells others.
+    ///
+    /// The task that is returned ends when the last handle is gone.
+    pub(super) fn open(directory: Option<&Path>, voters: BTreeSet<NodeId>) -> io::Result<(Self, JoinHandle<()>)> {
+        let mut contents = Contents { vote: None, purged: None, entries: VecDeque::new(), voters };
+        let file = directory
+            .map(|directory| LogFile::open(directory.join("log"), |frame| contents.replay(frame)))
+            .transpose()?;
+        let inner = Arc::new(Mutex::new(Inner { contents, file }));
+        let (flushes, requests) = mpsc::unbounded_channel();
+        let flusher = tokio::spawn(flush(Arc::clone(&inner), requests));
+        Ok((Self { inner, flushes }, flusher))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
+    }
+
+    async fn write(&self, frame: Frame) -> io::Result<()> {
+        let handle = {
+            let mut inner = self.lock();
+            inner.write(vec![frame])?;
+            if inner.contents.is_alone() { None } else { inner.sync_handle() }
+        };
+        sync(handle).await
+    }
+}
+
+impl Inner {
+    fn write(&mut self, frames: Vec<Frame>) -> io::Result<()> {
+        if let Some(file) = &mut self.file {
+            file.append(&frames)?;
+        }
+        frames.into_iter().for_each(|frame| self.contents.replay(frame));
+        Ok(())
+    }
+
+    fn sync_handle(&mut self) -> Option<SyncHandle> {
+        self.file.as_mut().map(LogFile::sync_handle)
+    }
+}
+
+impl Contents {
+    fn replay(&mut self, frame: Frame) {
+        match frame {
+            Frame::Vote(vote) => self.vote = Some(vote),
+            Frame::Entry(entry) => {
+                if let Payload::Membership(membership) = &entry.payload {
+                    self.voters = membership.voter_ids().collect();
+                }
+                self.entries.push_back(entry);
+            }
+            Frame::TruncateFrom(index) => self.entries.retain(|entry| entry.log_id.index < index),
+            Frame::Purged(log_id) => {
+                self.entries.retain(|entry| entry.log_id.index > log_id.index);
+                self.purged = Some(log_id);
+            }
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.voters.len() == 1
+    }
+
+    fn last_log_id(&self) -> Option<LogId> {
+        self.entries.back().map(|entry| entry.log_id).or(self.purged)
+    }
+
+    /// The frames that lead to these contents.
+    fn frames(&self) -> Vec<Frame> {
+        let vote = self.vote.map(Frame::Vote);
+        let purged = self.purged.map(Frame::Purged);
+        vote.into_iter().chain(purged).chain(self.entries.iter().cloned().map(Frame::Entry)).collect()
+    }
+}
+
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reports appends done in their order, with one fsync for all that waited meanwhile.
+async fn flush(inner: Arc<Mutex<Inner>>, mut requests: mpsc::UnboundedReceiver<Flush>) {
+    let mut waiting = Vec::new();
+    while requests.recv_many(&mut waiting, usize::MAX).await > 0 {
+        let must_sync = waiting.iter().any(|request| request.must_sync);
+        let handle = if must_sync { lock(&inner).sync_handle() } else { None };
+        let result = sync(handle).await.map_err(|error| error.to_string());
+        for request in waiting.drain(..) {
+            request.callback.io_completed(result.clone().map_err(io::Error::other));
+        }
+    }
+}
+
+async fn sync(handle: Option<SyncHandle>) -> io::Result<()> {
+    match handle {
+        Some(handle) => spawn_blocking(move || handle.sync()).await.map_err(io::Error::other)?,
+        None => Ok(()),
+    }
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        let inner = self.lock();
+        let within = |entry: &&Entry| range.contains(&entry.log_id.index);
+        Ok(inner.contents.entries.iter().filter(within).cloned().collect())
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.lock().contents.vote)
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+        let inner = self.lock();
+        Ok(LogState { last_purged_log_id: inner.contents.purged, last_log_id: inner.contents.last_log_id() })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        self.write(Frame::Vote(*vote)).await
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<_> = entries.into_iter().collect();
+        let carries_records = entries.iter().any(|entry| matches!(entry.payload, Payload::Normal(_)));
+        let must_sync = {
+            let mut inner = self.lock();
+            inner.write(entries.into_iter().map(Frame::Entry).collect())?;
+            carries_records || !inner.contents.is_alone()
+        };
+        let flush = Flush { callback, must_sync };
+        self.flushes.send(flush).map_err(|_| io::Error::other("the metadata log's flush task is gone"))
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        self.write(Frame::TruncateFrom(last_log_id.map_or(0, |log_id| log_id.index + 1))).await
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        let inner = Arc::clone(&self.inner);
+        let purge = move || {
+            let mut inner = lock(&inner);
+            inner.contents.replay(Frame::Purged(log_id));
+            let frames = inner.contents.frames();
+            inner.file.as_mut().map_or(Ok(()), |file| file.rewrite(&frames))
+        };
+        spawn_blocking(purge).await.map_err(io::Error::other)?
+    }
+}

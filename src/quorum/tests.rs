@@ -1,0 +1,118 @@
+//! The metadata log over restarts, damage and snapshots.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::*;
+use crate::ids::Uuid;
+
+fn topic(number: u128) -> Vec<MetadataRecord> {
+    vec![MetadataRecord::Topic { name: format!("topic-{number}").into(), id: Uuid::from_u128(number + 1) }]
+}
+
+fn names(image: &MetadataImage) -> Vec<String> {
+    image.topics().map(|topic| topic.name.to_string()).collect()
+}
+
+async fn open(directory: &Path) -> MetadataQuorum {
+    MetadataQuorum::open(QuorumOptions::new(1, Some(directory.to_path_buf()))).await.unwrap()
+}
+
+#[tokio::test]
+async fn in_memory_a_proposal_is_published_before_it_returns() {
+    let quorum = MetadataQuorum::open(QuorumOptions::new(1, None)).await.unwrap();
+    let changes = quorum.subscribe();
+    let offset = quorum.propose(topic(0)).await.unwrap();
+    assert_eq!(names(&quorum.image()), ["topic-0"]);
+    assert_eq!((quorum.image().offset, quorum.image().controller_epoch), (offset, quorum.epoch()));
+    assert_eq!(changes.borrow().offset, offset);
+    assert_eq!(quorum.controller_id(), Some(1));
+    quorum.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_keeps_the_image_and_raises_the_epoch() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut epoch = 0;
+    for round in 0..3 {
+        let start = Instant::now();
+        let quorum = open(directory.path()).await;
+        let opened = start.elapsed();
+        assert_eq!(quorum.image().topics().len(), round as usize);
+        assert!(quorum.epoch() > epoch);
+        epoch = quorum.epoch();
+        quorum.propose(topic(round)).await.unwrap();
+        eprintln!("leader after {opened:?}, first proposal durable after {:?}", start.elapsed());
+        quorum.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_torn_tail_is_cut_and_the_rest_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let quorum = open(directory.path()).await;
+    quorum.propose(topic(0)).await.unwrap();
+    quorum.propose(topic(1)).await.unwrap();
+    quorum.shutdown().await;
+    let log = directory.path().join("log");
+    let intact = std::fs::read(&log).unwrap();
+    for cut in [intact.len() - 1, intact.len() - 20] {
+        let mut torn = intact[..cut].to_vec();
+        torn.extend([0; 40]);
+        std::fs::write(&log, torn).unwrap();
+        let quorum = open(directory.path()).await;
+        assert_eq!(names(&quorum.image()), ["topic-0"]);
+        quorum.propose(topic(2)).await.unwrap();
+        quorum.shutdown().await;
+        let quorum = open(directory.path()).await;
+        assert_eq!(names(&quorum.image()), ["topic-0", "topic-2"]);
+        quorum.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn damage_before_intact_frames_is_an_error_and_not_a_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let quorum = open(directory.path()).await;
+    quorum.propose(topic(0)).await.unwrap();
+    quorum.propose(topic(1)).await.unwrap();
+    quorum.shutdown().await;
+    let log = directory.path().join("log");
+    let mut damaged = std::fs::read(&log).unwrap();
+    damaged[20] ^= 1;
+    std::fs::write(&log, damaged).unwrap();
+    let error = MetadataQuorum::open(QuorumOptions::new(1, Some(directory.path().to_path_buf()))).await.unwrap_err();
+    assert!(error.to_string().contains("is damaged at byte 8"), "{error}");
+}
+
+#[tokio::test]
+async fn snapshots_cut_the_log_and_carry_the_image() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = QuorumOptions {
+        entries_between_snapshots: 20,
+        ..QuorumOptions::new(1, Some(directory.path().to_path_buf()))
+    };
+    let quorum = MetadataQuorum::open(options.clone()).await.unwrap();
+    for number in 0..100 {
+        quorum.propose(topic(number)).await.unwrap();
+    }
+    quorum.shutdown().await;
+    assert!(directory.path().join("snapshot").exists());
+    let frames = log_store::LogStore::open(Some(directory.path()), BTreeSet::from([1])).unwrap();
+    drop(frames);
+    let quorum = MetadataQuorum::open(options).await.unwrap();
+    assert_eq!(quorum.image().topics().len(), 100);
+    quorum.propose(topic(100)).await.unwrap();
+    quorum.shutdown().await;
+    let quorum = open(directory.path()).await;
+    assert_eq!(quorum.image().topics().len(), 101);
+    quorum.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_idle_leader_still_writes_after_its_lease() {
+    let quorum = MetadataQuorum::open(QuorumOptions::new(1, None)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(3_000)).await;
+    quorum.propose(topic(0)).await.unwrap();
+    quorum.shutdown().await;
+}
