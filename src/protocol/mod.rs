@@ -15,6 +15,9 @@ pub mod response;
 pub mod compression;
 pub mod record_batch;
 
+mod coordinator_codec;
+pub mod coordinator_records;
+
 /// Kafka's error codes; `code()` gives the number on the wire, and 0 there means no error.
 pub use kafka_protocol::error::ResponseError as ErrorCode;
 

@@ -1,0 +1,144 @@
+//! Reading and writing the primitive types of coordinator records: guarded, so that no bytes of a damaged log panic or
+//! reserve memory that the record does not have.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+/// Why a coordinator record cannot be decoded or encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The record ends inside a field.
+    #[error("the coordinator record ends inside a field")]
+    Truncated,
+    /// A length is negative where it must not be, or larger than its type allows.
+    #[error("a length in the coordinator record is out of range")]
+    BadLength,
+    /// A string is not UTF-8.
+    #[error("a string in the coordinator record is not UTF-8")]
+    NotUtf8,
+    /// The value is of a version that is not known.
+    #[error("version {0} of a coordinator record's value is not known")]
+    UnknownVersion(i16),
+    /// A field exceeds what its type can hold on disk.
+    #[error("a field is too long for a coordinator record")]
+    TooLong,
+}
+
+/// Takes fields from the front of a record.
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+    flexible: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, flexible: false }
+    }
+
+    /// From here on in compact encodings and with tagged fields (KIP-482).
+    pub(super) fn flexible(self, flexible: bool) -> Self {
+        Self { flexible, ..self }
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(RecordError::Truncated)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        self.take(N)?.try_into().map_err(|_| RecordError::Truncated)
+    }
+
+    pub(super) fn int16(&mut self) -> Result<i16, RecordError> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    pub(super) fn int32(&mut self) -> Result<i32, RecordError> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    pub(super) fn int64(&mut self) -> Result<i64, RecordError> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    fn unsigned_varint(&mut self) -> Result<u32, RecordError> {
+        let mut value = 0u32;
+        for shift in (0..35).step_by(7) {
+            let [byte] = self.array()?;
+            value |= u32::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(RecordError::BadLength)
+    }
+
+    /// A length, or `None` for null: fixed width `N`, or a varint of the length plus one.
+    fn length(&mut self, fixed: fn(&mut Self) -> Result<i32, RecordError>) -> Result<Option<usize>, RecordError> {
+        if self.flexible {
+            return Ok((self.unsigned_varint()? as usize).checked_sub(1));
+        }
+        match fixed(self)? {
+            -1 => Ok(None),
+            length => usize::try_from(length).map(Some).map_err(|_| RecordError::BadLength),
+        }
+    }
+
+    pub(super) fn nullable_string(&mut self) -> Result<Option<Arc<str>>, RecordError> {
+        let Some(length) = self.length(|reader| reader.int16().map(i32::from))? else { return Ok(None) };
+        let text = std::str::from_utf8(self.take(length)?).map_err(|_| RecordError::NotUtf8)?;
+        Ok(Some(text.into()))
+    }
+
+    pub(super) fn string(&mut self) -> Result<Arc<str>, RecordError> {
+        self.nullable_string()?.ok_or(RecordError::BadLength)
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<Bytes, RecordError> {
+        let length = self.length(Self::int32)?.ok_or(RecordError::BadLength)?;
+        Ok(Bytes::copy_from_slice(self.take(length)?))
+    }
+
+    pub(super) fn array_length(&mut self) -> Result<usize, RecordError> {
+        self.length(Self::int32)?.ok_or(RecordError::BadLength)
+    }
+
+    /// Skips tagged fields, which a reader that does not know them must do; there are none before flexible versions.
+    pub(super) fn tagged_fields(&mut self) -> Result<(), RecordError> {
+        if self.flexible {
+            for _ in 0..self.unsigned_varint()? {
+                self.unsigned_varint()?;
+                let length = self.unsigned_varint()? as usize;
+                self.take(length)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a string: its length as an int16 and its bytes.
+pub(super) fn put_string(buffer: &mut BytesMut, text: &str) -> Result<(), RecordError> {
+    let length = i16::try_from(text.len()).map_err(|_| RecordError::TooLong)?;
+    buffer.extend_from_slice(&length.to_be_bytes());
+    buffer.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+/// Writes a string, or the length -1 for null.
+pub(super) fn put_nullable_string(buffer: &mut BytesMut, text: Option<&str>) -> Result<(), RecordError> {
+    if let Some(text) = text {
+        return put_string(buffer, text);
+    }
+    buffer.extend_from_slice(&(-1i16).to_be_bytes());
+    Ok(())
+}
+
+/// Writes bytes: their length as an int32 and themselves.
+pub(super) fn put_bytes(buffer: &mut BytesMut, bytes: &[u8]) -> Result<(), RecordError> {
+    let length = i32::try_from(bytes.len()).map_err(|_| RecordError::TooLong)?;
+    buffer.extend_from_slice(&length.to_be_bytes());
+    buffer.extend_from_slice(bytes);
+    Ok(())
+}
