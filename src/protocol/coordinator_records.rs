@@ -69,7 +69,7 @@ pub struct OffsetCommitValue {
     pub metadata: Arc<str>,
     /// When it was committed: milliseconds since the Unix epoch.
     pub commit_timestamp_ms: i64,
-    /// When it expires, if the client chose (OffsetCommit v2-4): milliseconds since the Unix epoch.
+    /// When it expires, if the client chose (`OffsetCommit` v2-4): milliseconds since the Unix epoch.
     pub expire_timestamp_ms: Option<i64>,
 }
 
@@ -104,7 +104,7 @@ pub struct MemberMetadata {
     pub member_id: Arc<str>,
     /// The `group.instance.id` of a static member (KIP-345).
     pub group_instance_id: Option<Arc<str>>,
-    /// The client id of its JoinGroup request.
+    /// The client id of its `JoinGroup` request.
     pub client_id: Arc<str>,
     /// Where it joined from, in the form of Java's `InetAddress`: `/127.0.0.1`.
     pub client_host: Arc<str>,

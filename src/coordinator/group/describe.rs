@@ -1,0 +1,59 @@
+//! Looking at groups, and deleting them.
+
+use std::sync::Arc;
+
+use crate::protocol::ErrorCode;
+use crate::state_machine::Effects;
+
+use super::GroupCoordinator;
+use super::classic_group::GroupState;
+use super::request::ListRequest;
+use super::response::{DescribedGroup, ListedGroup};
+
+/// The only type of group that there is so far; the others are those of KIP-848, KIP-932 and KIP-1071.
+const CLASSIC: &str = "classic";
+
+impl GroupCoordinator {
+    /// A group in full; metadata is told of a stable group only, since before that no protocol is agreed on.
+    pub(super) fn describe(&self, group_id: &str) -> Option<DescribedGroup> {
+        let group = self.groups.get(group_id)?;
+        let protocol = group.protocol_name.clone().filter(|_| group.state == GroupState::Stable);
+        let protocol_name = protocol.unwrap_or_else(|| "".into());
+        let members = group.members.iter().map(|(member_id, member)| member.described(member_id, &protocol_name));
+        Some(DescribedGroup {
+            state: group.state,
+            protocol_type: group.protocol_type.clone().unwrap_or_else(|| "".into()),
+            members: members.collect(),
+            protocol_name,
+        })
+    }
+
+    /// The groups that pass the filters, oldest first.
+    pub(super) fn list(&self, request: &ListRequest) -> Vec<ListedGroup> {
+        let passes = |filter: &[String], value: &str| {
+            filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))
+        };
+        let groups = self
+            .groups
+            .values()
+            .filter(|group| passes(&request.types, CLASSIC) && passes(&request.states, &group.state.to_string()));
+        let listed = groups.map(|group| ListedGroup {
+            group_id: Arc::clone(&group.id),
+            protocol_type: group.protocol_type.clone().unwrap_or_else(|| "".into()),
+            state: group.state,
+            group_type: CLASSIC,
+        });
+        listed.collect()
+    }
+
+    /// Deletes an empty group with its offsets.
+    pub(super) fn delete(&mut self, group_id: &str, effects: &mut Effects<Self>) -> Result<(), ErrorCode> {
+        let group = self.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
+        if group.state != GroupState::Empty {
+            return Err(ErrorCode::NonEmptyGroup);
+        }
+        effects.records.extend(group.offset_tombstones());
+        effects.record(group.tombstone());
+        Ok(())
+    }
+}

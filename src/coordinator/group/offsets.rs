@@ -1,0 +1,228 @@
+//! Committed offsets: storing, reading and deleting them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Now;
+use crate::ids::TopicName;
+use crate::protocol::ErrorCode;
+use crate::protocol::coordinator_records::{CoordinatorRecord, OffsetCommitKey, OffsetCommitValue};
+use crate::state_machine::Effects;
+
+use super::GroupCoordinator;
+use super::classic_group::{ClassicGroup, GroupState};
+use super::request::{
+    CommitOffsetsRequest, DeleteOffsetsRequest, FetchOffsetsRequest, GroupId, MemberRequest, OffsetToCommit,
+};
+use super::response::{FetchedOffset, PartitionErrors};
+
+impl GroupCoordinator {
+    /// Stores offsets. A commit without a generation is one of a simple consumer, or of an administrator: it needs a
+    /// group without members, and makes one where there is none.
+    pub(super) fn commit_offsets(
+        &mut self,
+        request: &CommitOffsetsRequest,
+        now: Now,
+        effects: &mut Effects<Self>,
+    ) -> Result<PartitionErrors, ErrorCode> {
+        let member = &request.member;
+        if let Some(mut turn) = self.turn(&member.group_id, now, effects) {
+            turn.group.validate_commit(member)?;
+            // A commit is a sign of life, though not while the leader's assignment is awaited.
+            if matches!(turn.group.state, GroupState::Stable | GroupState::PreparingRebalance) {
+                turn.restart_session(&member.member_id);
+            }
+        } else if member.generation_id >= 0 {
+            return Err(ErrorCode::GroupIdNotFound);
+        }
+        let mut results = PartitionErrors::with_capacity(request.topics.len());
+        for (topic, partitions) in &request.topics {
+            let mut errors = Vec::with_capacity(partitions.len());
+            for offset in partitions {
+                let is_too_large = self.is_metadata_too_large(&offset.metadata);
+                errors.push((offset.partition, is_too_large.then_some(ErrorCode::OffsetMetadataTooLarge)));
+                if !is_too_large {
+                    effects.record(commit_record(request, topic, offset, now));
+                }
+            }
+            results.push((Arc::clone(topic), errors));
+        }
+        Ok(results)
+    }
+
+    /// Kafka counts `offset.metadata.max.bytes` in UTF-16 code units, of which there are never more than bytes.
+    fn is_metadata_too_large(&self, metadata: &str) -> bool {
+        let limit = self.config.offset_metadata_max_bytes;
+        metadata.len() > limit && metadata.encode_utf16().count() > limit
+    }
+
+    /// Reads offsets; a group that does not exist has none.
+    pub(super) fn fetch_offsets(&self, request: &FetchOffsetsRequest) -> Vec<(TopicName, Vec<FetchedOffset>)> {
+        let group = self.groups.get(&request.group_id);
+        if let Some(topics) = &request.topics {
+            let fetch = |topic: &TopicName, partition: i32| {
+                let committed = group.and_then(|group| group.offsets.get(topic)?.get(&partition));
+                fetched(partition, committed)
+            };
+            let each = |(topic, partitions): &(TopicName, Vec<i32>)| {
+                (Arc::clone(topic), partitions.iter().map(|partition| fetch(topic, *partition)).collect())
+            };
+            return topics.iter().map(each).collect();
+        }
+        let topics = group.into_iter().flat_map(|group| &group.offsets);
+        let each = |(topic, offsets): (&TopicName, &std::collections::BTreeMap<i32, OffsetCommitValue>)| {
+            (Arc::clone(topic), offsets.iter().map(|(partition, value)| fetched(*partition, Some(value))).collect())
+        };
+        topics.map(each).collect()
+    }
+
+    /// Deletes offsets of topics that no member reads.
+    pub(super) fn delete_offsets(
+        &mut self,
+        request: DeleteOffsetsRequest,
+        effects: &mut Effects<Self>,
+    ) -> Result<PartitionErrors, ErrorCode> {
+        let group = self.groups.get(&request.group_id).ok_or(ErrorCode::GroupIdNotFound)?;
+        if group.state != GroupState::Empty && !group.uses_consumer_protocol() {
+            return Err(ErrorCode::NonEmptyGroup);
+        }
+        let results = request.topics.into_iter().map(|(topic, partitions)| {
+            let error = group.is_subscribed_to(&topic).then_some(ErrorCode::GroupSubscribedToTopic);
+            if error.is_none() {
+                let stored = partitions.iter().filter(|partition| group.has_offset(&topic, **partition));
+                effects.records.extend(stored.map(|partition| offset_tombstone(&group.id, &topic, *partition)));
+            }
+            (topic, partitions.into_iter().map(|partition| (partition, error)).collect())
+        });
+        Ok(results.collect())
+    }
+
+    /// Forgets the offsets of deleted topics, in all groups.
+    pub(super) fn topics_deleted(&mut self, topics: &[TopicName], effects: &mut Effects<Self>) {
+        for group in self.groups.values() {
+            for topic in topics {
+                let partitions = group.offsets.get(topic).into_iter().flat_map(|offsets| offsets.keys());
+                effects.records.extend(partitions.map(|partition| offset_tombstone(&group.id, topic, *partition)));
+            }
+        }
+    }
+
+    /// Takes a commit, or its end, into the state.
+    pub(super) fn replay_offset(&mut self, key: &OffsetCommitKey, value: Option<&OffsetCommitValue>) {
+        let Some(value) = value else {
+            if let Some(group) = self.groups.get_mut(&key.group) {
+                group.forget_offset(&key.topic, key.partition);
+            }
+            return;
+        };
+        let group = self
+            .groups
+            .entry(Arc::clone(&key.group))
+            .or_insert_with_key(|group_id| ClassicGroup::new(Arc::clone(group_id), value.commit_timestamp_ms));
+        group.offsets.entry(Arc::clone(&key.topic)).or_default().insert(key.partition, value.clone());
+    }
+}
+
+impl ClassicGroup {
+    fn validate_commit(&self, member: &MemberRequest) -> Result<(), ErrorCode> {
+        if member.generation_id < 0 && self.state == GroupState::Empty {
+            return Ok(());
+        }
+        if member.generation_id < 0 && member.member_id.is_empty() && member.group_instance_id.is_none() {
+            return Err(ErrorCode::UnknownMemberId);
+        }
+        self.validate_member(&member.member_id, member.group_instance_id.as_deref())?;
+        if member.generation_id != self.generation {
+            return Err(ErrorCode::IllegalGeneration);
+        }
+        if self.state == GroupState::CompletingRebalance {
+            // The member heard of the new generation, so it is alive; it has to sync before it commits.
+            return Err(ErrorCode::RebalanceInProgress);
+        }
+        Ok(())
+    }
+
+    fn has_offset(&self, topic: &str, partition: i32) -> bool {
+        self.offsets.get(topic).is_some_and(|offsets| offsets.contains_key(&partition))
+    }
+
+    fn forget_offset(&mut self, topic: &str, partition: i32) {
+        let Some(offsets) = self.offsets.get_mut(topic) else { return };
+        offsets.remove(&partition);
+        if offsets.is_empty() {
+            self.offsets.remove(topic);
+        }
+    }
+
+    /// Tombstones for all offsets of the group.
+    pub(super) fn offset_tombstones(&self) -> impl Iterator<Item = CoordinatorRecord> {
+        self.offsets
+            .iter()
+            .flat_map(|(topic, offsets)| offsets.keys().map(|partition| offset_tombstone(&self.id, topic, *partition)))
+    }
+
+    /// Whether the offset has outlived its time, which counts from when the group became empty, or else from the
+    /// commit. `None` where nothing of this group expires now: it has members and it is not known what they read.
+    pub(super) fn expiry_condition(
+        &self,
+        retention: Duration,
+        now: Now,
+    ) -> Option<impl Fn(&OffsetCommitValue) -> bool> {
+        let group_timestamp_ms = match self.state {
+            // A simple group.
+            _ if self.protocol_type.is_none() => None,
+            GroupState::Empty => Some(self.state_timestamp_ms).filter(|timestamp_ms| *timestamp_ms != -1),
+            GroupState::Stable if self.uses_consumer_protocol() && self.knows_subscriptions() => None,
+            _ => return None,
+        };
+        let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        Some(move |committed: &OffsetCommitValue| {
+            let since_ms = group_timestamp_ms.unwrap_or(committed.commit_timestamp_ms);
+            let expires_ms = committed.expire_timestamp_ms.unwrap_or(since_ms.saturating_add(retention_ms));
+            now.timestamp_ms >= expires_ms
+        })
+    }
+}
+
+/// What `OffsetFetch` says of one partition.
+fn fetched(partition: i32, committed: Option<&OffsetCommitValue>) -> FetchedOffset {
+    match committed {
+        Some(value) => FetchedOffset {
+            partition,
+            offset: value.offset,
+            leader_epoch: value.leader_epoch,
+            metadata: Arc::clone(&value.metadata),
+        },
+        None => FetchedOffset { partition, offset: -1, leader_epoch: -1, metadata: "".into() },
+    }
+}
+
+fn commit_record(
+    request: &CommitOffsetsRequest,
+    topic: &TopicName,
+    offset: &OffsetToCommit,
+    now: Now,
+) -> CoordinatorRecord {
+    CoordinatorRecord::OffsetCommit {
+        key: OffsetCommitKey {
+            group: Arc::clone(&request.member.group_id),
+            topic: Arc::clone(topic),
+            partition: offset.partition,
+        },
+        value: Some(OffsetCommitValue {
+            offset: offset.offset,
+            leader_epoch: offset.leader_epoch,
+            metadata: Arc::clone(&offset.metadata),
+            commit_timestamp_ms: now.timestamp_ms,
+            expire_timestamp_ms: request.retention_ms.map(|retention_ms| now.timestamp_ms.saturating_add(retention_ms)),
+        }),
+    }
+}
+
+/// The record that says that the offset is gone.
+pub(super) fn offset_tombstone(group: &GroupId, topic: &TopicName, partition: i32) -> CoordinatorRecord {
+    CoordinatorRecord::OffsetCommit {
+        key: OffsetCommitKey { group: Arc::clone(group), topic: Arc::clone(topic), partition },
+        value: None,
+    }
+}
