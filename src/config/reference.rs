@@ -1,0 +1,52 @@
+//! The reference file, derived from the table: every key with its default, type, bounds and meaning.
+
+use super::key::{Key, Scope};
+use super::typed::{BrokerConfig, TopicConfig};
+use super::value::Valid;
+use super::{RESOLVED_KEYS, keys};
+
+const HEAD: &str = "\
+# Every configuration key of Klamm, with its default. Derived from the table in src/config/keys.rs; do not edit.
+#
+# Names are Kafka's. Copy what you need into a configuration file (klamm start --config FILE), or give it as an
+# argument (--set key=value). \"No effect\" marks keys that are accepted, so that existing configurations work, but
+# that change nothing here.
+";
+
+/// The whole text of `config/klamm.reference.yaml`.
+pub fn yaml() -> String {
+    let sections = keys::SECTIONS.iter().map(|section| {
+        let keys: String = section.keys.iter().map(entry).collect();
+        format!("\n# ---- {} ----\n{keys}", section.title)
+    });
+    HEAD.to_owned() + &sections.collect::<String>()
+}
+
+/// One key as a paragraph: what it decides, what it may be, and its default.
+fn entry(key: &Key) -> String {
+    let (doc, kind, name) = (key.doc, key.kind, key.name);
+    let no_effect = if has_effect(key) { "" } else { " No effect." };
+    let valid = if key.valid == Valid::Any { String::new() } else { format!(": {}", key.valid) };
+    let scope = match key.scope {
+        Scope::TopicDefault { topic_key, .. } => format!("; the default of the topic key {topic_key}"),
+        Scope::Topic => "; set on topics only".to_owned(),
+        Scope::Broker => String::new(),
+    };
+    let comment = if key.is_for_broker() && key.default.is_some() { "" } else { "# " };
+    format!("\n# {doc}{no_effect}\n# {kind}{valid}{scope}\n{comment}{name}: {}\n", quoted(key))
+}
+
+/// Whether anything in this program reads the key.
+pub fn has_effect(key: &Key) -> bool {
+    let is_read = |name: &str| {
+        BrokerConfig::KEYS.contains(&name) || TopicConfig::KEYS.contains(&name) || RESOLVED_KEYS.contains(&name)
+    };
+    is_read(key.name) || key.topic_key().is_some_and(is_read)
+}
+
+/// The default as a YAML scalar; texts that YAML could read as something else are quoted.
+fn quoted(key: &Key) -> String {
+    let default = key.default.unwrap_or_default();
+    let is_plain = default.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./-_".contains(&byte));
+    if is_plain && !default.is_empty() { default.to_owned() } else { format!("\"{default}\"") }
+}

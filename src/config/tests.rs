@@ -1,0 +1,153 @@
+//! What follows from a set of keys.
+
+use super::*;
+
+fn refused(pairs: &[(&str, &str)]) -> String {
+    Config::with(pairs).expect_err("the configuration was accepted").to_string()
+}
+
+fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
+}
+
+#[test]
+fn every_row_of_the_table_holds_together() {
+    let mut names = std::collections::BTreeSet::new();
+    for key in keys::all() {
+        assert!(names.insert(key.name), "{} is there twice", key.name);
+        assert!(key.doc.ends_with('.') && key.doc.len() > 10, "{} has no sentence", key.name);
+        if let Some(default) = key.default {
+            assert_eq!(key.check(key.name, default), Ok(()));
+        }
+    }
+    for name in BrokerConfig::KEYS.iter().chain(RESOLVED_KEYS) {
+        assert!(names.contains(name) || keys::topic_key_rows(name).next().is_some(), "{name} is not in the table");
+    }
+    for name in TopicConfig::KEYS {
+        assert!(keys::topic_key_rows(name).next().is_some(), "{name} is no topic key");
+    }
+}
+
+#[test]
+fn a_broker_that_nobody_configured_is_a_single_node_on_localhost() {
+    let config = Config::with(&[]).unwrap();
+    assert_eq!(config.node_id, 1);
+    assert_eq!(config.storage, Storage::Disk("./data".into()));
+    assert_eq!(config.inter_broker_listener, "PLAINTEXT");
+    let localhost = HostPort { host: "localhost".to_owned(), port: 9092 };
+    let listener = Listener {
+        name: "PLAINTEXT".into(),
+        bind: localhost.clone(),
+        advertised: Some(localhost),
+        protocol: SecurityProtocol::Plaintext,
+    };
+    assert_eq!(config.listeners, [listener]);
+    assert_eq!(config.broker.offsets_topic_num_partitions, 50);
+    assert_eq!(config.broker.group_initial_rebalance_delay_ms, 0);
+    assert_eq!(config.topic_defaults.retention_ms, 604_800_000);
+    assert_eq!(config.topic_defaults.segment_bytes, 1 << 30);
+    assert_eq!(config.topic_defaults.cleanup_policy, CleanupPolicy { compact: false, delete: true });
+}
+
+#[test]
+fn setting_every_key_to_its_default_changes_nothing() {
+    let unset = Config::with(&[]).unwrap();
+    for key in keys::all().filter(|key| key.is_for_broker() && key.name != "broker.id") {
+        let Some(default) = key.default else { continue };
+        let set = Config::with(&[(key.name, default)]).unwrap();
+        assert_eq!((set.broker, set.topic_defaults, set.listeners), parts(&unset), "{}", key.name);
+    }
+}
+
+fn parts(config: &Config) -> (BrokerConfig, TopicConfig, Vec<Listener>) {
+    (config.broker.clone(), config.topic_defaults.clone(), config.listeners.clone())
+}
+
+#[test]
+fn the_first_of_several_broker_keys_is_the_topics_default() {
+    let retention = |pairs: &[(&str, &str)]| Config::with(pairs).unwrap().topic_defaults.retention_ms;
+    assert_eq!(retention(&[("log.retention.hours", "2")]), 7_200_000);
+    assert_eq!(retention(&[("log.retention.hours", "-1")]), -1);
+    assert_eq!(retention(&[("log.retention.minutes", "3"), ("log.retention.hours", "2")]), 180_000);
+    assert_eq!(retention(&[("log.retention.ms", "5"), ("log.retention.minutes", "3")]), 5);
+    let flush = Config::with(&[("log.flush.scheduler.interval.ms", "40")]).unwrap();
+    assert_eq!((flush.topic_defaults.flush_ms, flush.broker.log_flush_scheduler_interval_ms), (40, 40));
+    assert_eq!(flush.text("flush.ms").as_deref(), Some("40"));
+    assert!(refused(&[("log.retention.minutes", "0")]).contains("unlimited"));
+}
+
+#[test]
+fn a_topics_overrides_win_over_the_brokers_defaults() {
+    let config = Config::with(&[("log.segment.bytes", "2000000"), ("message.max.bytes", "500")]).unwrap();
+    let topic = config.topic(&overrides(&[("cleanup.policy", "compact"), ("segment.ms", "7"), ("segment.bytes", "1")]));
+    assert_eq!(topic.cleanup_policy, CleanupPolicy { compact: true, delete: false });
+    assert_eq!((topic.segment_ms, topic.max_message_bytes), (7, 500));
+    assert_eq!(topic.segment_size(), 2_000_000, "an invalid override was taken");
+    assert_eq!(config.topic(&overrides(&[("internal.segment.bytes", "64")])).segment_size(), 64);
+}
+
+#[test]
+fn a_topics_configs_are_checked_as_kafka_checks_them() {
+    let config = Config::with(&[]).unwrap();
+    let refused = |pairs: &[(&'static str, Option<&'static str>)]| {
+        config.validate_topic(pairs.iter().copied()).expect_err("accepted").to_string()
+    };
+    assert_eq!(
+        config.validate_topic([("retention.ms", Some("-1")), ("cleanup.policy", Some("compact,delete"))]),
+        Ok(())
+    );
+    assert_eq!(refused(&[("retention.ms", None)]), "Null value not supported for topic configs: retention.ms");
+    assert_eq!(refused(&[("retention", Some("1"))]), "Unknown topic config name: retention");
+    assert_eq!(refused(&[("log.retention.ms", Some("1"))]), "Unknown topic config name: log.retention.ms");
+    assert_eq!(
+        refused(&[("retention.ms", Some("-2"))]),
+        "Invalid value -2 for configuration retention.ms: Value must be at least -1"
+    );
+    assert_eq!(
+        refused(&[("cleanup.policy", Some("shred"))]),
+        "Invalid value shred for configuration cleanup.policy: String must be one of: compact, delete"
+    );
+    assert_eq!(
+        refused(&[("min.compaction.lag.ms", Some("9")), ("max.compaction.lag.ms", Some("8"))]),
+        "conflict topic config setting min.compaction.lag.ms (9) > max.compaction.lag.ms (8)"
+    );
+    assert!(refused(&[("remote.storage.enable", Some("true"))]).starts_with("Tiered Storage"));
+}
+
+#[test]
+fn listeners_are_resolved_across_their_keys() {
+    let config = Config::with(&[
+        ("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093,BROKER://0.0.0.0:9094"),
+        ("advertised.listeners", "BROKER://kafka:19094,PLAINTEXT://0.0.0.0:9092,"),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:SSL,BROKER:PLAINTEXT"),
+        ("controller.listener.names", "controller"),
+        ("inter.broker.listener.name", "broker"),
+    ])
+    .unwrap();
+    let told: Vec<(String, String)> = config
+        .listeners
+        .iter()
+        .map(|listener| (listener.name.to_string(), listener.advertised.clone().unwrap_or_default().to_string()))
+        .collect();
+    assert_eq!(told, [("PLAINTEXT".to_owned(), ":9092".to_owned()), ("BROKER".to_owned(), "kafka:19094".to_owned())]);
+    assert_eq!(config.inter_broker_listener, "BROKER");
+    let silent = Config::with(&[
+        ("listeners", "PLAINTEXT://a:1,B://b:2"),
+        ("advertised.listeners", "PLAINTEXT://a:1"),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,B:PLAINTEXT"),
+    ]);
+    assert_eq!(silent.unwrap().listeners[1].advertised, None);
+}
+
+#[test]
+fn contradictions_are_refused_with_their_reason() {
+    assert!(refused(&[("listeners", "BROKER://:9092")]).contains("BROKER has no protocol"));
+    assert!(refused(&[("listeners", "SSL://:9092")]).contains("only PLAINTEXT is served so far"));
+    assert!(refused(&[("listeners", "")]).contains("at least one listener"));
+    assert!(refused(&[("advertised.listeners", "OTHER://h:1")]).contains("OTHER is not among the listeners"));
+    assert!(refused(&[("inter.broker.listener.name", "OTHER")]).contains("one of the advertised"));
+    assert!(refused(&[("log.dirs", "/a,/b")]).contains("name only one"));
+    assert!(refused(&[("node.id", "1"), ("broker.id", "2")]).contains("node.id is 1"));
+    assert_eq!(Config::with(&[("broker.id", "4")]).unwrap().node_id, 4);
+    assert_eq!(Config::with(&[("klamm.storage.kind", "memory")]).unwrap().storage, Storage::Memory);
+}

@@ -1,0 +1,169 @@
+//! Typed views on the table: structs whose fields are named after the keys, with underscores for the dots.
+//!
+//! A key that stands in neither struct, and that [`super::Config`] does not read itself, is accepted without effect;
+//! the reference file says so of each.
+
+use super::value::FromValue;
+
+/// Declares a struct of keys: `field: type = "key.name"`.
+macro_rules! typed_keys {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($field:ident: $type:ty = $key:literal,)* }) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Default)]
+        pub struct $name {
+            $(#[doc = concat!("The value of `", $key, "`.")] pub $field: $type,)*
+        }
+
+        impl $name {
+            /// The keys behind the fields.
+            pub const KEYS: &'static [&'static str] = &[$($key),*];
+
+            /// Reads the field behind `key` from `text`; does nothing where there is none. The error is the reason.
+            pub(super) fn assign(&mut self, key: &str, text: &str) -> Result<(), String> {
+                match key {
+                    $($key => self.$field = FromValue::from_value(text)?,)*
+                    _ => {}
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+typed_keys! {
+    /// The broker's keys, other than those about listeners, storage and this node's id, which [`super::Config`]
+    /// resolves, and those that are the defaults of topic keys.
+    pub struct BrokerConfig {
+        broker_rack: Option<String> = "broker.rack",
+        max_connections: i32 = "max.connections",
+        max_connections_per_ip: i32 = "max.connections.per.ip",
+        connections_max_idle_ms: i64 = "connections.max.idle.ms",
+        socket_request_max_bytes: i32 = "socket.request.max.bytes",
+        socket_listen_backlog_size: i32 = "socket.listen.backlog.size",
+        fetch_max_bytes: i32 = "fetch.max.bytes",
+        max_incremental_fetch_session_cache_slots: i32 = "max.incremental.fetch.session.cache.slots",
+        max_request_partition_size_limit: i32 = "max.request.partition.size.limit",
+        auto_create_topics_enable: bool = "auto.create.topics.enable",
+        delete_topic_enable: bool = "delete.topic.enable",
+        num_partitions: i32 = "num.partitions",
+        default_replication_factor: i32 = "default.replication.factor",
+        log_retention_check_interval_ms: i64 = "log.retention.check.interval.ms",
+        log_flush_scheduler_interval_ms: i64 = "log.flush.scheduler.interval.ms",
+        log_flush_offset_checkpoint_interval_ms: i32 = "log.flush.offset.checkpoint.interval.ms",
+        replica_high_watermark_checkpoint_interval_ms: i64 = "replica.high.watermark.checkpoint.interval.ms",
+        replica_lag_time_max_ms: i64 = "replica.lag.time.max.ms",
+        group_min_session_timeout_ms: i32 = "group.min.session.timeout.ms",
+        group_max_session_timeout_ms: i32 = "group.max.session.timeout.ms",
+        group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms",
+        group_max_size: i32 = "group.max.size",
+        offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes",
+        offsets_retention_minutes: i32 = "offsets.retention.minutes",
+        offsets_retention_check_interval_ms: i64 = "offsets.retention.check.interval.ms",
+        offsets_topic_num_partitions: i32 = "offsets.topic.num.partitions",
+        offsets_topic_replication_factor: i16 = "offsets.topic.replication.factor",
+        offsets_topic_segment_bytes: i32 = "offsets.topic.segment.bytes",
+        producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
+        producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",
+    }
+}
+
+typed_keys! {
+    /// A topic's keys: its own overrides over the broker's defaults.
+    pub struct TopicConfig {
+        cleanup_policy: CleanupPolicy = "cleanup.policy",
+        compression_type: CompressionType = "compression.type",
+        delete_retention_ms: i64 = "delete.retention.ms",
+        file_delete_delay_ms: i64 = "file.delete.delay.ms",
+        flush_messages: i64 = "flush.messages",
+        flush_ms: i64 = "flush.ms",
+        index_interval_bytes: i32 = "index.interval.bytes",
+        internal_segment_bytes: Option<i32> = "internal.segment.bytes",
+        max_message_bytes: i32 = "max.message.bytes",
+        message_timestamp_after_max_ms: i64 = "message.timestamp.after.max.ms",
+        message_timestamp_before_max_ms: i64 = "message.timestamp.before.max.ms",
+        message_timestamp_type: TimestampType = "message.timestamp.type",
+        min_insync_replicas: i32 = "min.insync.replicas",
+        retention_bytes: i64 = "retention.bytes",
+        retention_ms: i64 = "retention.ms",
+        segment_bytes: i32 = "segment.bytes",
+        segment_index_bytes: i32 = "segment.index.bytes",
+        segment_jitter_ms: i64 = "segment.jitter.ms",
+        segment_ms: i64 = "segment.ms",
+    }
+}
+
+impl TopicConfig {
+    /// The size at which a segment is rolled: `internal.segment.bytes` where it is set, else `segment.bytes`.
+    pub fn segment_size(&self) -> i32 {
+        self.internal_segment_bytes.unwrap_or(self.segment_bytes)
+    }
+}
+
+/// What happens to old segments; neither means that they stay for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CleanupPolicy {
+    /// Only the last record of each key stays.
+    pub compact: bool,
+    /// Whole segments go, by age and size.
+    pub delete: bool,
+}
+
+impl FromValue for CleanupPolicy {
+    fn from_value(text: &str) -> Result<Self, String> {
+        let policies: Vec<String> = FromValue::from_value(text)?;
+        let has = |policy: &str| policies.iter().any(|element| element == policy);
+        Ok(Self { compact: has("compact"), delete: has("delete") })
+    }
+}
+
+/// Whose clock a record's timestamp is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimestampType {
+    /// The producer's.
+    #[default]
+    CreateTime,
+    /// The broker's, at the append.
+    LogAppendTime,
+}
+
+impl FromValue for TimestampType {
+    fn from_value(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "CreateTime" => Ok(Self::CreateTime),
+            "LogAppendTime" => Ok(Self::LogAppendTime),
+            other => Err(format!("{other} is no timestamp type")),
+        }
+    }
+}
+
+/// The compression that a topic's records are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CompressionType {
+    /// As the producer sent them.
+    #[default]
+    Producer,
+    /// None.
+    Uncompressed,
+    /// Gzip.
+    Gzip,
+    /// Snappy.
+    Snappy,
+    /// LZ4.
+    Lz4,
+    /// Zstandard.
+    Zstd,
+}
+
+impl FromValue for CompressionType {
+    fn from_value(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "producer" => Ok(Self::Producer),
+            "uncompressed" => Ok(Self::Uncompressed),
+            "gzip" => Ok(Self::Gzip),
+            "snappy" => Ok(Self::Snappy),
+            "lz4" => Ok(Self::Lz4),
+            "zstd" => Ok(Self::Zstd),
+            other => Err(format!("{other} is no compression type")),
+        }
+    }
+}
