@@ -1,4 +1,48 @@
 //! Klamm: a broker that speaks the Kafka wire protocol.
+//!
+//! # The house
+//!
+//! An import may point only to a lower floor; `tests/tidy.rs` holds every file to it.
+//!
+//! | floor | module | what it hides |
+//! |---|---|---|
+//! | 6 | [`cli`] | arguments, the start of a process, what a person reads |
+//! | 6 | [`server`] | building the floors bottom-up for one broker, and stopping them in reverse |
+//! | 5 | [`api`] | the table of Kafka's APIs; one handler file each |
+//! | 4 | `broker` | what handlers share |
+//! | 3 | [`controller`] | what the cluster shall be, as a state machine |
+//! | 3 | [`coordinator`] | consumer groups and their offsets, as state machines, and the runtime that drives them |
+//! | 2 | [`quorum`] | the metadata log and its consensus |
+//! | 2 | [`replication`] | partitions as leader and followers see them; requests that wait |
+//! | 1 | [`storage`] | one partition's log as files in Kafka's formats |
+//! | 1 | [`metadata`] | what the cluster is: an immutable image and its deltas |
+//! | 1 | [`network`] | sockets, frames, backpressure |
+//! | 1 | [`state_machine`] | the one shape of everything that decides |
+//! | 0 | [`protocol`] | the codec: frames, headers, record batches, compression |
+//! | 0 | [`config`] | every key once |
+//! | 0 | [`ids`], [`clock`] | names of things; the only source of time |
+//!
+//! # What holds everywhere
+//!
+//! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `state_machine`, `controller`, `coordinator` but
+//!   for its runtime, and `replication::partition` are pure: inputs and the time go in, effects come out. They know no
+//!   tasks, files, sockets, threads, clocks, locks or randomness.
+//! - `storage` is synchronous; `async` begins at `network` and `replication`.
+//! - Handlers see neither bytes nor sockets nor files. Machines see neither headers nor futures.
+//! - A broker is a value: there are no statics, and two of them live in one process side by side.
+//! - Who starts a task also stops and awaits it.
+//! - One lock per partition; it is never held across an await or an fsync.
+//! - A failed write or fsync is never retried: the data directory goes offline.
+//! - Bytes from the network or the disk never panic.
+//!
+//! # Paths
+//!
+//! - Produce: connection, `api::dispatch`, `api::produce`, `replication::ReplicaManager`, the partition's `Log`, and an
+//!   answer that is owed until the high watermark covers it.
+//! - Fetch: `api::fetch`, the fetch session, `ReplicaManager`, a range of a segment; or owed until there are enough bytes.
+//! - `JoinGroup` and its kin: the coordinator runtime's mailbox for that partition, the group machine, records, replay,
+//!   and the reply once they are committed.
+//! - `CreateTopics`: the controller, the metadata log, the published image, and then the answer.
 
 pub mod api;
 pub mod broker;
@@ -13,5 +57,6 @@ pub mod network;
 pub mod protocol;
 pub mod quorum;
 pub mod replication;
+pub mod server;
 pub mod state_machine;
 pub mod storage;

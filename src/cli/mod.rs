@@ -1,1 +1,111 @@
-//! Under construction.
+//! The command line: arguments become a command, a command becomes an exit code.
+//!
+//! Exit codes: 0 for success, 1 for what went wrong, 2 for arguments that make no sense, 130 for a stop that was cut
+//! short. An error is told in three steps: what happened, why, and what to try.
+
+mod config;
+mod failure;
+mod start;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use failure::Failure;
+
+/// A broker that speaks the Kafka protocol.
+#[derive(Debug, Parser)]
+#[command(name = "klamm", version, about, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    start: StartArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the broker; what klamm does without a command.
+    Start(StartArguments),
+    /// Look at configuration without starting anything.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// What a broker is started with; each flag is stronger than the file, and --set is the strongest.
+#[derive(Debug, Args, Default)]
+struct StartArguments {
+    /// The configuration file: YAML, or Java properties if its name ends in .properties.
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Where to listen, and what clients are told to connect to; port 0 picks a free one and prints it.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// The directory for the data [default: ./data].
+    #[arg(long, value_name = "DIR", conflicts_with = "memory")]
+    data_dir: Option<String>,
+    /// Keep all data in memory, until the process ends.
+    #[arg(long)]
+    memory: bool,
+    /// The id of this node [default: 1].
+    #[arg(long, value_name = "N")]
+    node_id: Option<String>,
+    /// Any key of klamm config keys, such as num.partitions=3.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, String)>,
+}
+
+fn key_and_value(argument: &str) -> Result<(String, String), String> {
+    match argument.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, such as num.partitions=3".to_owned()),
+    }
+}
+
+/// Runs the program named by `arguments`, the first of which is its own name, and returns its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed terminal is no reason to fail in another way.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match arguments.command {
+        None => start::run(&arguments.start),
+        Some(Command::Start(start)) => start::run(&start),
+        Some(Command::Config(command)) => config::run(&command),
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("{failure}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn start_is_what_happens_without_a_command() {
+        let bare = parse("klamm --listen localhost:0 --memory --set a=b=c").unwrap();
+        assert!(bare.command.is_none() && bare.start.memory);
+        assert_eq!(bare.start.set, [("a".to_owned(), "b=c".to_owned())]);
+        let Some(Command::Start(start)) = parse("klamm start --node-id 3").unwrap().command else { panic!("no start") };
+        assert_eq!(start.node_id.as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn arguments_that_make_no_sense_are_refused() {
+        for line in ["klamm strat", "klamm --set a", "klamm --memory --data-dir x", "klamm --memory start"] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+        assert_eq!(parse("klamm --version").expect_err("it is printed").exit_code(), 0);
+    }
+}

@@ -1,0 +1,203 @@
+//! `klamm start`: configuration from its sources, a server, and its life until a signal ends it.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::config::{print, read_file};
+use super::{Failure, StartArguments};
+use crate::config::{Config, ConfigError, Listener, Origin, Settings, Storage};
+use crate::server::Server;
+
+/// What is logged where `KLAMM_LOG` does not say: an election of a quorum of one is no news.
+const DEFAULT_LOG_FILTER: &str = "info,openraft=warn";
+/// The exit code of a program that Ctrl-C ended, by the shell's convention.
+const INTERRUPTED: u8 = 130;
+
+/// Runs a broker until SIGTERM or Ctrl-C.
+pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
+    let config = configuration(arguments)?;
+    start_logging();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("klamm")
+        .build()
+        .map_err(|error| Failure { what: format!("no threads could be started: {error}"), hint: None })?;
+    let result = runtime.block_on(serve(config));
+    // A stop that was cut short does not wait for what still runs.
+    runtime.shutdown_background();
+    result
+}
+
+/// Defaults, then the file, then the flags, then `--set`.
+fn configuration(arguments: &StartArguments) -> Result<Config, Failure> {
+    let mut settings = Settings::default();
+    if let Some(file) = &arguments.config {
+        read_file(&mut settings, file)?;
+    }
+    if let Some(address) = &arguments.listen {
+        listen(&mut settings, address)?;
+    }
+    if let Some(directory) = &arguments.data_dir {
+        settings.set("log.dirs", directory, Origin::Flag("--data-dir"))?;
+        settings.set("klamm.storage.kind", "disk", Origin::Flag("--data-dir"))?;
+    }
+    if arguments.memory {
+        settings.set("klamm.storage.kind", "memory", Origin::Flag("--memory"))?;
+    }
+    if let Some(node_id) = &arguments.node_id {
+        settings.set("node.id", node_id, Origin::Flag("--node-id"))?;
+    }
+    for (key, value) in &arguments.set {
+        settings.set(key, value, Origin::Flag("--set"))?;
+    }
+    Ok(Config::new(settings)?)
+}
+
+/// `--listen` stands for one plain listener, whatever listeners the file has.
+fn listen(settings: &mut Settings, address: &str) -> Result<(), ConfigError> {
+    let listener = format!("PLAINTEXT://{address}");
+    let keys = [
+        ("listeners", listener.as_str()),
+        ("advertised.listeners", &listener),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT"),
+        ("inter.broker.listener.name", "PLAINTEXT"),
+    ];
+    keys.into_iter().try_for_each(|(key, text)| settings.set(key, text, Origin::Flag("--listen")))
+}
+
+/// Logs go to stderr, so that stdout holds what a person or a script wants to read.
+fn start_logging() {
+    let filter = EnvFilter::try_from_env("KLAMM_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG_FILTER));
+    let is_colourful = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let logging =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_colourful);
+    // An embedding program may have its own logging already; then that one stays.
+    drop(logging.try_init());
+}
+
+async fn serve(config: Config) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::install()
+        .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
+    let (listeners, storage) = (config.listeners.clone(), config.storage.clone());
+    let server = Server::start(config).await?;
+    print(&banner(&listeners, &storage, &server.listeners()));
+    signals.next().await;
+    tracing::info!("stopping; a second signal stops at once");
+    tokio::select! {
+        () = server.stop() => Ok(ExitCode::SUCCESS),
+        () = signals.next() => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// The two signals that stop a broker.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on the signals no longer end the process by themselves.
+    fn install() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What a person wants to know after the start: where it listens, where its data is, and what to try.
+fn banner(listeners: &[Listener], storage: &Storage, bound: &[(Arc<str>, SocketAddr)]) -> String {
+    let mut lines = vec![format!("Klamm {} is ready", env!("CARGO_PKG_VERSION"))];
+    lines.extend(bound.iter().map(|(name, address)| format!("  listening  {address} ({name})")));
+    lines.push(match storage {
+        Storage::Disk(directory) => format!("  data       {}", absolute(directory)),
+        Storage::Memory => "  data       in memory, gone when this process ends".to_owned(),
+    });
+    if let Some(broker) = reachable_at(listeners, bound) {
+        lines.push("Try:".to_owned());
+        lines.push(format!("  kafka-topics.sh --bootstrap-server {broker} --create --topic payments"));
+        lines.push(format!("  echo hello | kcat -b {broker} -P -t payments"));
+        lines.push(format!("  kcat -b {broker} -C -t payments -o beginning -e"));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn absolute(directory: &Path) -> String {
+    std::path::absolute(directory).as_deref().unwrap_or(directory).display().to_string()
+}
+
+/// The address to give to a client on this machine.
+fn reachable_at(listeners: &[Listener], bound: &[(Arc<str>, SocketAddr)]) -> Option<String> {
+    let (name, address) = bound.first()?;
+    let listener = listeners.iter().find(|listener| listener.name == *name)?;
+    let told = listener.advertised.clone().unwrap_or_else(|| listener.bind.clone());
+    let host = if told.host.is_empty() { "localhost" } else { &told.host };
+    let port = if told.port == 0 { address.port() } else { told.port };
+    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(arguments: &StartArguments) -> Config {
+        configuration(arguments).expect("the arguments are fine")
+    }
+
+    #[test]
+    fn flags_are_stronger_than_the_file_and_set_is_the_strongest() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("klamm.yaml");
+        std::fs::write(&file, "node: {id: 4}\nlisteners: [{name: IN, bind: 'a:1'}]\nnum.partitions: 2\nlog.dirs: x\n")
+            .unwrap();
+        let file = Some(file.display().to_string());
+        let from_file = start(&StartArguments { config: file.clone(), ..StartArguments::default() });
+        assert_eq!((from_file.node_id, from_file.listeners[0].bind.to_string()), (4, "a:1".to_owned()));
+        let flags = start(&StartArguments {
+            config: file,
+            listen: Some("127.0.0.1:0".to_owned()),
+            memory: true,
+            node_id: Some("5".to_owned()),
+            set: vec![("node.id".to_owned(), "6".to_owned())],
+            ..StartArguments::default()
+        });
+        assert_eq!((flags.node_id, flags.storage.clone(), flags.broker.num_partitions), (6, Storage::Memory, 2));
+        assert_eq!(flags.listeners.len(), 1);
+        assert_eq!(flags.listeners[0].bind.to_string(), "127.0.0.1:0");
+        assert_eq!(flags.origin("node.id").to_string(), "--set");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_to_try() {
+        let told = |key: &str| {
+            let set = vec![(key.to_owned(), "1".to_owned())];
+            configuration(&StartArguments { set, ..StartArguments::default() }).expect_err("accepted").to_string()
+        };
+        assert_eq!(told("nodeid"), "klamm: --set: unknown key \"nodeid\"\n  try: did you mean \"node.id\"?");
+        let missing = StartArguments { config: Some("/nowhere.yaml".to_owned()), ..StartArguments::default() };
+        assert!(
+            configuration(&missing).expect_err("read").to_string().starts_with("klamm: /nowhere.yaml cannot be read: ")
+        );
+    }
+
+    #[test]
+    fn the_banner_names_the_port_that_was_picked() {
+        let config =
+            start(&StartArguments { listen: Some("0.0.0.0:0".to_owned()), memory: true, ..StartArguments::default() });
+        let bound = [("PLAINTEXT".into(), "0.0.0.0:4711".parse().unwrap())];
+        let banner = banner(&config.listeners, &config.storage, &bound);
+        assert!(banner.contains("listening  0.0.0.0:4711 (PLAINTEXT)\n"), "{banner}");
+        assert!(banner.contains("kcat -b localhost:4711 -C"), "{banner}");
+        assert!(banner.contains("in memory"), "{banner}");
+    }
+}
