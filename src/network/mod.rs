@@ -4,9 +4,19 @@
 //! requests; memory grows only with bytes that have arrived; every queue, frame and wait has a bound in [`Limits`];
 //! every task is owned and awaited. It must not know what is in a frame: a [`Service`] does.
 
+pub mod client;
+mod connection;
+mod input;
+mod limits;
+mod listener;
 mod log_limit;
+mod output;
+mod socket_server;
 
+pub use limits::Limits;
+pub use listener::{BindError, Listener, ListenerOptions, SecurityProtocol};
 pub use log_limit::LogLimit;
+pub use socket_server::SocketServer;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -50,7 +60,7 @@ pub struct Endpoints {
 /// Answers requests.
 pub trait Service: Send + Sync + 'static {
     /// What it remembers of one connection.
-    type Session: Send;
+    type Session: Send + Sync;
 
     /// A connection was accepted.
     fn open(&self, endpoints: Endpoints) -> Self::Session;

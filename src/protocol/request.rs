@@ -15,6 +15,9 @@ use super::DecodeError;
 /// wire and up to about 50 in memory, so this caps a request's decoded size near 200 MB whatever its frame's size.
 const MAX_FIELDS: usize = 4 * 1024 * 1024;
 
+/// How far a varint may exceed the bytes that are left: it may be the number of a tagged field, and those are small.
+const TOLERATED: usize = 1024;
+
 /// A request body and what the frame holds beyond it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded<R> {
@@ -51,7 +54,7 @@ fn malformed(error: &impl ToString) -> DecodeError {
 /// A 32-bit integer may be a length or a plain value, and the buffer cannot tell which. A large one is replaced by
 /// `i32::MIN`: as a length that is an error in every decoder, as a value it changes nothing about what is read next,
 /// so that the message can be decoded again without the guard. Unsigned varints are lengths and tag numbers only and
-/// are refused when too large; no client uses a tag number anywhere near the size of its frame.
+/// are refused when too large.
 struct Guard {
     bytes: Bytes,
     fields_left: usize,
@@ -86,8 +89,7 @@ impl Guard {
             value = value << 7 | u64::from(earlier & 0x7f);
             largest = largest.max(value);
         }
-        // A compact length is one more than what it counts.
-        if largest > self.bytes.len() as u64 + 1 {
+        if largest > (self.bytes.len() + TOLERATED) as u64 {
             return Err(self.refuse(largest as usize));
         }
         if byte < 0x80 {

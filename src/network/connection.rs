@@ -1,0 +1,259 @@
+//! One connection: one task that reads, has requests handled, and writes.
+//!
+//! The order of everything that can happen is decided in [`Connection::poll_frame`]: answers leave first, then the next
+//! request is taken, then the end is looked for, and only when nothing is to be done does a deadline matter.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Sleep, sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::input::Input;
+use super::output::Output;
+use super::{CloseReason, Endpoints, Handled, Limits, Service};
+use crate::clock::{Clock, Monotonic};
+
+/// Answers to requests that arrived together are written together up to this many bytes.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// As connections end: the peer left, was idle, or we stop.
+    Usual(CloseReason),
+    /// With something that its owner should know.
+    Notable(CloseReason),
+}
+
+/// A peer that vanishes is nothing unusual.
+impl From<io::Error> for Ending {
+    fn from(error: io::Error) -> Self {
+        Self::Usual(error.to_string().into())
+    }
+}
+
+/// What all connections of a server share.
+pub(super) struct Shared<S> {
+    pub(super) service: Arc<S>,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+}
+
+/// Serves `stream` until it ends. When `stopping` is cancelled, takes no more requests and ends once those it has taken
+/// are answered.
+pub(super) async fn serve<S: Service>(
+    shared: &Shared<S>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    endpoints: Endpoints,
+    stopping: CancellationToken,
+) -> Ending {
+    let mut session = shared.service.open(endpoints);
+    let mut connection = Connection::new(shared, stream, stopping);
+    loop {
+        let frame = match poll_fn(|context| connection.poll_frame(context, &session)).await {
+            Ok(frame) => frame,
+            Err(ending) => return ending,
+        };
+        // Boxed, so that a connection between two requests does not hold room for the largest handler's state.
+        let mut handling = Box::pin(shared.service.handle(&mut session, frame));
+        match poll_fn(|context| connection.poll_handling(context, handling.as_mut())).await {
+            Ok(handled) => connection.take_answer(handled),
+            Err(ending) => return ending,
+        }
+    }
+}
+
+struct Connection<'a, S, T> {
+    shared: &'a Shared<S>,
+    stream: T,
+    input: Input,
+    output: Output,
+    /// Set once no more requests are taken; answers to earlier ones still leave.
+    ending: Option<Ending>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// When bytes last came or went.
+    active_at: Monotonic,
+    /// Since when we wait for the rest of a frame.
+    frame_awaited_since: Option<Monotonic>,
+    /// Since when the peer takes none of what we have for it.
+    write_blocked_since: Option<Monotonic>,
+    timer: Pin<Box<Sleep>>,
+    timer_due: Option<Monotonic>,
+}
+
+impl<'a, S: Service, T: AsyncRead + AsyncWrite + Unpin> Connection<'a, S, T> {
+    fn new(shared: &'a Shared<S>, stream: T, stopping: CancellationToken) -> Self {
+        Self {
+            shared,
+            stream,
+            input: Input::default(),
+            output: Output::default(),
+            ending: None,
+            stopping: Box::pin(stopping.cancelled_owned()),
+            active_at: shared.clock.now().monotonic,
+            frame_awaited_since: None,
+            write_blocked_since: None,
+            timer: Box::pin(sleep(shared.limits.idle_timeout)),
+            timer_due: None,
+        }
+    }
+
+    /// The next request to handle, or how the connection ended.
+    fn poll_frame(&mut self, context: &mut Context<'_>, session: &S::Session) -> Poll<Result<Bytes, Ending>> {
+        loop {
+            // Requests that arrived together are handled before their answers are written, in one go.
+            if self.output.queued_bytes() < BATCH_BYTES
+                && let Some(frame) = self.take_frame(session)
+            {
+                return Poll::Ready(Ok(frame));
+            }
+            self.poll_output(context)?;
+            if let Some(frame) = self.take_frame(session) {
+                return Poll::Ready(Ok(frame));
+            }
+            if self.ending.is_none() && self.stopping.as_mut().poll(context).is_ready() {
+                self.ending = Some(Ending::Usual("the broker stops".into()));
+            }
+            if self.output.is_empty()
+                && let Some(ending) = self.ending.take()
+            {
+                return Poll::Ready(Err(ending));
+            }
+            if !self.poll_input(context)? {
+                return self.poll_deadline(context).map(Err);
+            }
+        }
+    }
+
+    /// Waits for the handler while earlier answers leave.
+    fn poll_handling(
+        &mut self,
+        context: &mut Context<'_>,
+        handling: Pin<&mut impl Future<Output = Handled>>,
+    ) -> Poll<Result<Handled, Ending>> {
+        if let Poll::Ready(handled) = handling.poll(context) {
+            return Poll::Ready(Ok(handled));
+        }
+        self.poll_output(context)?;
+        self.active_at = self.shared.clock.now().monotonic;
+        self.poll_deadline(context).map(Err)
+    }
+
+    fn take_answer(&mut self, handled: Handled) {
+        match handled {
+            Handled::NoAnswer => {}
+            Handled::Ready(frame) => self.output.push_ready(frame),
+            Handled::Owed(answer) => self.output.push_owed(answer),
+            Handled::Close(reason) => self.ending = Some(Ending::Notable(reason)),
+        }
+    }
+
+    /// Whether the bounds allow one more request.
+    fn takes_requests(&self) -> bool {
+        let limits = &self.shared.limits;
+        self.ending.is_none()
+            && self.output.owed() < limits.max_owed
+            && self.output.queued_bytes() < limits.max_queued_bytes
+    }
+
+    fn take_frame(&mut self, session: &S::Session) -> Option<Bytes> {
+        if !self.takes_requests() {
+            return None;
+        }
+        let Shared { service, limits, .. } = self.shared;
+        match self.input.take_frame(limits.max_request_bytes, |start| service.frame_limit(session, start)) {
+            Ok(frame) => {
+                self.frame_awaited_since = self.frame_awaited_since.filter(|_| frame.is_none());
+                frame
+            }
+            Err(reason) => {
+                self.ending = Some(Ending::Notable(reason));
+                None
+            }
+        }
+    }
+
+    fn poll_output(&mut self, context: &mut Context<'_>) -> Result<(), Ending> {
+        self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;
+        while self.output.has_unwritten() {
+            let Poll::Ready(written) = self.output.poll_write(context, &mut self.stream) else {
+                self.write_blocked_since.get_or_insert_with(|| self.shared.clock.now().monotonic);
+                return Ok(());
+            };
+            written?;
+            self.write_blocked_since = None;
+            self.active_at = self.shared.clock.now().monotonic;
+            self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;
+        }
+        Ok(())
+    }
+
+    /// Reads once; whether that changed anything.
+    fn poll_input(&mut self, context: &mut Context<'_>) -> Result<bool, Ending> {
+        if !self.takes_requests() {
+            // The time in which we do not read is not the peer's fault.
+            self.frame_awaited_since = None;
+            return Ok(false);
+        }
+        let now = self.shared.clock.now().monotonic;
+        match self.input.poll_fill(context, &mut self.stream) {
+            Poll::Ready(Ok(0)) => {
+                // Nobody waits for what is still owed; what is complete may still be read.
+                self.output.drop_owed();
+                self.ending = Some(Ending::Usual("the client closed the connection".into()));
+                Ok(true)
+            }
+            Poll::Ready(read) => {
+                read?;
+                self.active_at = now;
+                Ok(true)
+            }
+            Poll::Pending => {
+                if self.input.has_started_frame() {
+                    self.frame_awaited_since.get_or_insert(now);
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Ready when a deadline has passed; else sees to it that the task is woken by the nearest one.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        while let Some((deadline, reason)) = self.nearest_deadline() {
+            let now = self.shared.clock.now().monotonic;
+            if now >= deadline {
+                return Poll::Ready(reason);
+            }
+            // A timer that is due too early costs one needless wake-up, a reset for every request would cost more.
+            if self.timer_due.is_none_or(|due| due > deadline) {
+                self.timer.set(sleep(deadline.saturating_sub(now)));
+                self.timer_due = Some(deadline);
+            }
+            if self.timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.timer_due = None;
+        }
+        Poll::Pending
+    }
+
+    fn nearest_deadline(&self) -> Option<(Monotonic, Ending)> {
+        let limits = &self.shared.limits;
+        let blocked = self.write_blocked_since.map(|since| {
+            (since + limits.write_timeout, Ending::Notable("the client does not read its answers".into()))
+        });
+        let unfinished = self.frame_awaited_since.map(|since| {
+            let reason = Ending::Notable("a request did not arrive in time".into());
+            (since + self.input.patience(limits.frame_timeout), reason)
+        });
+        let idle = (self.output.is_empty() && unfinished.is_none())
+            .then(|| (self.active_at + limits.idle_timeout, Ending::Usual("the connection was idle".into())));
+        [blocked, unfinished, idle].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
+    }
+}

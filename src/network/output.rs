@@ -1,0 +1,135 @@
+//! Answers that go out, in the order of their requests.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+
+use super::{CloseReason, OwedAnswer};
+use crate::protocol::frame::Frame;
+
+/// How many pieces one vectored write takes.
+const MAX_PIECES: usize = 64;
+
+/// Queues that grew beyond this many entries are given back once empty.
+const KEPT_CAPACITY: usize = 16;
+
+enum Answer {
+    Ready(Frame),
+    Owed(OwedAnswer),
+}
+
+/// Answers not yet complete, and bytes not yet written.
+#[derive(Default)]
+pub(super) struct Output {
+    answers: VecDeque<Answer>,
+    pieces: VecDeque<Bytes>,
+    /// Bytes of complete answers that are not written, whether or not their turn has come.
+    queued_bytes: usize,
+}
+
+impl Output {
+    /// Queues an answer that is here.
+    pub(super) fn push_ready(&mut self, frame: Frame) {
+        self.queued_bytes += frame.size_in_bytes();
+        if self.answers.is_empty() {
+            self.pieces.extend(frame.into_pieces());
+        } else {
+            self.answers.push_back(Answer::Ready(frame));
+        }
+    }
+
+    /// Queues an answer that will come.
+    pub(super) fn push_owed(&mut self, answer: OwedAnswer) {
+        self.answers.push_back(Answer::Owed(answer));
+    }
+
+    /// How many answers wait for one that is owed.
+    pub(super) fn owed(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Bytes of complete answers that are not written.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Whether bytes wait for the peer to take them.
+    pub(super) fn has_unwritten(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
+    /// Whether every answer has left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.pieces.is_empty()
+    }
+
+    /// Gives up the answers whose turn has not come.
+    pub(super) fn drop_owed(&mut self) {
+        self.answers.clear();
+        self.queued_bytes = self.pieces.iter().map(Bytes::len).sum();
+    }
+
+    /// Collects owed answers that are complete, and moves those whose turn has come to the bytes to write. Beyond
+    /// `max_queued_bytes` only the next answer is asked for, so that answers behind a slow one cannot pile up.
+    pub(super) fn poll_answers(
+        &mut self,
+        context: &mut Context<'_>,
+        max_queued_bytes: usize,
+    ) -> Result<(), CloseReason> {
+        let mut is_next = true;
+        for answer in &mut self.answers {
+            if let Answer::Owed(owed) = answer
+                && (is_next || self.queued_bytes < max_queued_bytes)
+                && let Poll::Ready(frame) = owed.as_mut().poll(context)
+            {
+                let frame = frame?;
+                self.queued_bytes += frame.size_in_bytes();
+                *answer = Answer::Ready(frame);
+            }
+            is_next &= matches!(answer, Answer::Ready(_));
+        }
+        while let Some(Answer::Ready(_)) = self.answers.front() {
+            if let Some(Answer::Ready(frame)) = self.answers.pop_front() {
+                self.pieces.extend(frame.into_pieces());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes until nothing is left or the peer takes no more; tells how many bytes it took.
+    pub(super) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        let slices = slices.get(..count).unwrap_or_default();
+        let written = ready!(Pin::new(stream).poll_write_vectored(context, slices))?;
+        self.advance(written);
+        Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.queued_bytes -= written;
+        while let Some(piece) = self.pieces.front_mut() {
+            if piece.len() > written {
+                piece.advance(written);
+                return;
+            }
+            written -= piece.len();
+            self.pieces.pop_front();
+        }
+        if self.is_empty() && self.pieces.capacity() > KEPT_CAPACITY {
+            (self.pieces, self.answers) = Default::default();
+        }
+    }
+}

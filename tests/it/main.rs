@@ -1,0 +1,9 @@
+//! The one integration test binary: in-process brokers and servers on port 0, raw protocol, faults.
+#![cfg(test)]
+
+mod api_table;
+mod bad_input;
+mod decode;
+mod fetch_response;
+mod network;
+mod server;
