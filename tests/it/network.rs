@@ -248,3 +248,31 @@ async fn two_thousand_connections_come_and_go() {
     until(|| handles() < 1_000).await;
     server.connect().await.assert_open().await;
 }
+
+/// What one connection costs while nothing happens on it. Alone in its process, since it looks at the process's memory:
+/// `cargo test --test it -- --ignored five_thousand`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures the memory of the whole process"]
+async fn five_thousand_idle_connections_cost_less_than_ten_kilobytes_each() {
+    const CONNECTIONS: usize = 5_000;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    let server = script(Limits::default());
+    server.connect().await.assert_open().await;
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    };
+    let before = resident();
+    let mut peers: Vec<Peer> = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        let mut peer = server.connect().await;
+        peer.assert_open().await;
+        peers.push(peer);
+    }
+    let each = (resident() - before) / CONNECTIONS;
+    println!("{each} bytes for each idle connection, the client's side included");
+    assert!(each < 10_000);
+}
