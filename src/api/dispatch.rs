@@ -14,11 +14,11 @@ use super::{Api, ApiError, api_versions, route};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::network::{Endpoints, Handled, LogLimit, Service};
+use crate::protocol::EncodeError;
 use crate::protocol::frame::Frame;
 use crate::protocol::header::{RequestHeader, peek_api};
 use crate::protocol::request::decode_request;
 use crate::protocol::response::encode_response;
-use crate::protocol::{DecodeError, EncodeError};
 
 /// Serves the table's APIs on behalf of a broker.
 #[derive(Debug)]
@@ -147,8 +147,14 @@ type Encoder<T> = fn(i32, i16, &T) -> Result<Frame, EncodeError>;
 
 impl Call<'_> {
     /// The body as a request of type `R`.
-    pub(super) fn decode<R: Request>(&self) -> Result<R, DecodeError> {
-        let decoded = decode_request::<R>(self.body.clone(), self.context.api_version)?;
+    pub(super) fn decode<R: Request>(&self) -> Result<R, ApiError> {
+        let api_version = self.context.api_version;
+        let decoded = decode_request::<R>(self.body.clone(), api_version).map_err(|error| {
+            ApiError::close(format!(
+                "it sent a malformed {} request of version {api_version}: {error}",
+                api_name(R::KEY)
+            ))
+        })?;
         if decoded.surplus > 0 {
             let (surplus, peer) = (decoded.surplus, self.context.peer);
             tracing::debug!(api_key = R::KEY, surplus, %peer, "ignored bytes behind a request's body");

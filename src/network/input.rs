@@ -18,7 +18,7 @@ const LENGTH_SIZE: usize = 4;
 /// a buffer of just that size, so that a connection without traffic holds no buffer at all.
 const SCRATCH_SIZE: usize = 16 * 1024;
 
-/// What a long frame's buffer starts with; it grows by the factor whenever it is full, and the system gives it memory
+/// What a long frame's buffer starts with; it grows by the factor whenever it is nearly full, and the system gives it memory
 /// only as bytes arrive in it.
 const FIRST_RESERVATION: usize = 64 * 1024;
 const GROWTH_FACTOR: usize = 4;
@@ -119,7 +119,7 @@ impl Input {
         missing: usize,
     ) -> Poll<io::Result<usize>> {
         let length = self.buffer.len();
-        if self.buffer.capacity() == length {
+        if self.buffer.capacity() - length < missing.min(SCRATCH_SIZE) {
             let more = (length * (GROWTH_FACTOR - 1)).max(FIRST_RESERVATION);
             self.buffer.reserve(more.min(missing));
         }

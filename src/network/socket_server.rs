@@ -83,6 +83,14 @@ impl SocketServer {
     }
 }
 
+/// A server that is dropped without having been stopped ends its tasks, without awaiting them.
+impl Drop for SocketServer {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+        self.aborting.cancel();
+    }
+}
+
 /// One listener's loop.
 struct Acceptor<S> {
     socket: TcpListener,
@@ -117,7 +125,7 @@ impl<S: Service> Acceptor<S> {
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
-        let ip = peer.ip().to_canonical();
+        let (peer, ip) = (canonical(peer), peer.ip().to_canonical());
         let Some(place) = self.addresses.take_place(ip, self.shared.limits.max_connections_per_ip) else {
             let reason = "its address has max.connections.per.ip of them".into();
             return log_ending(&self.log_limit, &self.shared.clock, peer, &Ending::Notable(reason));
@@ -125,7 +133,7 @@ impl<S: Service> Acceptor<S> {
         // A connection that is gone already fails at its first read.
         let Ok(local) = stream.local_addr() else { return };
         let _ = stream.set_nodelay(true);
-        let endpoints = Endpoints { listener: Arc::clone(&self.name), peer, local };
+        let endpoints = Endpoints { listener: Arc::clone(&self.name), peer, local: canonical(local) };
         let connection = self.connection(stream, endpoints);
         self.tasks.spawn(async move {
             connection.await;
@@ -143,6 +151,11 @@ impl<S: Service> Acceptor<S> {
             }
         }
     }
+}
+
+/// A client of IPv4 on a socket for both families is a client of IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Errors of `accept` that say nothing about the next connection.

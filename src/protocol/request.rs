@@ -11,9 +11,10 @@ use kafka_protocol::protocol::buf::{ByteBuf, NotEnoughBytesError};
 
 use super::DecodeError;
 
-/// How many numbers, strings and byte fields one request may consist of. The smallest of them take one byte on the
-/// wire and up to about 50 in memory, so this caps a request's decoded size near 200 MB whatever its frame's size.
-const MAX_FIELDS: usize = 4 * 1024 * 1024;
+/// How many numbers, strings and byte fields one request may consist of. The smallest of them take one or two bytes on
+/// the wire and, with the struct around them, about 80 in memory, so this caps a request's decoded size near 100 MB
+/// whatever its frame's size. A commit of 250,000 offsets stays below.
+const MAX_FIELDS: usize = 1024 * 1024;
 
 /// How far a varint may exceed the bytes that are left: it may be the number of a tagged field, and those are small.
 const TOLERATED: usize = 1024;
@@ -150,5 +151,57 @@ impl ByteBuf for Guard {
             return Err(NotEnoughBytesError);
         }
         Ok(self.get_bytes(size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut, BytesMut};
+    use kafka_protocol::messages::{FetchRequest, MetadataRequest};
+    use kafka_protocol::protocol::Encodable;
+
+    use super::*;
+
+    #[test]
+    fn a_length_may_be_what_is_left_and_not_more() {
+        let topics = |count: i32, names: &[u8]| {
+            let mut body = BytesMut::new();
+            body.put_i32(count);
+            body.put_slice(names);
+            decode_request::<MetadataRequest>(body.freeze(), 1).map(|decoded| decoded.surplus)
+        };
+        assert_eq!(topics(1, b"\0\0"), Ok(0));
+        assert_eq!(topics(1, b"\0\0more"), Ok(4));
+        for count in [2, 3, i32::MAX, i32::MIN, -2] {
+            assert!(topics(count, b"\0\0").is_err(), "{count}");
+        }
+    }
+
+    #[test]
+    fn large_values_that_are_no_lengths_survive() {
+        for version in [4, 11, 12, 17] {
+            let request = FetchRequest::default().with_max_wait_ms(i32::MAX).with_max_bytes(i32::MAX - 1);
+            let mut body = BytesMut::new();
+            request.encode(&mut body, version).expect("encodes");
+            let decoded = decode_request::<FetchRequest>(body.freeze(), version).expect("decodes");
+            assert_eq!((decoded.message, decoded.surplus), (request, 0), "version {version}");
+        }
+    }
+
+    #[test]
+    fn more_fields_than_any_request_has_are_refused() {
+        let mut body = BytesMut::new();
+        let count = MAX_FIELDS as i32;
+        body.put_i32(count);
+        body.put_bytes(0, 2 * MAX_FIELDS);
+        assert!(decode_request::<MetadataRequest>(body.freeze(), 1).is_err());
+    }
+
+    #[test]
+    fn a_varint_cannot_hide_behind_a_boolean() {
+        let mut guard = Guard::new(Bytes::from_static(b"\x80\x80\x80\x80\x80\x0f"));
+        assert!((0..6).any(|_| guard.try_get_u8().is_err()));
+        let mut guard = Guard::new(Bytes::from_static(b"\xff\xff\xff\xff\x0f"));
+        assert!((0..5).any(|_| guard.try_get_u8().is_err()));
     }
 }
