@@ -4,19 +4,15 @@
 //! (see [`request`]) and adds what it lacks. It knows neither sockets nor which APIs are served.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+pub mod compression;
+mod coordinator_codec;
+pub mod coordinator_records;
 pub mod fetch_response;
 pub mod frame;
 pub mod header;
+pub mod record_batch;
 pub mod request;
 pub mod response;
-
-#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
-
-pub mod compression;
-pub mod record_batch;
-
-mod coordinator_codec;
-pub mod coordinator_records;
 
 /// Kafka's error codes; `code()` gives the number on the wire, and 0 there means no error.
 pub use kafka_protocol::error::ResponseError as ErrorCode;
