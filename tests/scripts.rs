@@ -5,3 +5,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod script;
+
+#[test]
+fn controller() {
+    script::run_all("controller", script::controller::machine);
+}

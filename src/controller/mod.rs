@@ -1,1 +1,168 @@
-//! Under construction.
+//! What the cluster shall be: the machine that decides on every change of the metadata.
+//!
+//! Requests come in with all they need (fresh ids, defaults, a seed for placement), records and answers go out. Its state
+//! is an image of its own that the records change, so that it decides on what is decided, committed or not yet. Pure;
+//! [`crate::quorum::driver`] runs it.
+
+use std::collections::HashMap;
+
+use crate::clock::{Monotonic, Now};
+use crate::ids::TopicName;
+use crate::metadata::{MetadataImage, MetadataRecord, topic_name};
+use crate::protocol::ErrorCode;
+use crate::state_machine::{Effects, ReplyTo, StateMachine};
+
+mod alter_partition;
+mod brokers;
+mod client;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod placement;
+
+pub use alter_partition::{AlterPartition, AlteredPartition, PartitionAlteration};
+pub use brokers::{AllocateProducerIds, ProducerIdsBlock, RegisterBroker};
+pub use client::ControllerClient;
+pub use create_partitions::{CreatePartitions, NewPartitions, PartitionsCreated};
+pub use create_topics::{Assignment, CreateTopics, NewTopic, TopicCreated, TopicCreation};
+pub use delete_topics::{DeleteTopics, TopicDeletion, TopicToDelete};
+
+/// How many partitions one request may add to the cluster, as in Kafka: it bounds a batch of records.
+const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
+
+/// What the controller can be asked.
+#[derive(Debug, Clone)]
+pub enum ControllerRequest {
+    /// A broker has started.
+    RegisterBroker(RegisterBroker),
+    /// Topics shall be.
+    CreateTopics(CreateTopics),
+    /// Topics shall be gone.
+    DeleteTopics(DeleteTopics),
+    /// Topics shall have more partitions.
+    CreatePartitions(CreatePartitions),
+    /// A broker needs producer ids.
+    AllocateProducerIds(AllocateProducerIds),
+    /// A leader changes its in-sync replicas.
+    AlterPartition(AlterPartition),
+}
+
+/// What it answers: the variant that belongs to the request's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControllerResponse {
+    /// The registration's epoch.
+    BrokerRegistered(Result<i64, Refusal>),
+    /// One result per topic: those asked for once in their order, then the duplicates.
+    TopicsCreated(Vec<TopicCreation>),
+    /// One result per topic, in no order.
+    TopicsDeleted(Vec<TopicDeletion>),
+    /// One result per topic: the duplicates, then the others in their order.
+    PartitionsCreated(Vec<PartitionsCreated>),
+    /// Ids that no other broker has.
+    ProducerIdsAllocated(Result<ProducerIdsBlock, ErrorCode>),
+    /// One result per partition, in the request's order; or the error that concerns the broker.
+    PartitionsAltered(Result<Vec<AlteredPartition>, ErrorCode>),
+}
+
+/// Why something was not done: a code, and a sentence for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Kafka's error code.
+    pub code: ErrorCode,
+    /// The sentence, in Kafka's words.
+    pub message: String,
+}
+
+impl Refusal {
+    /// Refuses with `code` because of `message`.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    fn unknown_topic() -> Self {
+        Self::new(ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.")
+    }
+}
+
+/// The controller.
+#[derive(Debug)]
+pub struct Controller {
+    image: MetadataImage,
+    /// The topics whose names could collide with another's, by the form in which they would.
+    collisions: HashMap<String, TopicName>,
+}
+
+impl Controller {
+    /// A controller of the cluster that `image` shows.
+    pub fn new(image: &MetadataImage) -> Self {
+        let mut controller = Self { image: image.clone(), collisions: HashMap::new() };
+        for topic in image.topics() {
+            controller.remember_name(&topic.name);
+        }
+        controller
+    }
+
+    fn remember_name(&mut self, name: &TopicName) {
+        if topic_name::has_collision_characters(name) {
+            self.collisions.insert(topic_name::collision_form(name).into_owned(), TopicName::clone(name));
+        }
+    }
+
+    fn forget_name(&mut self, name: &str) {
+        self.collisions.remove(topic_name::collision_form(name).as_ref());
+    }
+
+    fn decide(&self, request: ControllerRequest, records: &mut Vec<MetadataRecord>) -> ControllerResponse {
+        match request {
+            ControllerRequest::RegisterBroker(request) => {
+                ControllerResponse::BrokerRegistered(self.register_broker(request, records))
+            }
+            ControllerRequest::CreateTopics(request) => {
+                ControllerResponse::TopicsCreated(self.create_topics(request, records))
+            }
+            ControllerRequest::DeleteTopics(request) => {
+                ControllerResponse::TopicsDeleted(self.delete_topics(request, records))
+            }
+            ControllerRequest::CreatePartitions(request) => {
+                ControllerResponse::PartitionsCreated(self.create_partitions(request, records))
+            }
+            ControllerRequest::AllocateProducerIds(request) => {
+                ControllerResponse::ProducerIdsAllocated(self.allocate_producer_ids(request, records))
+            }
+            ControllerRequest::AlterPartition(request) => {
+                ControllerResponse::PartitionsAltered(self.alter_partition(request, records))
+            }
+        }
+    }
+}
+
+impl StateMachine for Controller {
+    type Request = ControllerRequest;
+    type Response = ControllerResponse;
+    type Record = MetadataRecord;
+
+    fn handle(&mut self, request: ControllerRequest, reply_to: ReplyTo, _now: Now, effects: &mut Effects<Self>) {
+        let response = self.decide(request, &mut effects.records);
+        effects.reply(reply_to, response);
+    }
+
+    fn handle_timeout(&mut self, _now: Now, _effects: &mut Effects<Self>) {}
+
+    fn next_deadline(&self) -> Option<Monotonic> {
+        None
+    }
+
+    fn replay(&mut self, record: &MetadataRecord) {
+        match record {
+            MetadataRecord::Topic { name, .. } => self.remember_name(name),
+            MetadataRecord::RemoveTopic { topic_id } => {
+                if let Some(name) = self.image.topic_by_id(*topic_id).map(|topic| TopicName::clone(&topic.name)) {
+                    self.forget_name(&name);
+                }
+            }
+            _ => {}
+        }
+        // The quorum refuses a record that does not fit and then stops; here there is nothing to add to that.
+        let _unfit = self.image.replay(record);
+    }
+}

@@ -128,7 +128,7 @@ impl RaftStateMachine<Types> for ImageMachine {
             match &entry.payload {
                 Payload::Blank => {}
                 Payload::Normal(records) => {
-                    records.0.iter().try_for_each(|record| delta.replay(record)).map_err(invalid)?
+                    records.0.iter().try_for_each(|record| delta.replay(record)).map_err(invalid)?;
                 }
                 Payload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
@@ -137,7 +137,9 @@ impl RaftStateMachine<Types> for ImageMachine {
             responders.extend(responder);
         }
         self.publish(delta);
-        responders.into_iter().for_each(|responder| responder.send(()));
+        for responder in responders {
+            responder.send(());
+        }
         Ok(())
     }
 

@@ -58,9 +58,9 @@ impl LogStore {
             .map(|directory| LogFile::open(directory.join("log"), |frame| contents.replay(frame)))
             .transpose()?;
         let inner = Arc::new(Mutex::new(Inner { contents, file }));
-        let (flushes, requests) = mpsc::unbounded_channel();
+        let (sender, requests) = mpsc::unbounded_channel();
         let flusher = tokio::spawn(flush(Arc::clone(&inner), requests));
-        Ok((Self { inner, flushes }, flusher))
+        Ok((Self { inner, flushes: sender }, flusher))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -82,7 +82,9 @@ impl Inner {
         if let Some(file) = &mut self.file {
             file.append(&frames)?;
         }
-        frames.into_iter().for_each(|frame| self.contents.replay(frame));
+        for frame in frames {
+            self.contents.replay(frame);
+        }
         Ok(())
     }
 

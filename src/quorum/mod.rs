@@ -193,7 +193,6 @@ fn raft_config(options: &QuorumOptions) -> Config {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn start_error(error: impl std::fmt::Display) -> QuorumError {
     QuorumError::Start(error.to_string())
 }

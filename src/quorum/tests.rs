@@ -88,18 +88,16 @@ async fn damage_before_intact_frames_is_an_error_and_not_a_loss() {
 #[tokio::test]
 async fn snapshots_cut_the_log_and_carry_the_image() {
     let directory = tempfile::tempdir().unwrap();
-    let options = QuorumOptions {
-        entries_between_snapshots: 20,
-        ..QuorumOptions::new(1, Some(directory.path().to_path_buf()))
-    };
+    let options =
+        QuorumOptions { entries_between_snapshots: 20, ..QuorumOptions::new(1, Some(directory.path().to_path_buf())) };
     let quorum = MetadataQuorum::open(options.clone()).await.unwrap();
     for number in 0..100 {
         quorum.propose(topic(number)).await.unwrap();
     }
     quorum.shutdown().await;
     assert!(directory.path().join("snapshot").exists());
-    let frames = log_store::LogStore::open(Some(directory.path()), BTreeSet::from([1])).unwrap();
-    drop(frames);
+    // 100 entries of about 50 bytes, of which the log keeps the newest.
+    assert!(std::fs::metadata(directory.path().join("log")).unwrap().len() < 3_000);
     let quorum = MetadataQuorum::open(options).await.unwrap();
     assert_eq!(quorum.image().topics().len(), 100);
     quorum.propose(topic(100)).await.unwrap();
@@ -112,7 +110,7 @@ async fn snapshots_cut_the_log_and_carry_the_image() {
 #[tokio::test]
 async fn an_idle_leader_still_writes_after_its_lease() {
     let quorum = MetadataQuorum::open(QuorumOptions::new(1, None)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(3_000)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     quorum.propose(topic(0)).await.unwrap();
     quorum.shutdown().await;
 }

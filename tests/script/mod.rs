@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+pub(crate) mod controller;
+
 /// Where commands go: takes one line, returns its output without blank lines.
 pub(crate) type Execute = Box<dyn FnMut(&str) -> String>;
 

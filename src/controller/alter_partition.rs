@@ -1,0 +1,110 @@
+//! `AlterPartition`: a leader tells which of its followers are in sync (KIP-497).
+
+use super::Controller;
+use crate::ids::{LeaderEpoch, NodeId, Uuid};
+use crate::metadata::{MetadataRecord, PartitionImage};
+use crate::protocol::ErrorCode;
+
+/// A leader changes its in-sync replicas.
+#[derive(Debug, Clone)]
+pub struct AlterPartition {
+    /// The leader.
+    pub broker_id: NodeId,
+    /// The epoch of its registration.
+    pub broker_epoch: i64,
+    /// The partitions, each of them once.
+    pub partitions: Vec<PartitionAlteration>,
+}
+
+/// New in-sync replicas of one partition.
+#[derive(Debug, Clone)]
+pub struct PartitionAlteration {
+    /// The topic.
+    pub topic_id: Uuid,
+    /// The partition's index.
+    pub partition: i32,
+    /// The leadership under which the leader decided.
+    pub leader_epoch: LeaderEpoch,
+    /// The partition epoch that it knew.
+    pub partition_epoch: i32,
+    /// The in-sync replicas, each with the broker epoch that the leader saw, or -1.
+    pub new_isr: Vec<(NodeId, i64)>,
+}
+
+/// What became of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlteredPartition {
+    /// The topic.
+    pub topic_id: Uuid,
+    /// The partition's index.
+    pub partition: i32,
+    /// Its state now, or why it did not change.
+    pub result: Result<PartitionImage, ErrorCode>,
+}
+
+impl Controller {
+    pub(super) fn alter_partition(
+        &self,
+        request: AlterPartition,
+        records: &mut Vec<MetadataRecord>,
+    ) -> Result<Vec<AlteredPartition>, ErrorCode> {
+        self.check_broker_epoch(request.broker_id, request.broker_epoch)?;
+        let alter = |alteration: PartitionAlteration| AlteredPartition {
+            topic_id: alteration.topic_id,
+            partition: alteration.partition,
+            result: self.alter_isr(request.broker_id, &alteration, records),
+        };
+        Ok(request.partitions.into_iter().map(alter).collect())
+    }
+
+    fn alter_isr(
+        &self,
+        broker_id: NodeId,
+        alteration: &PartitionAlteration,
+        records: &mut Vec<MetadataRecord>,
+    ) -> Result<PartitionImage, ErrorCode> {
+        let PartitionAlteration { topic_id, partition, .. } = *alteration;
+        let topic = self.image.topic_by_id(topic_id).ok_or(ErrorCode::UnknownTopicId)?;
+        let state = topic.partition(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        self.check_alteration(broker_id, state, alteration)?;
+        let isr: Vec<_> = alteration.new_isr.iter().map(|(id, _)| *id).collect();
+        if isr == state.isr {
+            return Ok(state.clone());
+        }
+        records.push(MetadataRecord::PartitionChange { topic_id, partition, isr: Some(isr.clone()), leader: None });
+        Ok(PartitionImage { isr, partition_epoch: state.partition_epoch + 1, ..state.clone() })
+    }
+
+    /// Kafka's checks in Kafka's order.
+    fn check_alteration(
+        &self,
+        broker_id: NodeId,
+        state: &PartitionImage,
+        alteration: &PartitionAlteration,
+    ) -> Result<(), ErrorCode> {
+        // A leader that knows more than the controller: then this is not the controller any more.
+        if alteration.leader_epoch > state.leader_epoch || alteration.partition_epoch > state.partition_epoch {
+            return Err(ErrorCode::NotController);
+        }
+        if alteration.leader_epoch < state.leader_epoch {
+            return Err(ErrorCode::FencedLeaderEpoch);
+        }
+        if broker_id != state.leader {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        if alteration.partition_epoch < state.partition_epoch {
+            return Err(ErrorCode::InvalidUpdateVersion);
+        }
+        let isr = &alteration.new_isr;
+        let is_replica_once = |(id, _): &(NodeId, i64)| {
+            state.replicas.contains(id) && isr.iter().filter(|(other, _)| other == id).count() == 1
+        };
+        if !isr.iter().all(is_replica_once) || !isr.iter().any(|(id, _)| *id == state.leader) {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        let is_eligible = |(id, epoch): &(NodeId, i64)| {
+            self.image.broker(*id).is_some_and(|broker| !broker.fenced && (*epoch == -1 || broker.epoch == *epoch))
+        };
+        if isr.iter().all(is_eligible) { Ok(()) } else { Err(ErrorCode::IneligibleReplica) }
+    }
+}

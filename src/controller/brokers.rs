@@ -1,0 +1,106 @@
+//! Brokers: their registration, and the producer ids that they hand out.
+
+use std::sync::Arc;
+
+use super::{Controller, Refusal};
+use crate::ids::{NodeId, Uuid};
+use crate::metadata::{BrokerRegistration, Endpoint, MetadataRecord};
+use crate::protocol::ErrorCode;
+
+/// How many producer ids a broker gets at a time, as in Kafka.
+const PRODUCER_IDS_PER_BLOCK: i64 = 1_000;
+
+/// A broker has started.
+#[derive(Debug, Clone)]
+pub struct RegisterBroker {
+    /// Its node id.
+    pub id: NodeId,
+    /// The cluster it belongs to. The first broker to register names the cluster.
+    pub cluster_id: Arc<str>,
+    /// A fresh id of this run of its process.
+    pub incarnation: Uuid,
+    /// Where it is reached.
+    pub listeners: Vec<Endpoint>,
+    /// `broker.rack`.
+    pub rack: Option<Arc<str>>,
+}
+
+/// A broker needs producer ids.
+#[derive(Debug, Clone, Copy)]
+pub struct AllocateProducerIds {
+    /// The broker.
+    pub broker_id: NodeId,
+    /// The epoch of its registration.
+    pub broker_epoch: i64,
+}
+
+/// Producer ids that one broker may hand out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerIdsBlock {
+    /// The first of them.
+    pub first: i64,
+    /// How many there are.
+    pub length: i64,
+}
+
+impl Controller {
+    pub(super) fn register_broker(
+        &self,
+        request: RegisterBroker,
+        records: &mut Vec<MetadataRecord>,
+    ) -> Result<i64, Refusal> {
+        let cluster_id = &self.image.cluster_id;
+        if cluster_id.is_empty() {
+            records.push(MetadataRecord::ClusterId(Arc::clone(&request.cluster_id)));
+        } else if *cluster_id != request.cluster_id {
+            let message = format!("Expected cluster ID {cluster_id}, but got cluster ID {}", request.cluster_id);
+            return Err(Refusal::new(ErrorCode::InconsistentClusterId, message));
+        }
+        let known = self.image.broker(request.id).filter(|known| known.incarnation == request.incarnation);
+        // Unlike Kafka, an epoch is a count of registrations and not an offset of the log, which a pure machine does not
+        // know; both only ever grow.
+        let next_epoch = 1 + self.image.brokers().map(|broker| broker.epoch).max().unwrap_or(0);
+        let epoch = known.map_or(next_epoch, |known| known.epoch);
+        let is_new_incarnation = known.is_none();
+        let RegisterBroker { id, incarnation, listeners, rack, .. } = request;
+        let registration = BrokerRegistration { id, epoch, incarnation, listeners, rack, fenced: false };
+        records.push(MetadataRecord::RegisterBroker(registration));
+        if is_new_incarnation {
+            self.begin_leaderships(id, records);
+        }
+        Ok(epoch)
+    }
+
+    /// A new process is a new leadership: whoever remembers the epoch before may have seen records that a crash took.
+    fn begin_leaderships(&self, id: NodeId, records: &mut Vec<MetadataRecord>) {
+        for topic in self.image.topics() {
+            for (partition, state) in (0..).zip(&topic.partitions) {
+                if state.leader == id {
+                    let leader = Some(id);
+                    records.push(MetadataRecord::PartitionChange { topic_id: topic.id, partition, isr: None, leader });
+                }
+            }
+        }
+    }
+
+    pub(super) fn allocate_producer_ids(
+        &self,
+        request: AllocateProducerIds,
+        records: &mut Vec<MetadataRecord>,
+    ) -> Result<ProducerIdsBlock, ErrorCode> {
+        let AllocateProducerIds { broker_id, broker_epoch } = request;
+        self.check_broker_epoch(broker_id, broker_epoch)?;
+        let first = self.image.next_producer_id();
+        let next_producer_id = first.checked_add(PRODUCER_IDS_PER_BLOCK).ok_or(ErrorCode::UnknownServerError)?;
+        records.push(MetadataRecord::ProducerIds { broker_id, broker_epoch, next_producer_id });
+        Ok(ProducerIdsBlock { first, length: PRODUCER_IDS_PER_BLOCK })
+    }
+
+    /// Whether that is the broker's current registration.
+    pub(super) fn check_broker_epoch(&self, id: NodeId, epoch: i64) -> Result<(), ErrorCode> {
+        match self.image.broker(id) {
+            Some(broker) if broker.epoch == epoch => Ok(()),
+            _ => Err(ErrorCode::StaleBrokerEpoch),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The controller told in lines: `register`, `fence`, `create`, `delete`, `grow`, `producer-ids` and `alter`.
+//!
+//! Ids are numbers: topics count from 1 in the order of creation requests. Records are given first, then the answers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use klamm::clock::Clock;
+use klamm::controller::{
+    AllocateProducerIds, AlterPartition, Assignment, Controller, ControllerRequest, ControllerResponse,
+    CreatePartitions, CreateTopics, DeleteTopics, NewPartitions, NewTopic, PartitionAlteration, Refusal,
+    RegisterBroker, TopicToDelete,
+};
+use klamm::ids::{NO_TOPIC_ID, Uuid};
+use klamm::metadata::{MetadataImage, MetadataRecord, PartitionImage};
+use klamm::state_machine::{Effects, ReplyTo, StateMachine};
+
+use super::Execute;
+
+struct Script {
+    controller: Controller,
+    topics: u128,
+}
+
+pub(crate) fn machine() -> Execute {
+    let mut script = Script { controller: Controller::new(&MetadataImage::default()), topics: 0 };
+    Box::new(move |line| script.execute(line))
+}
+
+/// The words of a line: those with a `=` by their key, the others in order.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    named: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn of(line: &'a str) -> Self {
+        let (named, plain): (Vec<_>, Vec<_>) = line.split_whitespace().partition(|word| word.contains('='));
+        Self { plain, named: named.into_iter().filter_map(|word| word.split_once('=')).collect() }
+    }
+
+    fn number<N: std::str::FromStr>(&self, key: &str, default: N) -> N {
+        self.named.get(key).map_or(default, |value| value.parse().ok().unwrap())
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.plain.contains(&word)
+    }
+}
+
+impl Script {
+    fn execute(&mut self, line: &str) -> String {
+        let (command, rest) = line.split_once(' ').unwrap();
+        let words = Words::of(rest);
+        let request = match command {
+            "register" => register(&words),
+            "create" => self.create(rest),
+            "delete" => delete(&words),
+            "grow" => grow(&words),
+            "producer-ids" => ControllerRequest::AllocateProducerIds(AllocateProducerIds {
+                broker_id: words.number("broker", -1),
+                broker_epoch: words.number("epoch", -1),
+            }),
+            "alter" => alter(&words),
+            "fence" => {
+                let (id, epoch) = (words.number("broker", -1), words.number("epoch", -1));
+                self.controller.replay(&MetadataRecord::BrokerChange { id, epoch, fenced: true });
+                return "ok".to_owned();
+            }
+            _ => panic!("unknown command {command}"),
+        };
+        self.submit(request)
+    }
+
+    fn submit(&mut self, request: ControllerRequest) -> String {
+        let mut effects = Effects::new();
+        self.controller.handle(request, ReplyTo(1), Clock::manual(0).now(), &mut effects);
+        let mut output = String::new();
+        for record in &effects.records {
+            self.controller.replay(record);
+            let _ = writeln!(output, "+ {}", tell_record(record));
+        }
+        for (_, response) in &effects.replies {
+            output.push_str(&tell_response(response));
+        }
+        output
+    }
+
+    /// `create <name> [partitions=n] [rf=n] [assign=1,2;2,1] [config:<key>=<value>] [bad-config] [+ ...] [validate]
+    /// [internal]`
+    fn create(&mut self, line: &str) -> ControllerRequest {
+        let all = Words::of(line);
+        let topics = line.split('+').map(|topic| {
+            self.topics += 1;
+            new_topic(&Words::of(topic), self.topics)
+        });
+        ControllerRequest::CreateTopics(CreateTopics {
+            topics: topics.collect(),
+            validate_only: all.has("validate"),
+            allow_internal: all.has("internal"),
+            default_partitions: 2,
+            default_replication_factor: 1,
+            seed: all.number("seed", 0),
+        })
+    }
+}
+
+fn new_topic(words: &Words<'_>, id: u128) -> NewTopic {
+    let named = words.named.iter();
+    let configs = named.filter_map(|(key, value)| Some((key.strip_prefix("config:")?.to_owned(), (*value).to_owned())));
+    let invalid = Refusal::new(klamm::protocol::ErrorCode::InvalidConfig, "Unknown topic config name: bad");
+    NewTopic {
+        name: words.plain.first().map_or("", |name| name.trim_matches('\'')).into(),
+        id: Uuid::from_u128(id),
+        partitions: words.number("partitions", -1),
+        replication_factor: words.number("rf", -1),
+        assignments: (0..)
+            .zip(lists(words))
+            .map(|(partition, brokers)| Assignment { partition: partition + words.number("from", 0), brokers })
+            .collect(),
+        configs: if words.has("bad-config") { Err(invalid) } else { Ok(configs.collect()) },
+    }
+}
+
+fn lists(words: &Words<'_>) -> Vec<Vec<i32>> {
+    let assign = words.named.get("assign").copied().unwrap_or_default();
+    assign.split_terminator(';').map(numbers).collect()
+}
+
+fn numbers(list: &str) -> Vec<i32> {
+    list.split_terminator(',').map(|id| id.parse().unwrap()).collect()
+}
+
+fn register(words: &Words<'_>) -> ControllerRequest {
+    ControllerRequest::RegisterBroker(RegisterBroker {
+        id: words.number("broker", -1),
+        cluster_id: words.named.get("cluster").copied().unwrap_or("c1").into(),
+        incarnation: Uuid::from_u128(words.number("run", 1)),
+        listeners: Vec::new(),
+        rack: words.named.get("rack").map(|rack| (*rack).into()),
+    })
+}
+
+fn delete(words: &Words<'_>) -> ControllerRequest {
+    let by_name = words.plain.iter().map(|name| TopicToDelete { name: Some((*name).into()), id: NO_TOPIC_ID });
+    let ids = numbers(words.named.get("ids").copied().unwrap_or_default());
+    let by_id = ids.into_iter().map(|id| TopicToDelete { name: None, id: Uuid::from_u128(id as u128) });
+    ControllerRequest::DeleteTopics(DeleteTopics { topics: by_name.chain(by_id).collect() })
+}
+
+fn grow(words: &Words<'_>) -> ControllerRequest {
+    let topics = words.plain.iter().filter(|word| **word != "validate");
+    let topics = topics.map(|name| NewPartitions {
+        name: (*name).into(),
+        count: words.number("to", 0),
+        assignments: words.named.contains_key("assign").then(|| lists(words)),
+    });
+    ControllerRequest::CreatePartitions(CreatePartitions {
+        topics: topics.collect(),
+        validate_only: words.has("validate"),
+        seed: 0,
+    })
+}
+
+fn alter(words: &Words<'_>) -> ControllerRequest {
+    ControllerRequest::AlterPartition(AlterPartition {
+        broker_id: words.number("broker", -1),
+        broker_epoch: words.number("epoch", -1),
+        partitions: vec![PartitionAlteration {
+            topic_id: Uuid::from_u128(words.number("topic", 0)),
+            partition: words.number("partition", 0),
+            leader_epoch: words.number("leader-epoch", 0),
+            partition_epoch: words.number("partition-epoch", 0),
+            new_isr: numbers(words.named.get("isr").copied().unwrap_or_default())
+                .into_iter()
+                .map(|id| (id, words.number("seen-epoch", -1)))
+                .collect(),
+        }],
+    })
+}
+
+fn tell_record(record: &MetadataRecord) -> String {
+    match record {
+        MetadataRecord::ClusterId(id) => format!("ClusterId {id}"),
+        MetadataRecord::FeatureLevel { name, level } => format!("FeatureLevel {name}={level}"),
+        MetadataRecord::RegisterBroker(broker) => {
+            format!(
+                "RegisterBroker {} epoch={} rack={:?} fenced={}",
+                broker.id, broker.epoch, broker.rack, broker.fenced
+            )
+        }
+        MetadataRecord::BrokerChange { id, epoch, fenced } => {
+            format!("BrokerChange {id} epoch={epoch} fenced={fenced}")
+        }
+        MetadataRecord::Topic { name, id } => format!("Topic {} {name}", id.as_u128()),
+        MetadataRecord::Partition { topic_id, partition, state } => {
+            format!("Partition {}-{partition} {}", topic_id.as_u128(), tell_state(state))
+        }
+        MetadataRecord::PartitionChange { topic_id, partition, isr, leader } => {
+            format!("PartitionChange {}-{partition} isr={isr:?} leader={leader:?}", topic_id.as_u128())
+        }
+        MetadataRecord::RemoveTopic { topic_id } => format!("RemoveTopic {}", topic_id.as_u128()),
+        MetadataRecord::TopicConfig { topic_id, key, value } => {
+            format!("TopicConfig {} {key}={}", topic_id.as_u128(), value.as_deref().unwrap_or("(removed)"))
+        }
+        MetadataRecord::ProducerIds { broker_id, broker_epoch, next_producer_id } => {
+            format!("ProducerIds broker={broker_id} epoch={broker_epoch} next={next_producer_id}")
+        }
+    }
+}
+
+fn tell_state(state: &PartitionImage) -> String {
+    let PartitionImage { replicas, isr, leader, leader_epoch, partition_epoch } = state;
+    format!("replicas={replicas:?} isr={isr:?} leader={leader} epochs={leader_epoch},{partition_epoch}")
+}
+
+fn tell_response(response: &ControllerResponse) -> String {
+    let refused = |refusal: &Refusal| format!("{:?}: {}", refusal.code, refusal.message);
+    let lines: Vec<String> = match response {
+        ControllerResponse::BrokerRegistered(Ok(epoch)) => vec![format!("epoch {epoch}")],
+        ControllerResponse::BrokerRegistered(Err(refusal)) => vec![refused(refusal)],
+        ControllerResponse::TopicsCreated(topics) => topics
+            .iter()
+            .map(|topic| match &topic.result {
+                Ok(ok) => format!(
+                    "{}: id {}, {} partitions of {}, configs {:?}",
+                    topic.name,
+                    ok.id.as_u128(),
+                    ok.partitions,
+                    ok.replication_factor,
+                    ok.configs
+                ),
+                Err(refusal) => format!("{}: {}", topic.name, refused(refusal)),
+            })
+            .collect(),
+        ControllerResponse::TopicsDeleted(topics) => topics
+            .iter()
+            .map(|topic| {
+                let result = topic.result.as_ref().map_or_else(refused, |()| "deleted".to_owned());
+                format!("{:?} {}: {result}", topic.name, topic.id.as_u128())
+            })
+            .collect(),
+        ControllerResponse::PartitionsCreated(topics) => topics
+            .iter()
+            .map(|topic| {
+                format!("{}: {}", topic.name, topic.result.as_ref().map_or_else(refused, |()| "grown".to_owned()))
+            })
+            .collect(),
+        ControllerResponse::ProducerIdsAllocated(block) => vec![format!("{block:?}")],
+        ControllerResponse::PartitionsAltered(Err(code)) => vec![format!("{code:?}")],
+        ControllerResponse::PartitionsAltered(Ok(partitions)) => partitions
+            .iter()
+            .map(|altered| altered.result.as_ref().map_or_else(|code| format!("{code:?}"), tell_state))
+            .collect(),
+    };
+    lines.join("\n")
+}
