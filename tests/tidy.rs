@@ -1,0 +1,394 @@
+//! The rules of the house, held by a test; what cannot be seen in the source is not a rule here.
+//!
+//! Each rule is a function from a file to what is wrong with it, and each has a sample that it must refuse.
+
+#[path = "tidy/source.rs"]
+mod source;
+
+use source::{Source, item_end, paths, sources};
+
+/// The floors, from the ground up. An import points to a lower one.
+const FLOORS: &[&[&str]] = &[
+    &["protocol", "config", "ids", "clock", "metrics"],
+    &["storage", "metadata", "state_machine", "security", "network", "quota"],
+    &["quorum", "replication"],
+    &["controller", "coordinator"],
+    &["broker"],
+    &["api"],
+    &["server", "cli"],
+];
+
+/// Imports between neighbours on one floor: from, to, and why that is natural.
+const NEIGHBOURS: &[(&str, &str, &str)] = &[
+    ("config", "ids", "a node id is an id"),
+    ("protocol", "ids", "records name topics and partitions"),
+    ("cli", "server", "the command starts it"),
+];
+
+/// What is pure: a module with all below it, or one file.
+const PURE: &[&str] = &[
+    "src/protocol/",
+    "src/config/",
+    "src/ids.rs",
+    "src/metadata/",
+    "src/state_machine.rs",
+    "src/quota.rs",
+    "src/security/",
+    "src/controller/",
+    "src/coordinator/",
+    "src/replication/partition.rs",
+];
+const IMPURE_EXCEPTIONS: &[(&str, &str)] = &[("src/coordinator/runtime.rs", "it drives the machines")];
+
+/// Names that only what acts on the world, or reads it, may use.
+const WORLDLY: &[&str] = &[
+    "tokio",
+    "fs",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "thread",
+    "SystemTime",
+    "Instant",
+    "Mutex",
+    "RwLock",
+    "Condvar",
+    "rand",
+    "new_v4",
+];
+
+const MOST_LINES: usize = 600;
+const MOST_FUNCTION_LINES: usize = 70;
+/// Files that are one table each.
+const TABLES: &[&str] = &["src/config/keys.rs", "src/api/mod.rs"];
+
+const VAGUE_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "manager"];
+const KAFKAS_MANAGERS: &[&str] = &["ReplicaManager", "LogManager", "replica_manager", "log_manager"];
+
+fn floor_of(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&module))
+}
+
+/// Imports of a higher floor, of a neighbour that is not listed, and of modules that stand on no floor.
+fn upward_imports(source: &Source) -> Vec<String> {
+    let modules = source.modules();
+    let Some(own) = modules.first() else { return Vec::new() };
+    let Some(own_floor) = floor_of(own) else {
+        return vec![format!("{}: {own} stands on no floor", source.path)];
+    };
+    let mut wrong = Vec::new();
+    for (offset, path) in paths(&source.code) {
+        let Some(target) = crate_module(&path, modules.len()) else { continue };
+        let Some(floor) = floor_of(target) else { continue };
+        let is_neighbour = NEIGHBOURS.iter().any(|(from, to, _)| from == own && *to == target);
+        if target != *own && floor >= own_floor && !(floor == own_floor && is_neighbour) {
+            wrong.push(format!("{}: {own} (floor {own_floor}) uses {target} (floor {floor})", source.place(offset)));
+        }
+    }
+    wrong
+}
+
+/// The top module that a path names: by `crate::`, or by more `super::` than there are modules above the file.
+fn crate_module(path: &str, depth: usize) -> Option<&str> {
+    let mut parts = path.split("::");
+    if path.starts_with("crate::") {
+        return parts.nth(1);
+    }
+    let supers = parts.clone().take_while(|part| *part == "super").count();
+    if supers >= depth.max(1) { parts.nth(supers) } else { None }
+}
+
+/// What a pure module may not know.
+fn impurities(source: &Source) -> Vec<String> {
+    let is_pure = PURE.iter().any(|pure| source.path.starts_with(pure))
+        && !IMPURE_EXCEPTIONS.iter().any(|(path, _)| source.path == *path);
+    if !is_pure {
+        return Vec::new();
+    }
+    let worldly = |path: &str| path.split("::").find(|part| WORLDLY.contains(part)).map(str::to_owned);
+    paths(&source.shipped)
+        .into_iter()
+        .filter_map(|(offset, path)| Some(format!("{}: a pure module uses {}", source.place(offset), worldly(&path)?)))
+        .collect()
+}
+
+fn too_long_files(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().count();
+    let is_table = TABLES.contains(&source.path.as_str());
+    if lines > MOST_LINES && !is_table { vec![format!("{}: {lines} lines", source.path)] } else { Vec::new() }
+}
+
+fn too_long_functions(source: &Source) -> Vec<String> {
+    functions(&source.code)
+        .into_iter()
+        .filter(|(_, _, lines)| *lines > MOST_FUNCTION_LINES)
+        .map(|(offset, name, lines)| format!("{}: fn {name} has {lines} lines", source.place(offset)))
+        .collect()
+}
+
+/// Every function with a body: where it begins, its name, and its lines from `fn` to the closing brace.
+fn functions(code: &str) -> Vec<(usize, &str, usize)> {
+    let names = code.match_indices("fn ").filter(|(offset, _)| !code[..*offset].ends_with(is_name_character));
+    names
+        .filter_map(|(offset, keyword)| {
+            let signature = &code[offset + keyword.len()..];
+            let name = &signature[..signature.find(|character| !is_name_character(character))?];
+            let body = &code[offset..item_end(code, offset)];
+            (!name.is_empty() && body.ends_with('}')).then(|| (offset, name, body.lines().count()))
+        })
+        .collect()
+}
+
+fn is_name_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
+}
+
+/// Unfinished work, and what would end the process.
+fn unfinished(source: &Source) -> Vec<String> {
+    let marks = ["TODO", "FIXME", "XXX"].into_iter().filter(|mark| has_word(&source.text, mark));
+    let mut wrong: Vec<String> = marks.map(|mark| format!("{}: {mark}", source.path)).collect();
+    let unwraps = source.shipped.match_indices(".unwrap()");
+    wrong.extend(unwraps.map(|(offset, _)| format!("{}: unwrap()", source.place(offset))));
+    wrong
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(offset, _)| {
+        !text[..offset].ends_with(is_name_character) && !text[offset + word.len()..].starts_with(is_name_character)
+    })
+}
+
+fn missing_front_page(source: &Source) -> Vec<String> {
+    if source.text.starts_with("//! ") { Vec::new() } else { vec![format!("{}: no //! on top", source.path)] }
+}
+
+/// Lints that are switched off without a reason.
+fn unargued_exceptions(source: &Source) -> Vec<String> {
+    ["allow(", "expect("]
+        .into_iter()
+        .flat_map(|exception| source.code.match_indices(exception))
+        .filter(|(offset, _)| is_attribute(&source.code[..*offset]))
+        .filter(|(offset, _)| !source.code[*offset..item_end(&source.code, *offset)].contains("reason = "))
+        .map(|(offset, _)| format!("{}: no reason is given", source.place(offset)))
+        .collect()
+}
+
+fn is_attribute(before: &str) -> bool {
+    let line = before.rsplit('\n').next().unwrap_or_default().trim_start();
+    line.starts_with("#[") || line.starts_with("#![")
+}
+
+/// Names that say nothing, of files and of what is declared in them.
+fn vague_names(source: &Source) -> Vec<String> {
+    let words = source.code.split(|character| !is_name_character(character));
+    let keywords = ["fn", "struct", "enum", "trait", "mod", "type"];
+    let mut declared: Vec<&str> = source.modules();
+    let mut previous = "";
+    for word in words.filter(|word| !word.is_empty()) {
+        if keywords.contains(&previous) {
+            declared.push(word);
+        }
+        previous = word;
+    }
+    declared
+        .into_iter()
+        .filter(|name| !KAFKAS_MANAGERS.contains(name))
+        .filter(|name| {
+            name.starts_with("get_") || words_of(name).iter().any(|word| VAGUE_NAMES.contains(&word.as_str()))
+        })
+        .map(|name| format!("{}: {name} is a vague name", source.path))
+        .collect()
+}
+
+/// The words of a name, by `_` and by capitals, in small letters.
+fn words_of(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for character in name.chars() {
+        if character == '_' || character.is_ascii_uppercase() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| character != '_') {
+            word.push(character.to_ascii_lowercase());
+        }
+    }
+    words
+}
+
+/// Handlers that are not in the table of APIs, and rows of the table that have no handler.
+fn unlisted_handlers(api: &[Source]) -> Vec<String> {
+    let mut listed: Vec<String> = Vec::new();
+    let mut handlers: Vec<String> = Vec::new();
+    for source in api {
+        if source.shipped.contains("async fn handle(") {
+            handlers.push(source.modules().last().copied().unwrap_or_default().to_owned());
+        }
+        let handled = paths(&source.shipped).into_iter().filter_map(|(_, path)| {
+            path.strip_suffix("::handle").and_then(|module| module.rsplit("::").next().map(str::to_owned))
+        });
+        listed.extend(handled);
+    }
+    let unlisted = handlers.iter().filter(|name| !listed.contains(name));
+    let missing = listed.iter().filter(|name| !handlers.contains(name));
+    let unlisted = unlisted.map(|name| format!("src/api/{name}.rs is not in the table"));
+    unlisted.chain(missing.map(|name| format!("the table names {name}, which has no handler"))).collect()
+}
+
+/// Fields of the typed configuration that nothing reads, so that their keys would have no effect.
+fn unread_keys(keys: &[&str], sources: &[Source]) -> Vec<String> {
+    let is_read = |field: &str| {
+        let access = format!(".{field}");
+        sources.iter().filter(|source| !source.path.starts_with("src/config/")).any(|source| {
+            let mut uses = source.shipped.match_indices(&access);
+            uses.any(|(offset, _)| !source.shipped[offset + access.len()..].starts_with(is_name_character))
+        })
+    };
+    let unread = keys.iter().filter(|key| !is_read(&key.replace('.', "_")));
+    unread.map(|key| format!("{key} is in a typed struct, and nothing reads it")).collect()
+}
+
+/// Applies a rule to every file of the house and fails with all that is wrong.
+fn hold(rule: fn(&Source) -> Vec<String>) {
+    report(&sources("src").iter().flat_map(rule).collect::<Vec<_>>());
+}
+
+fn report(wrong: &[String]) {
+    assert!(wrong.is_empty(), "\n  {}\n", wrong.join("\n  "));
+}
+
+mod the_house {
+    use super::*;
+
+    #[test]
+    fn imports_point_down() {
+        hold(upward_imports);
+    }
+
+    #[test]
+    fn pure_modules_know_nothing_of_the_world() {
+        hold(impurities);
+    }
+
+    #[test]
+    fn files_and_functions_are_short() {
+        hold(too_long_files);
+        hold(too_long_functions);
+        report(&sources("tests").iter().flat_map(too_long_files).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nothing_is_unfinished() {
+        hold(unfinished);
+    }
+
+    #[test]
+    fn every_file_says_what_it_is() {
+        hold(missing_front_page);
+        report(&sources("tests").iter().flat_map(missing_front_page).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_exception_has_a_reason() {
+        hold(unargued_exceptions);
+    }
+
+    #[test]
+    fn names_say_something() {
+        hold(vague_names);
+    }
+
+    #[test]
+    fn handlers_and_the_table_are_one_list() {
+        report(&unlisted_handlers(&sources("src/api")));
+    }
+
+    #[test]
+    fn every_typed_key_is_read() {
+        let keys = [klamm::config::BrokerConfig::KEYS, klamm::config::TopicConfig::KEYS].concat();
+        report(&unread_keys(&keys, &sources("src")));
+    }
+}
+
+mod the_rules {
+    use super::*;
+
+    fn refuses(rule: fn(&Source) -> Vec<String>, path: &str, text: &str) -> bool {
+        !rule(&Source::new(path, text)).is_empty()
+    }
+
+    #[test]
+    fn an_import_that_points_up_is_refused() {
+        let refuses = |path: &str, text: &str| refuses(upward_imports, path, text);
+        assert!(refuses("src/storage/log.rs", "use crate::broker::Broker;"));
+        assert!(refuses("src/storage/log.rs", "use crate::{ids::Uuid, metadata::Image};"));
+        assert!(refuses("src/config/mod.rs", "fn a() { super::storage::b() }"));
+        assert!(refuses("src/config/file.rs", "use super::super::api::handle;"));
+        assert!(refuses("src/somewhere/mod.rs", ""));
+        assert!(!refuses("src/storage/log.rs", "use crate::ids::Uuid; use crate::storage::segment; use super::index;"));
+        assert!(!refuses(
+            "src/config/mod.rs",
+            "// crate::api\nuse crate::ids::NodeId; const A: &str = \"crate::api\";"
+        ));
+    }
+
+    #[test]
+    fn an_impurity_is_refused() {
+        for text in [
+            "use tokio::spawn;",
+            "use std::{fs, io};",
+            "fn a() { std::time::Instant::now(); }",
+            "use std::sync::Mutex;",
+        ] {
+            assert!(refuses(impurities, "src/config/a.rs", text), "{text}");
+            assert!(!refuses(impurities, "src/storage/a.rs", text), "{text}");
+            assert!(
+                !refuses(impurities, "src/config/a.rs", &format!("#[cfg(test)]\nmod tests {{ {text} }}")),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused() {
+        let body = "    a();\n".repeat(MOST_FUNCTION_LINES);
+        assert!(refuses(too_long_functions, "src/a.rs", &format!("fn b(c: [u8; 2]) -> D {{\n{body}}}\n")));
+        assert!(!refuses(
+            too_long_functions,
+            "src/a.rs",
+            &format!("trait B {{ fn c(); }}\nfn d() {{}}\nmod e {{\n{body}}}\n")
+        ));
+        assert!(refuses(too_long_files, "src/a.rs", &"\n".repeat(MOST_LINES + 1)));
+    }
+
+    #[test]
+    fn what_is_unfinished_or_unargued_is_refused() {
+        assert!(refuses(unfinished, "src/a.rs", concat!("// TO", "DO: later")));
+        assert!(refuses(unfinished, "src/a.rs", "fn a() { b().unwrap() }"));
+        assert!(!refuses(unfinished, "src/a.rs", "#[cfg(test)]\nmod tests { fn a() { b().unwrap() } }"));
+        assert!(refuses(missing_front_page, "src/a.rs", "use a;"));
+        assert!(refuses(unargued_exceptions, "src/a.rs", "#[expect(dead_code)]\nfn a() {}"));
+        assert!(!refuses(
+            unargued_exceptions,
+            "src/a.rs",
+            "#[expect(dead_code, reason = \"b\")]\nfn a() { c.expect(d) }"
+        ));
+    }
+
+    #[test]
+    fn a_vague_name_is_refused() {
+        assert!(refuses(vague_names, "src/util.rs", ""));
+        assert!(refuses(vague_names, "src/a.rs", "struct ConnectionManager;"));
+        assert!(refuses(vague_names, "src/a.rs", "fn get_a() {}"));
+        assert!(!refuses(vague_names, "src/a.rs", "struct ReplicaManager; fn target() {} fn commonly() {}"));
+    }
+
+    #[test]
+    fn two_lists_that_differ_are_refused() {
+        let handler = |path: &str| Source::new(path, "pub async fn handle(a: B) {}");
+        let table = Source::new("src/api/mod.rs", "const TABLE: &[Row] = &[row(produce::handle)];");
+        assert!(unlisted_handlers(&[handler("src/api/produce.rs"), table]).is_empty());
+        let table = Source::new("src/api/mod.rs", "const TABLE: &[Row] = &[row(produce::handle)];");
+        assert_eq!(unlisted_handlers(&[handler("src/api/fetch.rs"), table]).len(), 2);
+        let reader = [Source::new("src/server.rs", "fn a() { config.broker.num_partitions_x; config.node_id }")];
+        assert_eq!(unread_keys(&["num.partitions", "node.id"], &reader).len(), 1);
+    }
+}
