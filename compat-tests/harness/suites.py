@@ -1,0 +1,74 @@
+"""The list of suites: how each is installed and which command runs it."""
+
+from dataclasses import dataclass
+from typing import Callable
+
+from harness import toolchains
+from harness.toolchains import COMPAT_TESTS, CACHE
+
+PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", COMPAT_TESTS / "python/pytest.ini"]
+
+
+@dataclass
+class Suite:
+    """One program that prints a line `PASS|FAIL|SKIP name` for each of its tests.
+
+    `prepare` installs what the suite needs and returns its command; it raises `toolchains.Missing` when it cannot.
+    A suite with `broker` finds the address of a fresh broker in the environment's BROKER; one without starts its own.
+    """
+
+    name: str
+    prepare: Callable[[], list]
+    broker: bool = True
+
+
+def pytest_suite(name, folder, environment=None):
+    """A suite of pytest files in `compat-tests/<folder>`, run in the virtual environment of that name."""
+    return Suite(name, lambda: [toolchains.python(environment or name), *PYTEST, COMPAT_TESTS / folder])
+
+
+def java():
+    """Runs the compiled Java tests."""
+    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", toolchains.java_classpath(), "klamm.Main"]
+
+
+def node():
+    """Runs the Node tests; Node finds kafkajs by NODE_PATH."""
+    toolchains.node_modules()
+    reporter = COMPAT_TESTS / "node/reporter.js"
+    tests = sorted(COMPAT_TESTS.glob("node/*.test.js"))
+    modules = f"NODE_PATH={CACHE / 'node/node_modules'}"
+    return ["env", modules, "node", "--test", "--test-concurrency=1", f"--test-reporter={reporter}", *tests]
+
+
+def kcat():
+    """Runs the kcat tests, which need a Python with pytest besides."""
+    toolchains.kcat()
+    return [toolchains.python("confluent-kafka"), *PYTEST, COMPAT_TESTS / "c"]
+
+
+def oracle():
+    """Runs the oracle's conversation, which needs Apache Kafka's jars and no Python package."""
+    toolchains.java_classpath()
+    return [toolchains.sys.executable, COMPAT_TESTS / "oracle/main.py"]
+
+
+def crash():
+    """Runs a few cycles of `scripts/crash_test.py`."""
+    script = COMPAT_TESTS.parent / "scripts/crash_test.py"
+    return [toolchains.python("confluent-kafka"), script, "--cycles", "4"]
+
+
+SUITES = [
+    pytest_suite("kafka-python-2.0.2", "python/kafka_python"),
+    pytest_suite("kafka-python-2.3.3", "python/kafka_python"),
+    pytest_suite("kafka-python-3.0.12", "python/kafka_python"),
+    pytest_suite("examples", "python/examples", "kafka-python-3.0.12"),
+    pytest_suite("aiokafka", "python/asyncio_client"),
+    pytest_suite("confluent-kafka", "python/confluent"),
+    Suite("java", java),
+    Suite("kafkajs", node),
+    Suite("kcat", kcat),
+    Suite("oracle", oracle, broker=False),
+    Suite("crash", crash, broker=False),
+]
