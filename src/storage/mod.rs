@@ -1,1 +1,45 @@
-//! Under construction.
+//! One partition's log, as files that Apache Kafka's tools can read, or in memory.
+//!
+//! Synchronous: nothing here waits for a task, and everything that may block says so. A [`Log`] is a plain `&mut self`
+//! object; the lock around it, and the threads that flush it, belong to the floors above. Promises:
+//! - the client's bytes are not copied on their way into a file, and batches are never re-encoded unless the topic
+//!   asks for another codec;
+//! - recovery reads only from the recovery point, and whatever can be derived from the `.log` files is rebuilt from
+//!   them;
+//! - once a write or an fsync has failed, the log directory is offline and nothing more is appended to any of its logs;
+//! - bytes from disk never panic.
+//!
+//! It must not know requests, replicas, high watermarks (other than as an argument) or the cluster.
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+mod checkpoint;
+mod error;
+mod files;
+mod index_file;
+mod kafka_uuid;
+mod leader_epoch;
+mod loader;
+mod log;
+mod log_config;
+mod log_dir;
+mod log_slice;
+mod meta_properties;
+mod offset_index;
+mod producer_snapshot;
+mod producer_state;
+mod retention;
+mod segment;
+mod segment_data;
+#[cfg(test)]
+mod tests;
+mod time_index;
+mod validator;
+
+pub use error::{AppendError, ReadError, RecordError, StorageError};
+pub use files::remove_files;
+pub use kafka_uuid::{format_uuid, parse_uuid};
+pub use log::{AppendInfo, AppendOrigin, FlushTask, Log, TimestampOffset};
+pub use log_config::{CompressionType, LogConfig};
+pub use log_dir::{CheckpointEntry, LoadedLog, LogDir, LogDirError, LogDirOptions};
+pub use log_slice::LogSlice;

@@ -1,0 +1,154 @@
+//! What can go wrong with a log, in mechanical terms; `api/error.rs` gives the Kafka error codes.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The file system failed, or what it gave back is damaged.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StorageError {
+    /// A system call failed.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was tried, as in "cannot write".
+        action: &'static str,
+        /// The file or directory.
+        path: Arc<str>,
+        /// The operating system's answer.
+        source: Arc<io::Error>,
+    },
+    /// An earlier failure took the log directory offline; only a restart brings it back.
+    #[error("log directory {path} is offline: {reason}")]
+    Offline {
+        /// The log directory.
+        path: Arc<str>,
+        /// What failed.
+        reason: Arc<str>,
+    },
+    /// Bytes in a file are not what was written there.
+    #[error("{path} is corrupt at position {position}: {detail}")]
+    Corrupt {
+        /// The file.
+        path: Arc<str>,
+        /// The byte at which the damage shows.
+        position: u64,
+        /// What is wrong.
+        detail: Arc<str>,
+    },
+}
+
+impl StorageError {
+    /// Wraps a failed system call; for use with `map_err`.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io { action, path: path.into(), source: Arc::new(source) }
+    }
+
+    /// Whether it passes by itself: a full disk or too many open files. The directory stays online then.
+    pub(super) fn is_passing(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            || [Some(rustix::io::Errno::MFILE.raw_os_error()), Some(rustix::io::Errno::NFILE.raw_os_error())]
+                .contains(&source.raw_os_error())
+    }
+}
+
+/// One record of a rejected batch, as Produce v8 reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordError {
+    /// The record's place in the batch, from 0.
+    pub batch_index: i32,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Why records were not appended. Nothing was written, unless it is a [`StorageError`].
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// A checksum or a length does not fit the bytes (`CORRUPT_MESSAGE`).
+    #[error("{0}")]
+    CorruptMessage(String),
+    /// The batch, or some of its records, break a rule (`INVALID_RECORD`).
+    #[error("{message}")]
+    InvalidRecord {
+        /// For the client.
+        message: String,
+        /// The records at fault, when single ones are.
+        record_errors: Vec<RecordError>,
+    },
+    /// A timestamp is too far from the broker's clock, or the producer claims the broker gave it (`INVALID_TIMESTAMP`).
+    #[error("{message}")]
+    InvalidTimestamp {
+        /// For the client.
+        message: String,
+        /// The records at fault.
+        record_errors: Vec<RecordError>,
+    },
+    /// The batch is larger than `max.message.bytes` (`MESSAGE_TOO_LARGE`).
+    #[error("the record batch of {size} bytes exceeds max.message.bytes ({max})")]
+    MessageTooLarge {
+        /// The batch's bytes.
+        size: usize,
+        /// The configured limit.
+        max: usize,
+    },
+    /// The batch is larger than a segment may be (`RECORD_LIST_TOO_LARGE`).
+    #[error("the record batch of {size} bytes exceeds segment.bytes ({max})")]
+    RecordListTooLarge {
+        /// The batch's bytes.
+        size: usize,
+        /// The configured limit.
+        max: usize,
+    },
+    /// Codecs 5 to 7 do not exist (`UNSUPPORTED_COMPRESSION_TYPE`).
+    #[error("unknown compression codec {0}")]
+    UnsupportedCompressionType(u8),
+    /// The producer's sequence number does not follow its last one (`OUT_OF_ORDER_SEQUENCE_NUMBER`).
+    #[error("{0}")]
+    OutOfOrderSequenceNumber(String),
+    /// A newer instance of the producer has written already (`INVALID_PRODUCER_EPOCH`).
+    #[error("{0}")]
+    InvalidProducerEpoch(String),
+    /// A batch outside of a transaction while the producer has one open (`INVALID_TXN_STATE`).
+    #[error("{0}")]
+    InvalidTxnState(String),
+    /// Replicated batches are not in the order of their offsets.
+    #[error("the offsets of the replicated batches do not increase")]
+    OffsetsOutOfOrder,
+    /// A replicated batch begins before the log's end.
+    #[error("the replicated batch begins at offset {first_offset}, before the log end offset {log_end_offset}")]
+    UnexpectedOffset {
+        /// Where the batch begins.
+        first_offset: i64,
+        /// Where the log ends.
+        log_end_offset: i64,
+    },
+    /// Nothing is wrong with the records (`KAFKA_STORAGE_ERROR`).
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl AppendError {
+    /// An [`AppendError::InvalidRecord`] that concerns the batch as a whole.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::InvalidRecord { message: message.into(), record_errors: Vec::new() }
+    }
+}
+
+/// Why nothing can be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// The log does not hold the offset (`OFFSET_OUT_OF_RANGE`).
+    #[error("offset {offset} is not in the log's range {log_start_offset}..={log_end_offset}")]
+    OutOfRange {
+        /// What was asked for.
+        offset: i64,
+        /// The log's first offset.
+        log_start_offset: i64,
+        /// The offset behind the log's last.
+        log_end_offset: i64,
+    },
+    /// The file system failed or the segment is damaged (`KAFKA_STORAGE_ERROR`).
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

@@ -1,0 +1,254 @@
+//! From a partition's directory to its log: finishes what a crash interrupted, checks what may not have reached the
+//! disk, and rebuilds what is derived.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use super::leader_epoch::{self, LeaderEpochs};
+use super::log::{Log, Place};
+use super::log_dir::DirState;
+use super::producer_snapshot::ProducerSnapshots;
+use super::producer_state::ProducerState;
+use super::segment::Segment;
+use super::{LogConfig, StorageError, files};
+use crate::clock::Now;
+use crate::ids::{TopicPartition, Uuid};
+
+/// Which directory to load, and what the checkpoints say of it.
+pub(super) struct LoadRequest {
+    pub(super) topic_partition: TopicPartition,
+    pub(super) topic_id: Uuid,
+    pub(super) dir: PathBuf,
+    pub(super) state: Arc<DirState>,
+    pub(super) config: LogConfig,
+    pub(super) log_start_offset: i64,
+    pub(super) recovery_point: i64,
+    pub(super) had_clean_shutdown: bool,
+    pub(super) now: Now,
+}
+
+/// Loads a log. Loading the same directory again, also after a crash in the middle of this, gives the same log.
+pub(super) fn load(request: LoadRequest) -> Result<Log, StorageError> {
+    let names = finish_interrupted(&request.dir, &request.config)?;
+    let mut segments = list_segments(&request, &names)?;
+    let epochs_path = request.dir.join(leader_epoch::FILE_NAME);
+    let saved_epochs = fs::read_to_string(&epochs_path).ok().and_then(|text| LeaderEpochs::from_text(&text));
+    let mut epochs = saved_epochs.clone().unwrap_or_default();
+    let mut log_end_offset = recover(&request, &mut segments, &mut epochs)?;
+    if log_end_offset < request.log_start_offset {
+        tracing::warn!(partition = %request.topic_partition, log_end_offset, log_start_offset = request.log_start_offset,
+            "all segments lie before the log start offset and are removed");
+        remove_segments(segments.drain(..))?;
+        epochs = LeaderEpochs::default();
+        log_end_offset = request.log_start_offset;
+    }
+    if segments.is_empty() {
+        let now_ms = request.now.timestamp_ms;
+        segments.push(Segment::new(Some(&request.dir), request.log_start_offset, &request.config, now_ms));
+    }
+    if saved_epochs.is_none() {
+        rebuild_epochs(&segments, &mut epochs);
+    }
+    finish(request, &names, segments, epochs, saved_epochs, log_end_offset)
+}
+
+/// Puts the parts together and writes down what the recovery has changed.
+fn finish(
+    request: LoadRequest,
+    names: &[String],
+    segments: Vec<Segment>,
+    epochs: LeaderEpochs,
+    saved_epochs: Option<LeaderEpochs>,
+    log_end_offset: i64,
+) -> Result<Log, StorageError> {
+    let first_base = segments.first().map_or(0, Segment::base_offset);
+    let recovery_point =
+        if request.had_clean_shutdown { log_end_offset } else { request.recovery_point.min(log_end_offset) };
+    let mut snapshots = ProducerSnapshots::new(&request.dir, names);
+    let base_offsets: BTreeSet<_> = segments.iter().map(Segment::base_offset).collect();
+    snapshots.remove_strays(&base_offsets)?;
+    let is_dir_unsynced = !request.had_clean_shutdown;
+    let mut log = Log {
+        topic_partition: request.topic_partition,
+        topic_id: request.topic_id,
+        config: Arc::new(request.config),
+        place: Some(Place { dir: request.dir, state: request.state, snapshots, is_dir_unsynced }),
+        segments,
+        log_start_offset: request.log_start_offset.max(first_base),
+        log_end_offset,
+        recovery_point,
+        producers: ProducerState::default(),
+        epochs,
+        last_append_ms: 0,
+        last_flush_ms: request.now.timestamp_ms,
+        deleted_files: Vec::new(),
+    };
+    log.epochs.truncate_from_end(log_end_offset.max(1));
+    log.epochs.truncate_from_start(log.log_start_offset);
+    if saved_epochs.unwrap_or_default() != log.epochs {
+        log.write_epochs()?;
+    }
+    log.reload_producers(request.now)?;
+    if let (Some(place), false) = (&mut log.place, request.had_clean_shutdown) {
+        place.snapshots.take(log.log_end_offset, &log.producers)?;
+    }
+    Ok(log)
+}
+
+/// Removes the files of finished deletions and unfinished cleanings, and finishes a swap: `.swap` files are complete,
+/// and replace all segments in their range of offsets (KAFKA-6264, KAFKA-12520). Returns the files that remain.
+fn finish_interrupted(dir: &Path, config: &LogConfig) -> Result<Vec<String>, StorageError> {
+    let names = files::file_names(dir)?;
+    let of_kind = |suffix: &str| names.iter().filter(|name| name.ends_with(suffix)).cloned().collect::<Vec<_>>();
+    let (cleaned, mut swaps) = (of_kind(files::CLEANED_SUFFIX), of_kind(files::SWAP_SUFFIX));
+    let doomed = [of_kind(files::DELETED_SUFFIX), of_kind(".tmp")].concat();
+    if doomed.is_empty() && cleaned.is_empty() && swaps.is_empty() {
+        return Ok(names);
+    }
+    // A swap at or behind a cleaned file is part of a split that did not complete.
+    let first_cleaned = cleaned.iter().filter_map(|name| leading_offset(name)).min().unwrap_or(i64::MAX);
+    let incomplete = swaps.extract_if(.., |name| leading_offset(name).is_none_or(|offset| offset >= first_cleaned));
+    let incomplete: Vec<_> = incomplete.collect();
+    for name in doomed.iter().chain(&incomplete).chain(&cleaned) {
+        files::remove_if_exists(&dir.join(name))?;
+    }
+    if let Some((start, end)) = swapped_range(dir, &swaps, config)? {
+        let is_replaced = |name: &&String| {
+            !name.ends_with(files::SWAP_SUFFIX)
+                && leading_offset(name).is_some_and(|offset| offset >= start && offset < end)
+        };
+        for name in names.iter().filter(is_replaced) {
+            files::remove_if_exists(&dir.join(name))?;
+        }
+    }
+    for name in &swaps {
+        let target = name.trim_end_matches(files::SWAP_SUFFIX);
+        files::rename_if_exists(&dir.join(name), &dir.join(target))?;
+    }
+    files::file_names(dir)
+}
+
+/// The offsets that the `.log.swap` files cover.
+fn swapped_range(dir: &Path, swaps: &[String], config: &LogConfig) -> Result<Option<(i64, i64)>, StorageError> {
+    let mut range = None;
+    for name in swaps {
+        let Some(base_offset) =
+            name.strip_suffix(files::SWAP_SUFFIX).and_then(|name| files::offset_of(name, files::LOG_SUFFIX))
+        else {
+            continue;
+        };
+        let path = dir.join(name);
+        let size = fs::metadata(&path).map_err(StorageError::io("cannot read", &path))?.len();
+        let segment = Segment::existing_file(path, base_offset, size, 0, config);
+        let next_offset = segment.scan_next_offset();
+        let (start, end) = range.unwrap_or((base_offset, next_offset));
+        range = Some((start.min(base_offset), end.max(next_offset)));
+    }
+    Ok(range)
+}
+
+/// The 20 digits at the front of a file's name.
+fn leading_offset(name: &str) -> Option<i64> {
+    files::offset_of(name.get(..20)?, "")
+}
+
+/// The segments, without their indexes; removes index files that belong to none.
+fn list_segments(request: &LoadRequest, names: &[String]) -> Result<Vec<Segment>, StorageError> {
+    let mut segments = Vec::new();
+    let mut base_offsets = BTreeSet::new();
+    for base_offset in names.iter().filter_map(|name| files::offset_of(name, files::LOG_SUFFIX)) {
+        let path = files::offset_file(&request.dir, base_offset, files::LOG_SUFFIX);
+        let metadata = fs::metadata(&path).map_err(StorageError::io("cannot read", &path))?;
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified_ms = modified.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        segments.push(Segment::existing_file(path, base_offset, metadata.len(), modified_ms, &request.config));
+        base_offsets.insert(base_offset);
+    }
+    for name in names {
+        let index_offset = files::SEGMENT_SUFFIXES.iter().find_map(|suffix| files::offset_of(name, suffix));
+        if index_offset.is_some_and(|offset| !base_offsets.contains(&offset)) {
+            files::remove_if_exists(&request.dir.join(name))?;
+        }
+    }
+    Ok(segments)
+}
+
+/// Opens the indexes of the segments that are on the disk for certain, checks the others batch by batch, and returns
+/// the log end offset. The first invalid batch ends the log.
+fn recover(request: &LoadRequest, segments: &mut Vec<Segment>, epochs: &mut LeaderEpochs) -> Result<i64, StorageError> {
+    let Some(last) = segments.len().checked_sub(1) else { return Ok(request.log_start_offset) };
+    let holds_recovery_point =
+        segments.partition_point(|segment| segment.base_offset() <= request.recovery_point).saturating_sub(1);
+    let first_unflushed = if request.had_clean_shutdown { segments.len() } else { holds_recovery_point };
+    let mut log_end_offset = request.log_start_offset;
+    for index in 0..segments.len() {
+        let Some(segment) = segments.get_mut(index) else { break };
+        let is_last = index == last;
+        if index < first_unflushed {
+            match open(segment, is_last) {
+                Ok(next_offset) => {
+                    log_end_offset = next_offset;
+                    continue;
+                }
+                Err(error) if !is_last => return Err(error),
+                Err(error) => tracing::warn!(%error, "the last segment is recovered although the last stop was clean"),
+            }
+        }
+        let (next_offset, cut) = segment.recover(&mut |header| {
+            if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest) {
+                epochs.assign(header.partition_leader_epoch, header.base_offset);
+            }
+        })?;
+        log_end_offset = next_offset;
+        if cut > 0 {
+            tracing::warn!(partition = %request.topic_partition, log_end_offset, bytes = cut, "an invalid tail was cut off");
+            remove_segments(segments.drain(index + 1..))?;
+            break;
+        }
+        if !is_last {
+            segment.seal()?;
+        }
+    }
+    Ok(log_end_offset)
+}
+
+/// Opens the indexes of a segment whose batches need no check, rebuilding them if need be. For the last segment,
+/// returns the offset behind its last batch.
+fn open(segment: &mut Segment, is_last: bool) -> Result<i64, StorageError> {
+    if is_last {
+        if !segment.load_indexes() {
+            segment.rebuild_indexes();
+        }
+        return segment.prepare_append();
+    }
+    if !segment.open_indexes() {
+        tracing::info!(base_offset = segment.base_offset(), "a segment's indexes are rebuilt");
+        segment.rebuild_indexes();
+        segment.seal()?;
+    }
+    Ok(segment.base_offset())
+}
+
+/// Finds where the epochs begin by reading all batches' headers: only when the checkpoint is missing or damaged.
+fn rebuild_epochs(segments: &[Segment], epochs: &mut LeaderEpochs) {
+    epochs.truncate_from_end(0);
+    for segment in segments {
+        let mut position = 0;
+        while let Ok(Some(header)) = segment.header_at(position) {
+            if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest) {
+                epochs.assign(header.partition_leader_epoch, header.base_offset);
+            }
+            position += header.size_in_bytes() as u64;
+        }
+    }
+}
+
+fn remove_segments(segments: impl Iterator<Item = Segment>) -> Result<(), StorageError> {
+    for segment in segments {
+        files::remove_files(&segment.rename_to_deleted()?);
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Appending: validate, roll if need be, one write, then the state that follows from it.
+
+use bytes::Bytes;
+
+use super::Log;
+use crate::clock::Now;
+use crate::ids::LeaderEpoch;
+use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType, raw_records};
+use crate::storage::producer_state::ProducerState;
+use crate::storage::segment::{RollCheck, Segment};
+use crate::storage::segment_data::WriteError;
+use crate::storage::validator::{self, Placement};
+use crate::storage::{AppendError, StorageError, files};
+
+/// Who wants to append, and therefore how much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendOrigin {
+    /// A producer: everything is checked.
+    Client,
+    /// This broker's own coordinators, which have no sequence numbers.
+    Coordinator,
+    /// Another replica, which has checked it.
+    Replication,
+}
+
+/// What came of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendInfo {
+    /// The offset of the first record; of the original ones when it was a duplicate.
+    pub first_offset: i64,
+    /// The offset of the last record.
+    pub last_offset: i64,
+    /// The timestamp that the broker gave the records; -1 under `CreateTime`.
+    pub log_append_time_ms: i64,
+    /// The log's first offset.
+    pub log_start_offset: i64,
+    /// The largest timestamp of the records.
+    pub max_timestamp: i64,
+    /// The batch had been appended before, and nothing was written now.
+    pub duplicate: bool,
+    /// A segment was closed: [`Log::flush_rolled_task`] has something to do.
+    pub rolled: bool,
+}
+
+impl Log {
+    /// Appends the one batch in `records` under `leader_epoch`, giving it the next offset. The batch's bytes are
+    /// written as they came, behind a patched header.
+    pub fn append_as_leader(
+        &mut self,
+        records: &Bytes,
+        leader_epoch: LeaderEpoch,
+        origin: AppendOrigin,
+        now: Now,
+    ) -> Result<AppendInfo, AppendError> {
+        self.check_online()?;
+        let now_ms = match self.config.message_timestamp_type {
+            TimestampType::CreateTime => now.timestamp_ms,
+            // The wall clock may be set back; the times in the log are not.
+            TimestampType::LogAppendTime => now.timestamp_ms.max(self.last_append_ms),
+        };
+        let place = Placement { base_offset: self.log_end_offset, leader_epoch, origin, now_ms };
+        let batch = validator::validate(records, place, &self.config)?;
+        if batch.header.has_producer_id()
+            && let Some(duplicate) = self.producers.check(&batch.header, origin)?
+        {
+            return Ok(AppendInfo {
+                first_offset: duplicate.first_offset(),
+                last_offset: duplicate.last_offset,
+                log_append_time_ms: duplicate.timestamp,
+                log_start_offset: self.log_start_offset,
+                max_timestamp: duplicate.timestamp,
+                duplicate: true,
+                rolled: false,
+            });
+        }
+        let rolled = self.make_room(&[batch.header], now_ms)?;
+        self.assign_epoch_start(leader_epoch, batch.header.base_offset)?;
+        self.write(&batch.header.to_bytes(), &batch.payload, &[batch.header], now_ms)?;
+        self.note_producer(&batch.header, &batch.payload);
+        self.last_append_ms = now_ms;
+        Ok(self.info(&batch.header, &batch.header, rolled))
+    }
+
+    /// Appends batches that came from the partition's leader, as they are. An incomplete batch at the end is left out;
+    /// when there is no whole batch, nothing happens and the first offset is the log's end.
+    pub fn append_as_follower(&mut self, records: &Bytes, now: Now) -> Result<AppendInfo, AppendError> {
+        self.check_online()?;
+        let (headers, size) = validator::validate_replicated(records, self.log_end_offset)?;
+        let (Some(first), Some(last)) = (headers.first(), headers.last()) else {
+            return Ok(AppendInfo {
+                first_offset: self.log_end_offset,
+                last_offset: self.log_end_offset - 1,
+                log_append_time_ms: NO_TIMESTAMP,
+                log_start_offset: self.log_start_offset,
+                max_timestamp: NO_TIMESTAMP,
+                duplicate: false,
+                rolled: false,
+            });
+        };
+        let rolled = self.make_room(&headers, now.timestamp_ms)?;
+        for header in &headers {
+            self.assign_epoch_start(header.partition_leader_epoch, header.base_offset)?;
+        }
+        let whole = records.slice(..size);
+        self.write(&[], &whole, &headers, now.timestamp_ms)?;
+        let mut position = 0;
+        for header in &headers {
+            let end = position + header.size_in_bytes();
+            let payload = whole.get(position + HEADER_SIZE..end).unwrap_or_default();
+            self.note_producer(header, payload);
+            position = end;
+        }
+        Ok(self.info(first, last, rolled))
+    }
+
+    fn info(&self, first: &BatchHeader, last: &BatchHeader, rolled: bool) -> AppendInfo {
+        let log_append_time_ms = match last.timestamp_type() {
+            TimestampType::CreateTime => NO_TIMESTAMP,
+            TimestampType::LogAppendTime => last.max_timestamp,
+        };
+        AppendInfo {
+            first_offset: first.base_offset,
+            last_offset: last.last_offset(),
+            log_append_time_ms,
+            log_start_offset: self.log_start_offset,
+            max_timestamp: last.max_timestamp,
+            duplicate: false,
+            rolled,
+        }
+    }
+
+    /// Begins a new segment if the active one cannot take these batches; says whether it did.
+    fn make_room(&mut self, headers: &[BatchHeader], now_ms: i64) -> Result<bool, AppendError> {
+        let size = headers.iter().map(BatchHeader::size_in_bytes).sum();
+        let max = self.config.segment_bytes as usize;
+        if size > max {
+            return Err(AppendError::RecordListTooLarge { size, max });
+        }
+        let max_timestamp = headers.iter().map(|header| header.max_timestamp).max().unwrap_or(NO_TIMESTAMP);
+        let last_offset = headers.last().map_or(self.log_end_offset, BatchHeader::last_offset);
+        let check = RollCheck { size, max_timestamp, last_offset, now_ms };
+        if !self.active().should_roll(check, &self.config) {
+            return Ok(false);
+        }
+        let base_offset = headers.first().map_or(self.log_end_offset, |header| header.base_offset);
+        let rolled = self.roll_at(base_offset.max(self.log_end_offset), now_ms);
+        self.observe(rolled)?;
+        Ok(true)
+    }
+
+    /// Closes the active segment and begins one at `base_offset`. An empty active segment is replaced: there is
+    /// nothing in it to keep (KAFKA-6388).
+    pub(super) fn roll_at(&mut self, base_offset: i64, now_ms: i64) -> Result<(), StorageError> {
+        let dir = self.place.as_ref().map(|place| place.dir.clone());
+        let next = Segment::new(dir.as_deref(), base_offset, &self.config, now_ms);
+        if self.active().size() == 0 {
+            if self.active().base_offset() != base_offset {
+                let renamed = self.active().rename_to_deleted()?;
+                files::remove_files(&renamed);
+            }
+        } else {
+            self.active_mut().write_indexes()?;
+        }
+        if let Some(place) = &mut self.place {
+            if let Some(file) = next.file() {
+                file.handle()?;
+            }
+            place.snapshots.take(base_offset, &self.producers)?;
+            place.is_dir_unsynced = true;
+        }
+        if self.active().size() == 0 {
+            self.segments.pop();
+        } else {
+            self.active_mut().seal()?;
+        }
+        self.segments.push(next);
+        Ok(())
+    }
+
+    /// The write. When it fails and cannot be undone, the log directory goes offline before anybody else can append;
+    /// a full disk only fails this append.
+    fn write(&mut self, front: &[u8], rest: &Bytes, headers: &[BatchHeader], now_ms: i64) -> Result<(), StorageError> {
+        match self.active_mut().append(front, rest, headers, now_ms) {
+            Ok(()) => {
+                self.log_end_offset = headers.last().map_or(self.log_end_offset, BatchHeader::next_offset);
+                Ok(())
+            }
+            Err(WriteError::Undone(error)) => self.observe(Err(error)),
+            Err(WriteError::Torn(error)) => {
+                if let Some(place) = &self.place {
+                    place.state.mark_offline(&error.to_string());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn note_producer(&mut self, header: &BatchHeader, payload: &[u8]) {
+        if header.has_producer_id() {
+            note_producer(&mut self.producers, header, payload);
+        }
+    }
+}
+
+/// Takes a batch that is in the log into the producers' state; `payload` counts only for control batches, which are
+/// never compressed.
+pub(in crate::storage) fn note_producer(producers: &mut ProducerState, header: &BatchHeader, payload: &[u8]) {
+    if !header.is_control() {
+        producers.append(header);
+    } else if let Some(coordinator_epoch) = coordinator_epoch(payload) {
+        producers.end_transaction(header, coordinator_epoch);
+    }
+}
+
+/// The coordinator epoch in the value of the marker that ends a transaction: a version of two bytes, then the epoch.
+fn coordinator_epoch(payload: &[u8]) -> Option<i32> {
+    let marker = raw_records(payload, 1).next()?.ok()?;
+    marker.value?.get(2..)?.first_chunk().copied().map(i32::from_be_bytes)
+}

@@ -1,0 +1,212 @@
+//! The log of one partition: segments in the order of their offsets, the last of which is appended to.
+//!
+//! A plain object: whoever owns it holds the partition's lock. What may block longer than a write into the page cache
+//! is handed out to be done without the lock: [`LogSlice`](super::LogSlice), [`FlushTask`], deleted files.
+
+mod append;
+mod flush;
+mod maintenance;
+mod read;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::leader_epoch::{self, LeaderEpochs};
+use super::log_dir::DirState;
+use super::producer_snapshot::ProducerSnapshots;
+use super::producer_state::ProducerState;
+use super::segment::Segment;
+use super::{LogConfig, StorageError, files};
+use crate::clock::Now;
+use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
+
+pub use append::{AppendInfo, AppendOrigin};
+pub use flush::FlushTask;
+pub use read::TimestampOffset;
+
+/// See the module.
+#[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "these are Kafka's names")]
+pub struct Log {
+    pub(super) topic_partition: TopicPartition,
+    pub(super) topic_id: Uuid,
+    pub(super) config: Arc<LogConfig>,
+    /// `None` in memory mode.
+    pub(super) place: Option<Place>,
+    /// Never empty; sorted by base offset.
+    pub(super) segments: Vec<Segment>,
+    pub(super) log_start_offset: i64,
+    pub(super) log_end_offset: i64,
+    /// Everything before it is on the disk for certain.
+    pub(super) recovery_point: i64,
+    pub(super) producers: ProducerState,
+    pub(super) epochs: LeaderEpochs,
+    /// The wall clock at the last append, below which `LogAppendTime` never falls.
+    pub(super) last_append_ms: i64,
+    pub(super) last_flush_ms: i64,
+    /// Renamed files, and when (wall clock, milliseconds) they may be removed.
+    pub(super) deleted_files: Vec<(PathBuf, i64)>,
+}
+
+/// A log's directory.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
+    pub(super) state: Arc<DirState>,
+    pub(super) snapshots: ProducerSnapshots,
+    /// Whether entries of the directory, or the directory itself, may be lost with the power.
+    pub(super) is_dir_unsynced: bool,
+}
+
+impl Log {
+    /// An empty log that begins at offset 0.
+    pub(super) fn new(
+        topic_partition: TopicPartition,
+        topic_id: Uuid,
+        config: LogConfig,
+        place: Option<Place>,
+        now: Now,
+    ) -> Self {
+        let dir = place.as_ref().map(|place| place.dir.as_path());
+        Self {
+            segments: vec![Segment::new(dir, 0, &config, now.timestamp_ms)],
+            topic_partition,
+            topic_id,
+            config: Arc::new(config),
+            place,
+            log_start_offset: 0,
+            log_end_offset: 0,
+            recovery_point: 0,
+            producers: ProducerState::default(),
+            epochs: LeaderEpochs::default(),
+            last_append_ms: 0,
+            last_flush_ms: now.timestamp_ms,
+            deleted_files: Vec::new(),
+        }
+    }
+
+    /// Whose log it is.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// The id of the topic, as in `partition.metadata`; nil when the directory does not tell.
+    pub fn topic_id(&self) -> Uuid {
+        self.topic_id
+    }
+
+    /// The settings that it obeys.
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Obeys other settings from now on.
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = Arc::new(config);
+    }
+
+    /// The first offset that may be read.
+    pub fn log_start_offset(&self) -> i64 {
+        self.log_start_offset
+    }
+
+    /// The offset that the next record will get.
+    pub fn log_end_offset(&self) -> i64 {
+        self.log_end_offset
+    }
+
+    /// Everything before this offset survives a power loss.
+    pub fn recovery_point(&self) -> i64 {
+        self.recovery_point
+    }
+
+    /// The bytes of all segments' batches.
+    pub fn size(&self) -> u64 {
+        self.segments.iter().map(Segment::size).sum()
+    }
+
+    /// How many segments there are.
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Where the oldest open transaction begins, if there is one: the last stable offset is not beyond it.
+    pub fn first_unstable_offset(&self) -> Option<i64> {
+        self.producers.first_undecided_offset()
+    }
+
+    /// The epoch of the last leadership that the log knows of.
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.latest()
+    }
+
+    /// The epoch under which the record at the log start offset was appended; `None` when the log cannot tell.
+    pub fn earliest_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.epoch_for_offset(self.log_start_offset)
+    }
+
+    /// The epoch under which the record at `offset` was appended.
+    pub fn epoch_for_offset(&self, offset: i64) -> Option<LeaderEpoch> {
+        self.epochs.epoch_for_offset(offset)
+    }
+
+    /// For `OffsetForLeaderEpoch`: the largest known epoch that is not above `epoch`, and where it ends. `None` when
+    /// `epoch` is negative or newer than all known ones (-1 and -1 on the wire).
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, i64)> {
+        self.epochs.end_offset_for(epoch, self.log_end_offset)
+    }
+
+    /// Notes that records of `epoch` begin at `start_offset`: called when a leadership begins.
+    pub fn assign_epoch_start(&mut self, epoch: LeaderEpoch, start_offset: i64) -> Result<(), StorageError> {
+        if self.epochs.assign(epoch, start_offset) { self.write_epochs() } else { Ok(()) }
+    }
+
+    /// Forgets the idle producers (`producer.id.expiration.ms`).
+    pub fn expire_producers(&mut self, now: Now) {
+        self.producers.expire(now.timestamp_ms, self.config.producer_id_expiration_ms);
+    }
+
+    /// How many producers are remembered.
+    pub fn producer_count(&self) -> usize {
+        self.producers.entries().len()
+    }
+
+    /// The segment that is appended to.
+    pub(super) fn active(&self) -> &Segment {
+        let Some(active) = self.segments.last() else { unreachable!("a log always has a segment") };
+        active
+    }
+
+    fn active_mut(&mut self) -> &mut Segment {
+        let Some(active) = self.segments.last_mut() else { unreachable!("a log always has a segment") };
+        active
+    }
+
+    /// The index of the segment in which `offset` lies or would lie.
+    pub(super) fn segment_index(&self, offset: i64) -> usize {
+        self.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
+    }
+
+    /// Writes `leader-epoch-checkpoint` without waiting for the disk: the next flush does, before it lets the
+    /// recovery point pass, and a file that a power loss damaged is rebuilt from the batches.
+    pub(super) fn write_epochs(&mut self) -> Result<(), StorageError> {
+        let Some(place) = &mut self.place else { return Ok(()) };
+        place.is_dir_unsynced = true;
+        let path = place.dir.join(leader_epoch::FILE_NAME);
+        let written = files::replace(&path, self.epochs.to_text().as_bytes());
+        place.state.observe(written)
+    }
+
+    /// Takes the whole log directory offline if `result` is a failure that does not pass by itself.
+    pub(super) fn observe<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        match &self.place {
+            Some(place) => place.state.observe(result),
+            None => result,
+        }
+    }
+
+    /// Fails if the log directory is offline.
+    pub(super) fn check_online(&self) -> Result<(), StorageError> {
+        self.place.as_ref().map_or(Ok(()), |place| place.state.check_online())
+    }
+}

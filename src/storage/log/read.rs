@@ -1,0 +1,126 @@
+//! Reading: from an offset to a range of one segment, and from a timestamp to an offset.
+
+use super::Log;
+use crate::ids::LeaderEpoch;
+use crate::storage::segment::{BatchPosition, Segment};
+use crate::storage::{LogSlice, ReadError, StorageError};
+
+/// A record found by its timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimestampOffset {
+    /// The record's timestamp, milliseconds since the Unix epoch.
+    pub timestamp: i64,
+    /// The record's offset.
+    pub offset: i64,
+    /// The leader epoch under which it was appended; `None` when its batch has none.
+    pub leader_epoch: Option<LeaderEpoch>,
+}
+
+impl Log {
+    /// Finds the batches from `offset` on that end before `upper_bound_offset`, at most `max_bytes` of them; the last
+    /// batch may be cut off. A first batch larger than `max_bytes` is given whole with `min_one`, and not at all
+    /// without it. One call gives bytes of one segment only.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] below the log start offset and above the log end offset.
+    pub fn read(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        upper_bound_offset: i64,
+        min_one: bool,
+    ) -> Result<LogSlice, ReadError> {
+        let (log_start_offset, log_end_offset) = (self.log_start_offset, self.log_end_offset);
+        if offset < log_start_offset || offset > log_end_offset {
+            return Err(ReadError::OutOfRange { offset, log_start_offset, log_end_offset });
+        }
+        let upper_bound_offset = upper_bound_offset.min(log_end_offset);
+        if offset >= upper_bound_offset {
+            return Ok(LogSlice::empty());
+        }
+        for segment in self.segments.iter().skip(self.segment_index(offset)) {
+            if let Some(first) = segment.find(offset)? {
+                return Ok(self.slice_from(segment, first, max_bytes, upper_bound_offset, min_one)?);
+            }
+        }
+        Ok(LogSlice::empty())
+    }
+
+    fn slice_from(
+        &self,
+        segment: &Segment,
+        first: BatchPosition,
+        max_bytes: usize,
+        upper_bound_offset: i64,
+        min_one: bool,
+    ) -> Result<LogSlice, StorageError> {
+        let end = if upper_bound_offset >= self.log_end_offset {
+            segment.size()
+        } else {
+            segment.find(upper_bound_offset)?.map_or(segment.size(), |batch| batch.position)
+        };
+        let available = usize::try_from(end.saturating_sub(first.position)).unwrap_or(usize::MAX);
+        let wanted = match max_bytes {
+            small if small < first.size && !min_one => 0,
+            enough => enough.max(first.size),
+        };
+        match wanted.min(available) {
+            0 => Ok(LogSlice::empty()),
+            len => segment.slice(first.position, len),
+        }
+    }
+
+    /// The first record with a timestamp of at least `timestamp` (milliseconds since the Unix epoch), if there is one.
+    /// May read, and decompress, a whole batch.
+    pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampOffset>, StorageError> {
+        for segment in self.segments.iter().skip(self.segment_index(self.log_start_offset)) {
+            if segment.size() == 0 || segment.largest_timestamp() < timestamp {
+                continue;
+            }
+            let mut start_offset = self.log_start_offset.max(segment.base_offset());
+            while let Some(batch) = segment.find_timestamp(timestamp, start_offset)? {
+                let wanted = |at: i64, offset: i64| at >= timestamp && offset >= start_offset;
+                if let Some(found) = self.find_record(segment, batch, wanted)? {
+                    return Ok(Some(found));
+                }
+                start_offset = batch.last_offset.saturating_add(1);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record with the largest timestamp of the log (KIP-734).
+    pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, StorageError> {
+        let mut latest = None;
+        for segment in self.segments.iter().filter(|segment| segment.size() > 0) {
+            let max = segment.max_timestamp()?;
+            if latest.is_none_or(|(_, timestamp)| max.timestamp > timestamp) {
+                latest = Some((segment, max.timestamp));
+            }
+        }
+        let Some((segment, timestamp)) = latest else { return Ok(None) };
+        match segment.find_timestamp(timestamp, segment.base_offset())? {
+            Some(batch) => self.find_record(segment, batch, |at, _| at == timestamp),
+            None => Ok(None),
+        }
+    }
+
+    /// The first record of a batch whose timestamp and offset are wanted.
+    fn find_record(
+        &self,
+        segment: &Segment,
+        batch: BatchPosition,
+        wanted: impl Fn(i64, i64) -> bool,
+    ) -> Result<Option<TimestampOffset>, StorageError> {
+        let corrupt = |error| segment.corrupt(batch.position, &error);
+        let whole = segment.batch_at(batch.position, batch.size)?;
+        let leader_epoch = Some(whole.header.partition_leader_epoch).filter(|&epoch| epoch >= 0);
+        for record in whole.records(self.config.decompressed_limit()).map_err(corrupt)? {
+            let record = record.map_err(corrupt)?;
+            if wanted(record.timestamp, record.offset) {
+                return Ok(Some(TimestampOffset { timestamp: record.timestamp, offset: record.offset, leader_epoch }));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,392 @@
+//! A log directory: the partitions' directories in it, whose it is, and whether it still works.
+
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::loader::{self, LoadRequest};
+use super::log::{Log, Place};
+use super::meta_properties::{self, MetaProperties};
+use super::producer_snapshot::ProducerSnapshots;
+use super::{LogConfig, StorageError, checkpoint, files, format_uuid, parse_uuid};
+use crate::clock::Now;
+use crate::ids::{NO_TOPIC_ID, NodeId, TopicPartition, Uuid};
+
+const LOCK_FILE: &str = ".lock";
+const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+const PARTITION_METADATA_FILE: &str = "partition.metadata";
+const DELETE_DIR_SUFFIX: &str = "-delete";
+
+/// A partition's directory whose name is not one of a topic: Kafka's own metadata log.
+const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// The longest name that file systems take.
+const MAX_NAME: usize = 255;
+
+/// Who opens a log directory.
+#[derive(Debug, Clone)]
+pub struct LogDirOptions {
+    /// `node.id`; a directory of another node is refused.
+    pub node_id: NodeId,
+    /// The cluster's id if it is known; a directory of another cluster is refused. A new directory without it gets a
+    /// random one.
+    pub cluster_id: Option<String>,
+}
+
+/// Why a log directory cannot be used. Each is one sentence for the person who started the broker.
+#[derive(Debug, thiserror::Error)]
+pub enum LogDirError {
+    /// Another process has it.
+    #[error("the data directory {} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// It belongs to another node or cluster.
+    #[error("the data directory {} belongs to {theirs}, not to {ours}", .path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        theirs: String,
+        /// Who wants it.
+        ours: String,
+    },
+    /// Whose it is cannot be told, and guessing could mix up two clusters' data.
+    #[error("the data directory {} has a meta.properties that cannot be used: {reason}", .path.display())]
+    Unidentified {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with the file.
+        reason: String,
+    },
+    /// A system call failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// A partition found in a log directory.
+#[derive(Debug)]
+pub struct LoadedLog {
+    /// Whose log it is.
+    pub topic_partition: TopicPartition,
+    /// The topic's id; nil when `partition.metadata` is missing or damaged.
+    pub topic_id: Uuid,
+    /// The high watermark at the last checkpoint; 0 when there is none.
+    pub high_watermark: i64,
+    /// The recovered log.
+    pub log: Log,
+}
+
+/// One partition's line in each checkpoint file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointEntry {
+    /// Whose offsets they are.
+    pub topic_partition: TopicPartition,
+    /// [`Log::recovery_point`].
+    pub recovery_point: i64,
+    /// [`Log::log_start_offset`].
+    pub log_start_offset: i64,
+    /// The partition's high watermark.
+    pub high_watermark: i64,
+}
+
+/// Whether a log directory works, shared by the directory and all its logs.
+#[derive(Debug)]
+pub(super) struct DirState {
+    pub(super) path: PathBuf,
+    offline: OnceLock<Arc<str>>,
+}
+
+impl DirState {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), offline: OnceLock::new() }
+    }
+
+    /// Takes the directory offline, for good.
+    pub(super) fn mark_offline(&self, reason: &str) {
+        if self.offline.set(reason.into()).is_ok() {
+            tracing::error!(path = %self.path.display(), reason, "the log directory is offline");
+        }
+    }
+
+    pub(super) fn check_online(&self) -> Result<(), StorageError> {
+        match self.offline.get() {
+            None => Ok(()),
+            Some(reason) => {
+                Err(StorageError::Offline { path: self.path.to_string_lossy().into(), reason: reason.clone() })
+            }
+        }
+    }
+
+    /// Takes the directory offline if `result` is a failure that does not pass by itself.
+    pub(super) fn observe<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(error) = &result
+            && !error.is_passing()
+        {
+            self.mark_offline(&error.to_string());
+        }
+        result
+    }
+}
+
+/// An open log directory, or the absence of one in memory mode. While it lives, no other process can open it.
+#[derive(Debug)]
+pub struct LogDir {
+    /// `None` in memory mode.
+    on_disk: Option<OnDisk>,
+    identity: MetaProperties,
+}
+
+#[derive(Debug)]
+struct OnDisk {
+    state: Arc<DirState>,
+    had_clean_shutdown: bool,
+    /// Held for its lock.
+    _lock: File,
+}
+
+impl LogDir {
+    /// Opens `path`, creating it if need be: takes the lock, and reads or writes `meta.properties`. Blocks for the
+    /// disk when the directory is new.
+    pub fn open(path: &Path, options: &LogDirOptions) -> Result<Self, LogDirError> {
+        fs::create_dir_all(path).map_err(StorageError::io("cannot create the data directory", path))?;
+        let lock = lock(path)?;
+        let identity = identify(path, options)?;
+        let clean_shutdown_path = path.join(CLEAN_SHUTDOWN_FILE);
+        let had_clean_shutdown = clean_shutdown_path.exists();
+        // From here on, a crash is one.
+        files::remove_if_exists(&clean_shutdown_path)?;
+        let state = Arc::new(DirState::new(path));
+        Ok(Self { on_disk: Some(OnDisk { state, had_clean_shutdown, _lock: lock }), identity })
+    }
+
+    /// A log directory that is nowhere: its logs are kept in memory and vanish with it.
+    pub fn memory() -> Self {
+        let cluster_id = format_uuid(Uuid::new_v4());
+        let identity = MetaProperties { node_id: 0, cluster_id, directory_id: Some(Uuid::new_v4()) };
+        Self { on_disk: None, identity }
+    }
+
+    /// The id of the cluster to which it belongs.
+    pub fn cluster_id(&self) -> &str {
+        &self.identity.cluster_id
+    }
+
+    /// The directory's own id (KIP-858); nil when it was made by a Kafka that had none.
+    pub fn directory_id(&self) -> Uuid {
+        self.identity.directory_id.unwrap_or_default()
+    }
+
+    /// Where it is; `None` in memory mode.
+    pub fn path(&self) -> Option<&Path> {
+        self.on_disk.as_ref().map(|on_disk| on_disk.state.path.as_path())
+    }
+
+    /// Whether the last process that had it stopped cleanly.
+    pub fn had_clean_shutdown(&self) -> bool {
+        self.on_disk.as_ref().is_none_or(|on_disk| on_disk.had_clean_shutdown)
+    }
+
+    /// Why it is offline, if it is.
+    pub fn offline_reason(&self) -> Option<Arc<str>> {
+        self.on_disk.as_ref().and_then(|on_disk| on_disk.state.offline.get().cloned())
+    }
+
+    /// Whether an earlier failure took it offline.
+    pub fn is_offline(&self) -> bool {
+        self.offline_reason().is_some()
+    }
+
+    /// Takes it offline: nothing is appended to its logs any more.
+    pub fn mark_offline(&self, reason: &str) {
+        if let Some(on_disk) = &self.on_disk {
+            on_disk.state.mark_offline(reason);
+        }
+    }
+
+    /// Loads all partitions, sorted by name, recovering those that need it, and removes what an interrupted deletion
+    /// left. Blocks for as long as reading the unflushed segments takes.
+    pub fn load(&self, config_for: &dyn Fn(&str) -> LogConfig, now: Now) -> Result<Vec<LoadedLog>, StorageError> {
+        let Some(on_disk) = &self.on_disk else { return Ok(Vec::new()) };
+        let dir = &on_disk.state.path;
+        let recovery_points = checkpoint::read(dir, checkpoint::RECOVERY_POINT_FILE);
+        let log_start_offsets = checkpoint::read(dir, checkpoint::LOG_START_OFFSET_FILE);
+        let high_watermarks = checkpoint::read(dir, checkpoint::HIGH_WATERMARK_FILE);
+        let mut loaded = Vec::new();
+        for topic_partition in partitions(dir)? {
+            let offset_in = |offsets: &HashMap<_, i64>| offsets.get(&topic_partition).copied().unwrap_or(0).max(0);
+            let high_watermark = offset_in(&high_watermarks);
+            let partition_dir = dir.join(topic_partition.to_string());
+            let topic_id = read_topic_id(&partition_dir);
+            let log = loader::load(LoadRequest {
+                config: config_for(&topic_partition.topic),
+                log_start_offset: offset_in(&log_start_offsets),
+                recovery_point: offset_in(&recovery_points),
+                had_clean_shutdown: on_disk.had_clean_shutdown,
+                topic_partition: topic_partition.clone(),
+                topic_id,
+                dir: partition_dir,
+                state: on_disk.state.clone(),
+                now,
+            })?;
+            loaded.push(LoadedLog { topic_partition, topic_id, high_watermark, log });
+        }
+        Ok(loaded)
+    }
+
+    /// Makes an empty log. Nothing is synced: the first flush of the log sees to its directory, too.
+    pub fn create_log(
+        &self,
+        topic_partition: &TopicPartition,
+        topic_id: Uuid,
+        config: LogConfig,
+        now: Now,
+    ) -> Result<Log, StorageError> {
+        let place = match &self.on_disk {
+            Some(on_disk) => {
+                on_disk.state.check_online()?;
+                Some(on_disk.state.observe(create_place(&on_disk.state, topic_partition, topic_id))?)
+            }
+            None => None,
+        };
+        Ok(Log::new(topic_partition.clone(), topic_id, config, place, now))
+    }
+
+    /// Deletes a log: its directory is renamed, so that it is gone at once, and then removed. The removal may take
+    /// long; one that does not finish is finished at the next start.
+    pub fn delete_log(&self, log: Log) -> Result<(), StorageError> {
+        let Some(place) = log.place else { return Ok(()) };
+        let doomed = place.dir.with_file_name(doomed_name(&log.topic_partition));
+        let renamed = fs::rename(&place.dir, &doomed).map_err(StorageError::io("cannot rename", &place.dir));
+        place.state.observe(renamed)?;
+        fs::remove_dir_all(&doomed).map_err(StorageError::io("cannot remove", &doomed))
+    }
+
+    /// Replaces the three checkpoint files. Blocks for the disk when anything has changed.
+    pub fn write_checkpoints(&self, entries: &[CheckpointEntry]) -> Result<(), StorageError> {
+        let Some(on_disk) = &self.on_disk else { return Ok(()) };
+        on_disk.state.check_online()?;
+        let dir = &on_disk.state.path;
+        let recovery_points = entries.iter().map(|entry| (&entry.topic_partition, entry.recovery_point));
+        let high_watermarks = entries.iter().map(|entry| (&entry.topic_partition, entry.high_watermark));
+        let log_start_offsets = entries.iter().map(|entry| (&entry.topic_partition, entry.log_start_offset));
+        // As in Kafka, a log that begins where its first segment does needs no entry; most begin at 0.
+        let log_start_offsets = log_start_offsets.filter(|(_, log_start_offset)| *log_start_offset > 0);
+        let written = checkpoint::write(dir, checkpoint::RECOVERY_POINT_FILE, recovery_points)
+            .and_then(|()| checkpoint::write(dir, checkpoint::HIGH_WATERMARK_FILE, high_watermarks))
+            .and_then(|()| checkpoint::write(dir, checkpoint::LOG_START_OFFSET_FILE, log_start_offsets));
+        on_disk.state.observe(written)
+    }
+
+    /// Ends a clean stop, after all logs were flushed and closed: writes the checkpoints and the marker that lets the
+    /// next start skip recovery, with the epoch under which this broker was registered (-1 for none).
+    pub fn close(&self, entries: &[CheckpointEntry], broker_epoch: i64) -> Result<(), StorageError> {
+        self.write_checkpoints(entries)?;
+        let Some(on_disk) = &self.on_disk else { return Ok(()) };
+        let marker = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
+        files::replace_durably(&on_disk.state.path.join(CLEAN_SHUTDOWN_FILE), marker.as_bytes())
+    }
+}
+
+fn lock(path: &Path) -> Result<File, LogDirError> {
+    let lock_path = path.join(LOCK_FILE);
+    let lock = File::create(&lock_path).map_err(StorageError::io("cannot open", &lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(LogDirError::Locked(path.to_path_buf())),
+        Err(TryLockError::Error(error)) => Err(StorageError::io("cannot lock", &lock_path)(error).into()),
+    }
+}
+
+/// Reads `meta.properties`, or writes it into a directory without data.
+fn identify(path: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
+    let file = path.join(meta_properties::FILE_NAME);
+    let unidentified = |reason: String| LogDirError::Unidentified { path: path.to_path_buf(), reason };
+    let identity = match fs::read_to_string(&file) {
+        Ok(text) => MetaProperties::from_text(&text).map_err(unidentified)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return first_identity(path, &file, options),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(unidentified("it is not text".into())),
+        Err(error) => return Err(StorageError::io("cannot read", &file)(error).into()),
+    };
+    let foreign = |theirs, ours| Err(LogDirError::Foreign { path: path.to_path_buf(), theirs, ours });
+    if identity.node_id != options.node_id {
+        return foreign(format!("node {}", identity.node_id), format!("node {}", options.node_id));
+    }
+    match &options.cluster_id {
+        Some(ours) if *ours != identity.cluster_id => {
+            foreign(format!("cluster {}", identity.cluster_id), format!("cluster {ours}"))
+        }
+        _ => Ok(identity),
+    }
+}
+
+fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
+    if !partitions(path)?.is_empty() {
+        let reason = "it is missing although there is data".to_owned();
+        return Err(LogDirError::Unidentified { path: path.to_path_buf(), reason });
+    }
+    let cluster_id = options.cluster_id.clone().unwrap_or_else(|| format_uuid(Uuid::new_v4()));
+    let identity = MetaProperties { node_id: options.node_id, cluster_id, directory_id: Some(Uuid::new_v4()) };
+    files::replace_durably(file, identity.to_text().as_bytes())?;
+    Ok(identity)
+}
+
+/// The partitions that have a directory in `dir`, sorted; removes directories that were being deleted.
+fn partitions(dir: &Path) -> Result<Vec<TopicPartition>, StorageError> {
+    let cannot_list = |error| StorageError::io("cannot list", dir)(error);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(cannot_list)? {
+        let entry = entry.map_err(cannot_list)?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if !entry.file_type().map_err(cannot_list)?.is_dir() {
+            continue;
+        }
+        if is_doomed(&name) {
+            fs::remove_dir_all(entry.path()).map_err(StorageError::io("cannot remove", &entry.path()))?;
+        } else if let Some(topic_partition) = parse_partition(&name) {
+            found.push(topic_partition);
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The partition whose directory has this name; foreign directories, and Kafka's own metadata log, are none.
+fn parse_partition(name: &str) -> Option<TopicPartition> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    let is_number = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
+    if topic.is_empty() || topic == CLUSTER_METADATA_TOPIC || !is_number {
+        return None;
+    }
+    Some(TopicPartition::new(topic, partition.parse().ok()?))
+}
+
+/// `<topic>-<partition>.<32 hex digits>-delete`, the topic's name cut to what a directory may be called.
+fn doomed_name(topic_partition: &TopicPartition) -> String {
+    let suffix = format!("-{}.{}{DELETE_DIR_SUFFIX}", topic_partition.partition, Uuid::new_v4().simple());
+    let topic: String = topic_partition.topic.chars().take(MAX_NAME - suffix.len()).collect();
+    topic + &suffix
+}
+
+fn is_doomed(name: &str) -> bool {
+    let unique = name.strip_suffix(DELETE_DIR_SUFFIX).and_then(|name| name.rsplit_once('.'));
+    unique.is_some_and(|(_, unique)| unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn create_place(
+    state: &Arc<DirState>,
+    topic_partition: &TopicPartition,
+    topic_id: Uuid,
+) -> Result<Place, StorageError> {
+    let dir = state.path.join(topic_partition.to_string());
+    fs::create_dir(&dir).map_err(StorageError::io("cannot create", &dir))?;
+    let metadata = format!("version: 0\ntopic_id: {}", format_uuid(topic_id));
+    files::replace(&dir.join(PARTITION_METADATA_FILE), metadata.as_bytes())?;
+    let snapshots = ProducerSnapshots::new(&dir, &[]);
+    Ok(Place { dir, state: state.clone(), snapshots, is_dir_unsynced: true })
+}
+
+fn read_topic_id(dir: &Path) -> Uuid {
+    let parse = |text: String| text.lines().find_map(|line| parse_uuid(line.strip_prefix("topic_id: ")?.trim()));
+    fs::read_to_string(dir.join(PARTITION_METADATA_FILE)).ok().and_then(parse).unwrap_or(NO_TOPIC_ID)
+}

@@ -1,0 +1,128 @@
+//! A range of a segment that was found under the partition's lock and is read without it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::StorageError;
+
+/// Consecutive bytes of one segment: whole batches, except that the last one may be cut off by the reader's limit.
+///
+/// It keeps the file open (or the bytes alive), so that it can be read even when the segment is deleted meanwhile.
+#[derive(Debug, Clone)]
+pub struct LogSlice {
+    source: Source,
+    len: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Empty,
+    File { file: Arc<File>, path: Arc<str>, position: u64 },
+    Memory(Vec<Bytes>),
+}
+
+impl LogSlice {
+    /// Nothing.
+    pub(super) fn empty() -> Self {
+        Self { source: Source::Empty, len: 0 }
+    }
+
+    pub(super) fn of_file(file: Arc<File>, path: Arc<str>, position: u64, len: usize) -> Self {
+        Self { source: Source::File { file, path, position }, len }
+    }
+
+    pub(super) fn of_memory(parts: Vec<Bytes>) -> Self {
+        let len = parts.iter().map(Bytes::len).sum();
+        Self { source: Source::Memory(parts), len }
+    }
+
+    /// The size in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Reads the bytes if that needs no disk; `None` when it might. Never blocks.
+    pub fn read_cached(&self) -> Result<Option<Bytes>, StorageError> {
+        match &self.source {
+            Source::Empty => Ok(Some(Bytes::new())),
+            Source::Memory(parts) => Ok(Some(concatenated(parts))),
+            Source::File { file, path, position } => {
+                let bytes = read(self.len, *position, |buffer, at| read_without_waiting(file, buffer, at));
+                match bytes {
+                    Err(error) if would_block(&error) => Ok(None),
+                    result => result.map(Some).map_err(|error| read_error(path, error)),
+                }
+            }
+        }
+    }
+
+    /// Reads the bytes, from the disk if need be. May block.
+    pub fn read_blocking(&self) -> Result<Bytes, StorageError> {
+        match &self.source {
+            Source::Empty => Ok(Bytes::new()),
+            Source::Memory(parts) => Ok(concatenated(parts)),
+            Source::File { file, path, position } => read(self.len, *position, |buffer, at| file.read_at(buffer, at))
+                .map_err(|error| read_error(path, error)),
+        }
+    }
+}
+
+fn read_error(path: &Arc<str>, error: io::Error) -> StorageError {
+    StorageError::Io { action: "cannot read", path: path.clone(), source: Arc::new(error) }
+}
+
+/// One part is handed out as it is; several are copied together.
+fn concatenated(parts: &[Bytes]) -> Bytes {
+    match parts {
+        [part] => part.clone(),
+        parts => {
+            let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+            for part in parts {
+                whole.extend_from_slice(part);
+            }
+            whole.freeze()
+        }
+    }
+}
+
+/// Fills a buffer of `len` bytes; a file that was truncated meanwhile gives fewer.
+fn read(len: usize, position: u64, read_at: impl Fn(&mut [u8], u64) -> io::Result<usize>) -> io::Result<Bytes> {
+    let mut buffer = vec![0; len];
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match read_at(rest, position + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(Bytes::from(buffer))
+}
+
+#[cfg(target_os = "linux")]
+fn read_without_waiting(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    let mut buffers = [io::IoSliceMut::new(buffer)];
+    Ok(rustix::io::preadv2(file, &mut buffers, position, rustix::io::ReadWriteFlags::NOWAIT)?)
+}
+
+/// Other systems have no such read: every read goes the blocking way.
+#[cfg(not(target_os = "linux"))]
+fn read_without_waiting(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// Not in the page cache, or a file system that cannot tell.
+fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported)
+}

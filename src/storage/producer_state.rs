@@ -1,0 +1,282 @@
+//! What the log knows of its idempotent and transactional producers (KIP-98): enough to accept each batch once.
+//!
+//! For every producer the last five batches are remembered, so that a retry of any of them is answered with the
+//! offset it got at first. Pure; the snapshot file is next door.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::AppendError;
+use super::log::AppendOrigin;
+use crate::protocol::record_batch::{BatchHeader, NO_PRODUCER_EPOCH, NO_SEQUENCE, NO_TIMESTAMP};
+
+/// How many batches per producer are remembered: as many as a client may have in flight.
+const BATCHES_TO_RETAIN: usize = 5;
+
+/// One batch that a producer appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BatchMetadata {
+    pub(super) last_sequence: i32,
+    pub(super) last_offset: i64,
+    pub(super) offset_delta: i32,
+    pub(super) timestamp: i64,
+}
+
+impl BatchMetadata {
+    /// The batch's first offset.
+    pub(super) fn first_offset(&self) -> i64 {
+        self.last_offset.saturating_sub(i64::from(self.offset_delta))
+    }
+
+    /// The first sequence number, from before the last one wrapped around if it did.
+    fn first_sequence(&self) -> i32 {
+        let first = i64::from(self.last_sequence) - i64::from(self.offset_delta);
+        (first & i64::from(i32::MAX)) as i32
+    }
+}
+
+/// One producer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ProducerEntry {
+    pub(super) epoch: i16,
+    pub(super) coordinator_epoch: i32,
+    /// The max timestamp of the last batch: what the expiry goes by.
+    pub(super) last_timestamp: i64,
+    /// Where its open transaction begins.
+    pub(super) transaction_first_offset: Option<i64>,
+    pub(super) batches: VecDeque<BatchMetadata>,
+}
+
+impl ProducerEntry {
+    fn new() -> Self {
+        Self {
+            epoch: NO_PRODUCER_EPOCH,
+            coordinator_epoch: -1,
+            last_timestamp: NO_TIMESTAMP,
+            transaction_first_offset: None,
+            batches: VecDeque::new(),
+        }
+    }
+
+    /// The last batch's last sequence number; -1 when none is known.
+    pub(super) fn last_sequence(&self) -> i32 {
+        self.batches.back().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
+    }
+
+    fn find(&self, batch: &BatchHeader) -> Option<BatchMetadata> {
+        let is_same = |known: &&BatchMetadata| {
+            known.first_sequence() == batch.base_sequence && known.last_sequence == batch.last_sequence()
+        };
+        if batch.producer_epoch == self.epoch { self.batches.iter().find(is_same).copied() } else { None }
+    }
+
+    fn begin_epoch(&mut self, epoch: i16) {
+        if self.epoch != epoch {
+            self.batches.clear();
+            self.epoch = epoch;
+        }
+    }
+}
+
+/// All producers of one log.
+#[derive(Debug, Default)]
+pub(super) struct ProducerState {
+    producers: HashMap<i64, ProducerEntry>,
+    /// The first offsets of open transactions, and whose they are.
+    ongoing: BTreeMap<i64, i64>,
+}
+
+impl ProducerState {
+    /// Checks a batch of a producer against what it appended before. `Some` is the batch that this one repeats.
+    pub(super) fn check(
+        &self,
+        batch: &BatchHeader,
+        origin: AppendOrigin,
+    ) -> Result<Option<BatchMetadata>, AppendError> {
+        let Some(entry) = self.producers.get(&batch.producer_id) else { return Ok(None) };
+        if origin == AppendOrigin::Client
+            && let Some(duplicate) = entry.find(batch)
+        {
+            return Ok(Some(duplicate));
+        }
+        if batch.producer_epoch < entry.epoch {
+            let (id, epoch, last) = (batch.producer_id, batch.producer_epoch, entry.epoch);
+            let message = format!("epoch {epoch} of producer {id} is smaller than the last seen epoch {last}");
+            return Err(AppendError::InvalidProducerEpoch(message));
+        }
+        if origin == AppendOrigin::Client {
+            check_sequence(entry, batch)?;
+        }
+        if !batch.is_control() && !batch.is_transactional() && entry.transaction_first_offset.is_some() {
+            let message = format!("expected a transactional write from producer {}", batch.producer_id);
+            return Err(AppendError::InvalidTxnState(message));
+        }
+        Ok(None)
+    }
+
+    /// Takes in a batch of records that is in the log now; `batch` must have its offsets.
+    pub(super) fn append(&mut self, batch: &BatchHeader) {
+        let entry = self.producers.entry(batch.producer_id).or_insert_with(ProducerEntry::new);
+        entry.begin_epoch(batch.producer_epoch);
+        if entry.batches.len() == BATCHES_TO_RETAIN {
+            entry.batches.pop_front();
+        }
+        entry.batches.push_back(BatchMetadata {
+            last_sequence: batch.last_sequence(),
+            last_offset: batch.last_offset(),
+            offset_delta: batch.last_offset_delta,
+            timestamp: batch.max_timestamp,
+        });
+        entry.last_timestamp = batch.max_timestamp;
+        if batch.is_transactional() && entry.transaction_first_offset.is_none() {
+            entry.transaction_first_offset = Some(batch.base_offset);
+            self.ongoing.insert(batch.base_offset, batch.producer_id);
+        }
+    }
+
+    /// Takes in a marker that ends a producer's transaction; `coordinator_epoch` is from the marker's value.
+    pub(super) fn end_transaction(&mut self, batch: &BatchHeader, coordinator_epoch: i32) {
+        let entry = self.producers.entry(batch.producer_id).or_insert_with(ProducerEntry::new);
+        entry.begin_epoch(batch.producer_epoch);
+        entry.coordinator_epoch = coordinator_epoch;
+        entry.last_timestamp = batch.max_timestamp;
+        if let Some(first_offset) = entry.transaction_first_offset.take() {
+            self.ongoing.remove(&first_offset);
+        }
+    }
+
+    /// Where the oldest open transaction begins: what read-committed consumers must not read beyond.
+    pub(super) fn first_undecided_offset(&self) -> Option<i64> {
+        self.ongoing.first_key_value().map(|(&first_offset, _)| first_offset)
+    }
+
+    /// Forgets producers that were idle for `expiration_ms` and have no open transaction.
+    pub(super) fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
+        let is_live = |entry: &ProducerEntry| {
+            entry.transaction_first_offset.is_some() || now_ms.saturating_sub(entry.last_timestamp) < expiration_ms
+        };
+        self.producers.retain(|_, entry| is_live(entry));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.producers.clear();
+        self.ongoing.clear();
+    }
+
+    pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = (i64, &ProducerEntry)> {
+        self.producers.iter().map(|(&id, entry)| (id, entry))
+    }
+
+    /// Puts back what a snapshot remembers.
+    pub(super) fn restore(&mut self, producer_id: i64, entry: ProducerEntry) {
+        if let Some(first_offset) = entry.transaction_first_offset {
+            self.ongoing.insert(first_offset, producer_id);
+        }
+        self.producers.insert(producer_id, entry);
+    }
+}
+
+/// A new epoch begins at sequence 0; otherwise the sequence follows the last one, and after 2^31-1 comes 0. A producer
+/// of which nothing is known (its records were deleted, or it expired) may go on wherever it is.
+fn check_sequence(entry: &ProducerEntry, batch: &BatchHeader) -> Result<(), AppendError> {
+    let (last, next) = (entry.last_sequence(), batch.base_sequence);
+    let is_in_order = if entry.epoch == NO_PRODUCER_EPOCH {
+        true
+    } else if batch.producer_epoch != entry.epoch {
+        next == 0
+    } else {
+        i64::from(next) == i64::from(last) + 1 || (next == 0 && last == i32::MAX)
+    };
+    if is_in_order {
+        return Ok(());
+    }
+    let message = format!(
+        "out of order sequence number for producer {} at epoch {}: {next} (incoming), {last} (current, at epoch {})",
+        batch.producer_id, batch.producer_epoch, entry.epoch
+    );
+    Err(AppendError::OutOfOrderSequenceNumber(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::record_batch::BatchBuilder;
+
+    fn batch(base_offset: i64, epoch: i16, sequence: i32, count: usize) -> BatchHeader {
+        let mut builder = BatchBuilder::new(1_000);
+        builder.producer(7, epoch, sequence).base_offset(base_offset);
+        for _ in 0..count {
+            builder.record(None, None);
+        }
+        BatchHeader::parse(&builder.build()).unwrap()
+    }
+
+    fn append(state: &mut ProducerState, batch: &BatchHeader) -> Result<Option<i64>, AppendError> {
+        let duplicate = state.check(batch, AppendOrigin::Client)?;
+        if duplicate.is_none() {
+            state.append(batch);
+        }
+        Ok(duplicate.map(|metadata| metadata.first_offset()))
+    }
+
+    #[test]
+    fn a_retry_of_the_last_five_batches_gets_the_original_offset_and_an_older_one_is_out_of_order() {
+        let mut state = ProducerState::default();
+        for n in 0..6 {
+            assert_eq!(append(&mut state, &batch(i64::from(n) * 10, 0, n * 2, 2)).unwrap(), None);
+        }
+        for n in 1..6 {
+            assert_eq!(append(&mut state, &batch(999, 0, n * 2, 2)).unwrap(), Some(i64::from(n) * 10));
+        }
+        for (sequence, count) in [(0, 2), (13, 1), (10, 1), (11, 1), (8, 4)] {
+            let result = append(&mut state, &batch(999, 0, sequence, count));
+            assert!(matches!(result, Err(AppendError::OutOfOrderSequenceNumber(_))), "{sequence} {count}");
+        }
+        assert_eq!(append(&mut state, &batch(999, 0, 12, 1)).unwrap(), None);
+    }
+
+    #[test]
+    fn epochs_only_rise_and_begin_at_zero() {
+        let mut state = ProducerState::default();
+        append(&mut state, &batch(0, 3, 55, 1)).unwrap();
+        assert!(matches!(append(&mut state, &batch(1, 2, 56, 1)), Err(AppendError::InvalidProducerEpoch(_))));
+        assert!(matches!(append(&mut state, &batch(1, 4, 56, 1)), Err(AppendError::OutOfOrderSequenceNumber(_))));
+        assert_eq!(append(&mut state, &batch(1, 4, 0, 1)).unwrap(), None);
+        let coordinator = state.check(&batch(2, 4, 0, 1), AppendOrigin::Coordinator);
+        assert_eq!(coordinator.unwrap(), None, "a coordinator's batches have no sequence numbers to check");
+    }
+
+    #[test]
+    fn a_sequence_wraps_inside_and_between_batches() {
+        let mut state = ProducerState::default();
+        append(&mut state, &batch(0, 0, i32::MAX - 1, 2)).unwrap();
+        assert_eq!(append(&mut state, &batch(2, 0, 0, 1)).unwrap(), None);
+        let mut state = ProducerState::default();
+        append(&mut state, &batch(0, 0, i32::MAX - 1, 4)).unwrap();
+        assert_eq!(append(&mut state, &batch(9, 0, i32::MAX - 1, 4)).unwrap(), Some(0));
+        assert_eq!(append(&mut state, &batch(4, 0, 2, 1)).unwrap(), None);
+    }
+
+    #[test]
+    fn an_expired_producer_may_go_on_with_any_sequence() {
+        let mut state = ProducerState::default();
+        append(&mut state, &batch(0, 0, 0, 1)).unwrap();
+        state.expire(1_000 + 59, 60);
+        assert!(append(&mut state, &batch(1, 0, 5, 1)).is_err());
+        state.expire(1_000 + 60, 60);
+        assert_eq!(append(&mut state, &batch(1, 0, 5, 1)).unwrap(), None);
+    }
+
+    #[test]
+    fn an_open_transaction_keeps_its_producer_and_refuses_other_batches() {
+        let mut state = ProducerState::default();
+        let mut transactional = batch(4, 0, 0, 1);
+        transactional.set_transactional();
+        append(&mut state, &transactional).unwrap();
+        assert_eq!(state.first_undecided_offset(), Some(4));
+        assert!(matches!(append(&mut state, &batch(5, 0, 1, 1)), Err(AppendError::InvalidTxnState(_))));
+        state.expire(i64::MAX, 60);
+        assert_eq!(state.entries().len(), 1);
+        state.end_transaction(&batch(5, 0, -1, 1), 2);
+        assert_eq!(state.first_undecided_offset(), None);
+    }
+}
