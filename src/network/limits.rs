@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::BrokerConfig;
+
 /// What one server's connections may have, each and together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -35,6 +37,22 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(30),
             max_owed: 100,
             max_queued_bytes: 1024 * 1024,
+        }
+    }
+}
+
+/// The configured bounds, and our own where Kafka has no key for one.
+impl From<&BrokerConfig> for Limits {
+    fn from(config: &BrokerConfig) -> Self {
+        let count = |value: i32| usize::try_from(value).unwrap_or(0);
+        // A negative time is none: the connection may be idle for ever.
+        let idle_ms = u64::try_from(config.connections_max_idle_ms).unwrap_or(i64::MAX as u64);
+        Self {
+            max_request_bytes: count(config.socket_request_max_bytes),
+            max_connections: count(config.max_connections),
+            max_connections_per_ip: count(config.max_connections_per_ip),
+            idle_timeout: Duration::from_millis(idle_ms),
+            ..Self::default()
         }
     }
 }

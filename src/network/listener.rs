@@ -1,71 +1,13 @@
 //! Sockets that connections come in on.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
-/// How a listener's connections are protected, in Kafka's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SecurityProtocol {
-    /// Neither encryption nor authentication.
-    Plaintext,
-    /// TLS.
-    Ssl,
-    /// SASL without encryption.
-    SaslPlaintext,
-    /// SASL inside TLS.
-    SaslSsl,
-}
-
-impl SecurityProtocol {
-    const NAMES: [(Self, &str); 4] = [
-        (Self::Plaintext, "PLAINTEXT"),
-        (Self::Ssl, "SSL"),
-        (Self::SaslPlaintext, "SASL_PLAINTEXT"),
-        (Self::SaslSsl, "SASL_SSL"),
-    ];
-}
-
-impl fmt::Display for SecurityProtocol {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find_map(|(protocol, name)| (protocol == self).then_some(name));
-        formatter.write_str(name.unwrap_or(&""))
-    }
-}
-
-impl FromStr for SecurityProtocol {
-    type Err = UnknownProtocol;
-
-    fn from_str(text: &str) -> Result<Self, UnknownProtocol> {
-        let found = Self::NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
-        found.map(|(protocol, _)| *protocol).ok_or_else(|| UnknownProtocol(text.to_owned()))
-    }
-}
-
-/// A word that is none of Kafka's security protocols.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL")]
-pub struct UnknownProtocol(String);
-
-/// What a listener shall be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerOptions {
-    /// Its name, as in `listeners`.
-    pub name: Arc<str>,
-    /// What `listener.security.protocol.map` says of the name.
-    pub protocol: SecurityProtocol,
-    /// A host name or an address; empty for every interface.
-    pub host: String,
-    /// 0 lets the system choose.
-    pub port: u16,
-    /// How many connections the system may hold until they are accepted: `socket.listen.backlog.size`.
-    pub backlog: i32,
-}
+use crate::config::{self, SecurityProtocol};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -121,24 +63,26 @@ pub enum BindError {
 }
 
 impl Listener {
-    /// Binds and listens; connections wait in the backlog until a [`super::SocketServer`] takes them.
-    pub fn bind(options: &ListenerOptions) -> Result<Self, BindError> {
-        let listener = || Arc::clone(&options.name);
-        if options.protocol != SecurityProtocol::Plaintext {
-            return Err(BindError::Unsupported { listener: listener(), protocol: options.protocol });
+    /// Binds and listens. Up to `backlog` connections (`socket.listen.backlog.size`) wait in the system until a
+    /// [`super::SocketServer`] accepts them.
+    pub fn bind(listener: &config::Listener, backlog: i32) -> Result<Self, BindError> {
+        let name = || Arc::clone(&listener.name);
+        if listener.protocol != SecurityProtocol::Plaintext {
+            return Err(BindError::Unsupported { listener: name(), protocol: listener.protocol });
         }
-        let address = resolve(&options.host, options.port).map_err(|source| BindError::Resolve {
-            listener: listener(),
-            host: options.host.clone(),
+        let config::HostPort { host, port } = &listener.bind;
+        let address = resolve(host, *port).map_err(|source| BindError::Resolve {
+            listener: name(),
+            host: host.clone(),
             source,
         })?;
         let refused = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { listener: listener(), address },
-            _ => BindError::Refused { listener: listener(), address, source },
+            io::ErrorKind::AddrInUse => BindError::InUse { listener: name(), address },
+            _ => BindError::Refused { listener: name(), address, source },
         };
-        let socket = listen(address, options.backlog).map_err(refused)?;
+        let socket = listen(address, backlog).map_err(refused)?;
         let local = socket.local_addr().map_err(refused)?;
-        Ok(Self { name: listener(), protocol: options.protocol, local, socket })
+        Ok(Self { name: name(), protocol: listener.protocol, local, socket })
     }
 }
 
@@ -147,7 +91,6 @@ fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     if host.is_empty() {
         return Ok(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port));
     }
-    let host = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
     let preferred = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
     preferred.copied().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it has none"))
@@ -180,38 +123,34 @@ fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
 mod tests {
     use super::*;
 
-    fn options(host: &str, port: u16) -> ListenerOptions {
-        let protocol = SecurityProtocol::Plaintext;
-        ListenerOptions { name: "PLAINTEXT".into(), protocol, host: host.into(), port, backlog: 50 }
+    fn bind(host: &str, port: u16, protocol: SecurityProtocol) -> Result<Listener, BindError> {
+        let bind = config::HostPort { host: host.into(), port };
+        let listener = config::Listener { name: "A".into(), bind, advertised: None, protocol };
+        Listener::bind(&listener, 50)
+    }
+
+    fn plaintext(host: &str, port: u16) -> Result<Listener, BindError> {
+        bind(host, port, SecurityProtocol::Plaintext)
     }
 
     #[test]
     fn port_0_is_chosen_and_a_taken_port_is_told() {
-        let first = Listener::bind(&options("localhost", 0)).expect("free port");
+        let first = plaintext("localhost", 0).expect("free port");
         assert_ne!(first.local.port(), 0);
-        let error = Listener::bind(&options("localhost", first.local.port())).expect_err("taken");
+        let error = plaintext("localhost", first.local.port()).expect_err("taken");
         assert!(matches!(&error, BindError::InUse { address, .. } if *address == first.local), "{error}");
     }
 
     #[test]
     fn no_host_is_every_interface() {
-        let listener = Listener::bind(&options("", 0)).expect("free port");
+        let listener = plaintext("", 0).expect("free port");
         assert!(listener.local.ip().is_unspecified());
         std::net::TcpStream::connect(("127.0.0.1", listener.local.port())).expect("IPv4 reaches it");
     }
 
     #[test]
     fn hosts_without_address_and_protocols_not_served_are_told() {
-        assert!(matches!(Listener::bind(&options("no.such.host.invalid", 0)), Err(BindError::Resolve { .. })));
-        let tls = ListenerOptions { protocol: SecurityProtocol::Ssl, ..options("", 0) };
-        assert!(matches!(Listener::bind(&tls), Err(BindError::Unsupported { .. })));
-    }
-
-    #[test]
-    fn protocols_read_back_from_their_names() {
-        for (protocol, name) in SecurityProtocol::NAMES {
-            assert_eq!((name.parse(), protocol.to_string().as_str()), (Ok(protocol), name));
-        }
-        assert!("TLS".parse::<SecurityProtocol>().is_err());
+        assert!(matches!(plaintext("no.such.host.invalid", 0), Err(BindError::Resolve { .. })));
+        assert!(matches!(bind("", 0, SecurityProtocol::Ssl), Err(BindError::Unsupported { .. })));
     }
 }

@@ -14,7 +14,7 @@ mod output;
 mod socket_server;
 
 pub use limits::Limits;
-pub use listener::{BindError, Listener, ListenerOptions, SecurityProtocol};
+pub use listener::{BindError, Listener};
 pub use log_limit::LogLimit;
 pub use socket_server::SocketServer;
 

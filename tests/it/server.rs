@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use klamm::clock::Clock;
-use klamm::network::{Endpoints, Handled, Limits, Listener, ListenerOptions, SecurityProtocol, Service, SocketServer};
+use klamm::config::{self, HostPort, SecurityProtocol};
+use klamm::network::{Endpoints, Handled, Limits, Listener, Service, SocketServer};
 use klamm::protocol::frame::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -103,14 +104,10 @@ pub(crate) struct Server<S> {
 
 /// Serves `service` on a port of its own.
 pub(crate) fn start<S: Service>(service: S, limits: Limits) -> Server<S> {
-    let options = ListenerOptions {
-        name: "PLAINTEXT".into(),
-        protocol: SecurityProtocol::Plaintext,
-        host: "127.0.0.1".into(),
-        port: 0,
-        backlog: 1024,
-    };
-    let listener = Listener::bind(&options).unwrap();
+    let bind = HostPort { host: "127.0.0.1".into(), port: 0 };
+    let protocol = SecurityProtocol::Plaintext;
+    let listener = config::Listener { name: "PLAINTEXT".into(), bind, advertised: None, protocol };
+    let listener = Listener::bind(&listener, 1024).unwrap();
     let port = listener.local.port();
     let service = Arc::new(service);
     let network = SocketServer::start(vec![listener], Arc::clone(&service), limits, Clock::system()).unwrap();
