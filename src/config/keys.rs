@@ -54,8 +54,7 @@ const NODE: &[Key] = &[
     Key::unset(
         Kind::String,
         "advertised.listeners",
-        "What clients are told to connect to, per listener; by default the listener's own host and port, or, where it \
-         listens on every interface, the address at which the client reached this broker.",
+        "What clients are told to connect to, per listener; by default where it listens, or how they reached it.",
     ),
     Key::string(
         "listener.security.protocol.map",

@@ -205,14 +205,14 @@ fn read<T: FromValue + Default>(settings: &Settings, name: &str) -> Result<T, Co
     }
 }
 
+/// `broker.id` is the older name; -1 stands for "not set" there.
 fn node_id(settings: &Settings) -> Result<NodeId, ConfigError> {
     let (node_id, broker_id): (NodeId, NodeId) = (read(settings, "node.id")?, read(settings, "broker.id")?);
-    match (settings.is_set("node.id"), settings.is_set("broker.id")) {
-        (_, false) => Ok(node_id),
-        (false, true) if broker_id >= 0 => Ok(broker_id),
-        (true, true) if broker_id == node_id => Ok(node_id),
-        (false, true) => Err(invalid(settings, "broker.id", "Value must be at least 0")),
-        (true, true) => Err(invalid(settings, "broker.id", format!("node.id is {node_id}; set one of them"))),
+    match broker_id {
+        -1 => Ok(node_id),
+        ..-1 => Err(invalid(settings, "broker.id", "Value must be at least 0")),
+        _ if !settings.is_set("node.id") || broker_id == node_id => Ok(broker_id),
+        _ => Err(invalid(settings, "broker.id", format!("node.id is {node_id}; set one of them"))),
     }
 }
 
