@@ -5,7 +5,7 @@
 #[path = "tidy/source.rs"]
 mod source;
 
-use source::{Source, item_end, paths, sources};
+use source::{Source, item_end, paths, sources, without_trait_impls};
 
 /// The floors, from the ground up. An import points to a lower one.
 const FLOORS: &[&[&str]] = &[
@@ -180,7 +180,8 @@ fn is_attribute(before: &str) -> bool {
 
 /// Names that say nothing, of files and of what is declared in them.
 fn vague_names(source: &Source) -> Vec<String> {
-    let words = source.code.split(|character| !is_name_character(character));
+    let code = without_trait_impls(&source.code);
+    let words = code.split(|character| !is_name_character(character));
     let keywords = ["fn", "struct", "enum", "trait", "mod", "type"];
     let mut declared: Vec<&str> = source.modules();
     let mut previous = "";
@@ -216,21 +217,22 @@ fn words_of(name: &str) -> Vec<String> {
 
 /// Handlers that are not in the table of APIs, and rows of the table that have no handler.
 fn unlisted_handlers(api: &[Source]) -> Vec<String> {
-    let mut listed: Vec<String> = Vec::new();
-    let mut handlers: Vec<String> = Vec::new();
-    for source in api {
-        if source.shipped.contains("async fn handle(") {
-            handlers.push(source.modules().last().copied().unwrap_or_default().to_owned());
-        }
-        let handled = paths(&source.shipped).into_iter().filter_map(|(_, path)| {
-            path.strip_suffix("::handle").and_then(|module| module.rsplit("::").next().map(str::to_owned))
-        });
-        listed.extend(handled);
-    }
+    let is_handler = |source: &&Source| source.shipped.contains("pub async fn handle(");
+    let name_of = |source: &Source| source.modules().last().copied().unwrap_or_default().to_owned();
+    let handlers: Vec<String> = api.iter().filter(is_handler).map(name_of).collect();
+    let listed: Vec<String> = api.iter().flat_map(table_rows).collect();
     let unlisted = handlers.iter().filter(|name| !listed.contains(name));
     let missing = listed.iter().filter(|name| !handlers.contains(name));
     let unlisted = unlisted.map(|name| format!("src/api/{name}.rs is not in the table"));
     unlisted.chain(missing.map(|name| format!("the table names {name}, which has no handler"))).collect()
+}
+
+/// The modules that the rows of `api_table! { Request versions => module; }` name.
+fn table_rows(source: &Source) -> Vec<String> {
+    let Some(start) = source.shipped.rfind("api_table! {") else { return Vec::new() };
+    let table = &source.shipped[start..item_end(&source.shipped, start)];
+    let rows = table.split("=>").skip(1).map(str::trim_start);
+    rows.map(|row| row[..row.find(|character| !is_name_character(character)).unwrap_or(row.len())].to_owned()).collect()
 }
 
 /// Fields of the typed configuration that nothing reads, so that their keys would have no effect.
@@ -244,6 +246,22 @@ fn unread_keys(keys: &[&str], sources: &[Source]) -> Vec<String> {
     };
     let unread = keys.iter().filter(|key| !is_read(&key.replace('.', "_")));
     unread.map(|key| format!("{key} is in a typed struct, and nothing reads it")).collect()
+}
+
+/// Files that say where they differ from Kafka and that the README's list does not name, and the reverse.
+fn untold_differences(readme: &str, sources: &[Source]) -> Vec<String> {
+    let list = readme.split("<!-- differences").nth(1).and_then(|rest| rest.split("<!-- end of differences").next());
+    let Some(list) = list else { return vec!["README.md has no list of differences".to_owned()] };
+    let differs = |source: &Source| {
+        source.text.lines().any(|line| line.trim_start().trim_start_matches(['/', '!']).starts_with(" Unlike Kafka,"))
+    };
+    let differing: Vec<&str> =
+        sources.iter().filter(|source| differs(source)).map(|source| source.path.as_str()).collect();
+    let named: Vec<&str> = list.split(['(', ')', ' ', '`']).filter(|word| word.starts_with("src/")).collect();
+    let untold = differing.iter().filter(|path| !named.contains(path));
+    let untold = untold.map(|path| format!("{path} differs from Kafka, and README.md does not name it"));
+    let stale = named.iter().filter(|path| !differing.contains(path));
+    untold.chain(stale.map(|path| format!("README.md names {path}, which says nothing of a difference"))).collect()
 }
 
 /// Applies a rule to every file of the house and fails with all that is wrong.
@@ -299,6 +317,12 @@ mod the_house {
     #[test]
     fn handlers_and_the_table_are_one_list() {
         report(&unlisted_handlers(&sources("src/api")));
+    }
+
+    #[test]
+    fn every_difference_from_kafka_is_told() {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap_or_default();
+        report(&untold_differences(&readme, &sources("src")));
     }
 
     #[test]
@@ -378,17 +402,32 @@ mod the_rules {
         assert!(refuses(vague_names, "src/util.rs", ""));
         assert!(refuses(vague_names, "src/a.rs", "struct ConnectionManager;"));
         assert!(refuses(vague_names, "src/a.rs", "fn get_a() {}"));
-        assert!(!refuses(vague_names, "src/a.rs", "struct ReplicaManager; fn target() {} fn commonly() {}"));
+        assert!(!refuses(
+            vague_names,
+            "src/a.rs",
+            "struct ReplicaManager; fn target() {}\nimpl A for B { fn get_c() {} }"
+        ));
     }
 
     #[test]
     fn two_lists_that_differ_are_refused() {
         let handler = |path: &str| Source::new(path, "pub async fn handle(a: B) {}");
-        let table = Source::new("src/api/mod.rs", "const TABLE: &[Row] = &[row(produce::handle)];");
-        assert!(unlisted_handlers(&[handler("src/api/produce.rs"), table]).is_empty());
-        let table = Source::new("src/api/mod.rs", "const TABLE: &[Row] = &[row(produce::handle)];");
-        assert_eq!(unlisted_handlers(&[handler("src/api/fetch.rs"), table]).len(), 2);
+        let table = || Source::new("src/api/mod.rs", "api_table! {\n    Produce 3..=13 => produce;\n}");
+        assert!(unlisted_handlers(&[handler("src/api/produce.rs"), table()]).is_empty());
+        assert_eq!(unlisted_handlers(&[handler("src/api/fetch.rs"), table()]).len(), 2);
         let reader = [Source::new("src/server.rs", "fn a() { config.broker.num_partitions_x; config.node_id }")];
         assert_eq!(unread_keys(&["num.partitions", "node.id"], &reader).len(), 1);
+    }
+
+    #[test]
+    fn a_difference_that_is_not_told_is_refused() {
+        let sources = [
+            Source::new("src/a.rs", "//! A.\n    // Unlike Kafka, b.\n"),
+            Source::new("src/c.rs", "//! `Unlike Kafka,`"),
+        ];
+        let readme = |list: &str| format!("<!-- differences -->{list}<!-- end of differences -->");
+        assert!(untold_differences(&readme("\n- B (`src/a.rs`).\n"), &sources).is_empty());
+        assert_eq!(untold_differences(&readme("\n- C (`src/c.rs`).\n"), &sources).len(), 2);
+        assert_eq!(untold_differences("", &sources).len(), 1);
     }
 }

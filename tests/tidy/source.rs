@@ -19,7 +19,7 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let code = blank(text);
-        let is_tests = path.ends_with("/tests.rs") || path.contains("/tests/");
+        let is_tests = path.ends_with("tests.rs") || path.contains("/tests/");
         let shipped = if is_tests { String::new() } else { without_tests(&code) };
         Self { path: path.to_owned(), text: text.to_owned(), code, shipped }
     }
@@ -164,11 +164,29 @@ fn without_tests(code: &str) -> String {
     let mut shipped = code.to_owned();
     while let Some(start) = shipped.find("#[cfg(test)]") {
         let end = item_end(&shipped, start + "#[cfg(test)]".len());
-        let blanked: String =
-            shipped[start..end].chars().map(|character| if character == '\n' { '\n' } else { ' ' }).collect();
+        let blanked = blank_lines(&shipped[start..end]);
         shipped.replace_range(start..end, &blanked);
     }
     shipped
+}
+
+/// Blanks every `impl ... for ... {}`, in which the names are those of the trait.
+pub(crate) fn without_trait_impls(code: &str) -> String {
+    let mut own = code.to_owned();
+    for (start, _) in code.match_indices("impl") {
+        let head = &code[start..code[start..].find('{').map_or(code.len(), |brace| start + brace)];
+        let is_item = code[..start].rsplit('\n').next().unwrap_or_default().trim().is_empty();
+        if is_item && head.contains(" for ") {
+            let end = item_end(code, start);
+            own.replace_range(start..end, &blank_lines(&code[start..end]));
+        }
+    }
+    own
+}
+
+/// As many bytes, with only the line ends left.
+fn blank_lines(text: &str) -> String {
+    text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
 }
 
 /// Where the item that begins at `from` ends: after its `;`, or after the block that closes.

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Runs every test there is: format, lints, unit and integration tests, and stock clients against the built broker.
+#
+# A tool that is not installed is named as skipped; with CI=true it is a failure. All steps run, whatever fails; the
+# last line tells the sum, and the exit code is 0 only if nothing failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+passed=0 failed=0 skipped=0
+
+section() { printf '\n==== %s ====\n' "$*"; }
+
+pass() { passed=$((passed + $1)); }
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $*"
+}
+
+# skip NAME REASON: what cannot run here.
+skip() {
+    if [ "${CI:-}" = true ]; then
+        fail "$1: $2"
+    else
+        skipped=$((skipped + 1))
+        echo "SKIPPED: $1: $2"
+    fi
+}
+
+# step NAME COMMAND...: one test, by its exit code.
+step() {
+    local name=$1
+    shift
+    section "$name"
+    if "$@"; then pass 1; else fail "$name"; fi
+}
+
+# counted NAME COMMAND...: many tests, by the "N passed; N failed" or "N passed, N failed" lines that they print.
+counted() {
+    local name=$1 status sums ok bad left_out
+    shift
+    section "$name"
+    "$@" 2>&1 | tee "$output"
+    status=${PIPESTATUS[0]}
+    sums=$(awk '
+        match($0, /[0-9]+ passed[;,] [0-9]+ failed/) {
+            split(substr($0, RSTART, RLENGTH), words, " ")
+            passed += words[1]; failed += words[3]
+        }
+        match($0, /[0-9]+ skipped/) { split(substr($0, RSTART, RLENGTH), words, " "); skipped += words[1] }
+        END { print passed + 0, failed + 0, skipped + 0 }' "$output")
+    read -r ok bad left_out <<<"$sums"
+    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + left_out))
+    # What ends badly without naming a failed test, such as a build, is one failure.
+    if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then fail "$name"; fi
+}
+
+if ! command -v cargo >/dev/null; then
+    echo "klamm: cargo is not installed; see https://rustup.rs"
+    exit 1
+fi
+
+if cargo fmt --version >/dev/null 2>&1; then step "format" cargo fmt --check; else skip "format" "rustfmt is not installed"; fi
+if cargo clippy --version >/dev/null 2>&1; then
+    step "lints" cargo clippy --all-targets --locked -- -D warnings
+else
+    skip "lints" "clippy is not installed"
+fi
+counted "tests" cargo test --locked --no-fail-fast
+step "release build" cargo build --release --locked
+if command -v python3 >/dev/null; then
+    KLAMM="$PWD/target/release/klamm" counted "compatibility" compat-tests/run.sh
+else
+    skip "compatibility" "python3 is not installed"
+fi
+
+section "result"
+[ "$skipped" -eq 0 ] || echo "$skipped skipped"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

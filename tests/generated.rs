@@ -1,0 +1,81 @@
+//! Derived files are fresh: `UPDATE=1 cargo test --test generated` writes them anew.
+
+use std::fs;
+use std::path::PathBuf;
+
+use kafka_protocol::messages::ApiKey;
+use klamm::api::APIS;
+use klamm::config::{Config, Settings, reference};
+
+const STATUS_BEGIN: &str = "<!-- status: derived from src/api/mod.rs by tests/generated.rs -->\n";
+const STATUS_END: &str = "<!-- end of status -->";
+
+/// The keys of Kafka's protocol run from 0 to below this.
+const API_KEYS: i16 = 100;
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Compares a file with what it should be, or, with `UPDATE=1`, makes it so.
+fn assert_fresh(name: &str, expected: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        drop(fs::write(path(name), expected));
+    }
+    let text = fs::read_to_string(path(name)).unwrap_or_default();
+    assert!(text == expected, "{name} is stale; run: UPDATE=1 cargo test --test generated");
+}
+
+/// `text` with what stands between the two marks replaced.
+fn with_block(text: &str, begin: &str, end: &str, block: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}{block}{end}{after}"))
+}
+
+/// The table of served APIs, and the names of those that Kafka has beside them.
+fn status() -> String {
+    let name = |key: i16| ApiKey::try_from(key).map_or_else(|()| key.to_string(), |key| format!("{key:?}"));
+    let rows: Vec<String> = APIS
+        .iter()
+        .map(|api| format!("| {} | {} | {}-{} |\n", api.key, name(api.key), api.min_version, api.max_version))
+        .collect();
+    let is_served = |key: &i16| APIS.iter().any(|api| api.key == *key);
+    let missing: Vec<String> =
+        (0..API_KEYS).filter(|key| !is_served(key) && ApiKey::try_from(*key).is_ok()).map(name).collect();
+    format!(
+        "\n| Key | API | Versions |\n|---:|---|---|\n{}\nNot served, of everything that the protocol has, the requests of \
+         brokers and controllers among themselves included: {}.\n\n",
+        rows.concat(),
+        missing.join(", ")
+    )
+}
+
+#[test]
+fn the_reference_of_keys_is_fresh() {
+    assert_fresh("config/klamm.reference.yaml", &reference::yaml());
+}
+
+#[test]
+fn the_readmes_table_of_apis_is_fresh() {
+    let readme = fs::read_to_string(path("README.md")).unwrap();
+    let expected = with_block(&readme, STATUS_BEGIN, STATUS_END, &status()).expect("README.md has no status block");
+    assert_fresh("README.md", &expected);
+}
+
+#[test]
+fn a_block_is_replaced_between_its_marks_only() {
+    assert_eq!(with_block("a<b>old<c>d", "<b>", "<c>", "new").as_deref(), Some("a<b>new<c>d"));
+    assert_eq!(with_block("a<b>old", "<b>", "<c>", "new"), None);
+}
+
+#[test]
+fn the_examples_of_configuration_are_accepted() {
+    let read = |name: &str| (name.to_owned(), fs::read_to_string(path(name)).unwrap());
+    let reference = ("config/klamm.reference.yaml".to_owned(), reference::yaml());
+    for (name, text) in [read("config/klamm.yaml"), read("docker/klamm.yaml"), reference] {
+        let mut settings = Settings::default();
+        settings.read_file(&name, &text).unwrap_or_else(|error| panic!("{error}"));
+        Config::new(settings).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
