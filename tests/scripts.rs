@@ -10,3 +10,8 @@ mod script;
 fn controller() {
     script::run_all("controller", script::controller::machine);
 }
+
+#[test]
+fn group() {
+    script::run_all("group", script::group::machine);
+}

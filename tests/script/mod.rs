@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 
 pub(crate) mod controller;
+pub(crate) mod group;
+mod group_text;
 
 /// Where commands go: takes one line, returns its output without blank lines.
 pub(crate) type Execute = Box<dyn FnMut(&str) -> String>;

@@ -28,7 +28,7 @@ impl GroupCoordinator {
         })
     }
 
-    /// The groups that pass the filters, oldest first.
+    /// The groups that pass the filters, in no particular order.
     pub(super) fn list(&self, request: &ListRequest) -> Vec<ListedGroup> {
         let passes = |filter: &[String], value: &str| {
             filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))

@@ -10,10 +10,10 @@ use super::classic_group::{ClassicGroup, GroupState};
 use super::offsets::offset_tombstone;
 use super::timers::Timer;
 
-/// Tombstones of one round: they are one batch of the log. What is left over comes in the next round, soon.
+/// Tombstones of one round: they are one batch of the log, and mostly names. What is left over comes in the next round.
 const MAX_TOMBSTONES: usize = 1_000;
 /// How soon.
-const NEXT_ROUND: Duration = Duration::from_millis(10);
+const NEXT_ROUND: Duration = Duration::from_secs(1);
 
 impl GroupCoordinator {
     pub(super) fn expiry_elapsed(&mut self, now: Now, effects: &mut Effects<Self>) {

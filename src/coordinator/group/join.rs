@@ -28,7 +28,7 @@ const MAX_PENDING_MEMBERS: usize = 10_000;
 const MAX_PROTOCOL_BYTES: usize = 1 << 20;
 
 /// The longest string that a record can hold, less what a member id adds to a client id or instance id.
-const MAX_STRING_BYTES: usize = i16::MAX as usize - 37;
+pub(super) const MAX_STRING_BYTES: usize = i16::MAX as usize - 37;
 
 impl GroupCoordinator {
     pub(super) fn join(&mut self, mut request: JoinRequest, reply_to: ReplyTo, now: Now, effects: &mut Effects<Self>) {
@@ -83,6 +83,8 @@ impl Turn<'_> {
         if !self.group.accepts(&request.member_id, self.config.max_size) {
             self.remove_member(&request.member_id);
             self.refuse_join(reply_to, ErrorCode::GroupMaxSizeReached, &"".into());
+            // Unlike Kafka, which lets the others wait for the member that it has just turned away.
+            self.complete_join_if_all_joined();
         } else if !self.group.supports_protocols(&request.protocol_type, &request.protocols) {
             self.refuse_join(reply_to, ErrorCode::InconsistentGroupProtocol, &request.member_id);
         } else if request.member_id.is_empty() {

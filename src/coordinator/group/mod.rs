@@ -176,3 +176,6 @@ impl StateMachine for GroupCoordinator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

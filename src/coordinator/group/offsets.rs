@@ -11,6 +11,7 @@ use crate::state_machine::Effects;
 
 use super::GroupCoordinator;
 use super::classic_group::{ClassicGroup, GroupState};
+use super::join::MAX_STRING_BYTES;
 use super::request::{
     CommitOffsetsRequest, DeleteOffsetsRequest, FetchOffsetsRequest, GroupId, MemberRequest, OffsetToCommit,
 };
@@ -26,6 +27,9 @@ impl GroupCoordinator {
         effects: &mut Effects<Self>,
     ) -> Result<PartitionErrors, ErrorCode> {
         let member = &request.member;
+        if member.group_id.len() > MAX_STRING_BYTES {
+            return Err(ErrorCode::InvalidGroupId);
+        }
         if let Some(mut turn) = self.turn(&member.group_id, now, effects) {
             turn.group.validate_commit(member)?;
             // A commit is a sign of life, though not while the leader's assignment is awaited.
@@ -50,10 +54,11 @@ impl GroupCoordinator {
         Ok(results)
     }
 
-    /// Kafka counts `offset.metadata.max.bytes` in UTF-16 code units, of which there are never more than bytes.
+    /// Kafka counts `offset.metadata.max.bytes` in UTF-16 code units, of which there are never more than bytes. No record
+    /// can hold more than [`MAX_STRING_BYTES`].
     fn is_metadata_too_large(&self, metadata: &str) -> bool {
-        let limit = self.config.offset_metadata_max_bytes;
-        metadata.len() > limit && metadata.encode_utf16().count() > limit
+        let limit = self.config.offset_metadata_max_bytes.min(MAX_STRING_BYTES);
+        metadata.len() > MAX_STRING_BYTES || metadata.encode_utf16().count() > limit
     }
 
     /// Reads offsets; a group that does not exist has none.
