@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::protocol::{DecodeError, EncodeError};
+use crate::ids::TopicPartition;
+use crate::protocol::record_batch::BatchError;
+use crate::protocol::{DecodeError, EncodeError, ErrorCode};
+use crate::replication::hosted_partition;
+use crate::storage::{self, RecordError};
 
 /// Why a handler gives no answer at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,4 +35,65 @@ impl From<EncodeError> for ApiError {
     fn from(error: EncodeError) -> Self {
         Self::close(error.to_string())
     }
+}
+
+/// Why records were not appended, as a producer is told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendFailure {
+    /// The partition's error code.
+    pub code: ErrorCode,
+    /// More about it, where there is more.
+    pub message: Option<String>,
+    /// The records at fault, when single ones are.
+    pub record_errors: Vec<RecordError>,
+}
+
+impl AppendFailure {
+    /// Records that break a rule.
+    pub fn invalid_record(message: String) -> Self {
+        Self { code: ErrorCode::InvalidRecord, message: Some(message), record_errors: Vec::new() }
+    }
+
+    /// Bytes that are no record batch.
+    pub fn from_batch_error(error: &BatchError) -> Self {
+        let code = match error {
+            BatchError::UnsupportedMagic(_) => ErrorCode::InvalidRecord,
+            _ => ErrorCode::CorruptMessage,
+        };
+        Self { code, message: Some(error.to_string()), record_errors: Vec::new() }
+    }
+}
+
+impl From<ErrorCode> for AppendFailure {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None, record_errors: Vec::new() }
+    }
+}
+
+/// What the producer is told; a failing disk is logged here, because here it is handled.
+pub fn append_failure(error: hosted_partition::AppendError, partition: &TopicPartition) -> AppendFailure {
+    use storage::AppendError as Log;
+    let error = match error {
+        hosted_partition::AppendError::Refused(code) => return code.into(),
+        hosted_partition::AppendError::Log(error) => error,
+    };
+    let message = Some(error.to_string());
+    let (code, record_errors) = match error {
+        Log::CorruptMessage(_) => (ErrorCode::CorruptMessage, Vec::new()),
+        Log::InvalidRecord { record_errors, .. } => (ErrorCode::InvalidRecord, record_errors),
+        Log::InvalidTimestamp { record_errors, .. } => (ErrorCode::InvalidTimestamp, record_errors),
+        Log::MessageTooLarge { .. } => (ErrorCode::MessageTooLarge, Vec::new()),
+        Log::RecordListTooLarge { .. } => (ErrorCode::RecordListTooLarge, Vec::new()),
+        Log::UnsupportedCompressionType(_) => (ErrorCode::UnsupportedCompressionType, Vec::new()),
+        Log::OutOfOrderSequenceNumber(_) => (ErrorCode::OutOfOrderSequenceNumber, Vec::new()),
+        Log::InvalidProducerEpoch(_) => (ErrorCode::InvalidProducerEpoch, Vec::new()),
+        Log::InvalidTxnState(_) => (ErrorCode::InvalidTxnState, Vec::new()),
+        // Only replicated batches carry offsets; a producer's have been refused before.
+        Log::OffsetsOutOfOrder | Log::UnexpectedOffset { .. } => (ErrorCode::InvalidRecord, Vec::new()),
+        Log::Storage(error) => {
+            tracing::error!(%partition, %error, "appending to the log failed");
+            (ErrorCode::KafkaStorageError, Vec::new())
+        }
+    };
+    AppendFailure { code, message, record_errors }
 }

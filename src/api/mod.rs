@@ -9,6 +9,11 @@ pub mod api_versions;
 pub mod context;
 mod dispatch;
 pub mod error;
+pub mod fetch;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod offset_for_leader_epoch;
+pub mod produce;
 pub mod reply;
 
 pub use context::RequestContext;
@@ -88,5 +93,10 @@ macro_rules! api_table {
 // The versions are those of Kafka 4.1. Produce is advertised from 0 because librdkafka otherwise turns compression
 // off (KAFKA-18659), as Kafka does.
 api_table! {
+    ProduceRequest 3..=13 advertised from 0, RECORDS => produce;
+    FetchRequest 4..=18, LISTS => fetch encoded by crate::protocol::fetch_response::encode_fetch_response;
+    ListOffsetsRequest 1..=10, LISTS => list_offsets;
     ApiVersionsRequest 0..=4, SMALL => api_versions;
+    InitProducerIdRequest 0..=5, SMALL => init_producer_id;
+    OffsetForLeaderEpochRequest 2..=4, LISTS => offset_for_leader_epoch;
 }

@@ -6,6 +6,8 @@
 //! replies, and nothing but a record changes what survives a restart.
 
 pub mod group;
+mod machine;
 mod partition;
+pub mod runtime;
 
 pub use partition::partition_for;

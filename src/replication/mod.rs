@@ -1,1 +1,13 @@
-//! Under construction.
+//! Partitions as replicas: who leads, who is in sync, up to where records are committed, and who waits for that.
+//!
+//! [`partition`] decides and is pure. [`replica_manager`] does: it hosts the logs of this broker's partitions and keeps
+//! one lock per partition, which is never held across an await or an fsync. [`delayed`] is where produce requests wait
+//! for the high watermark and long polls for records. This floor knows nothing of requests, connections or groups.
+
+pub mod delayed;
+pub mod fetch_session;
+pub mod hosted_partition;
+pub mod housekeeping;
+mod log_config;
+pub mod partition;
+pub mod replica_manager;

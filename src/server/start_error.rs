@@ -3,43 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::ids::NodeId;
+use crate::network::BindError;
+use crate::storage::LogDirError;
 
 /// A start that failed; everything that had been opened is closed again.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data directory cannot be made, read or written.
-    #[error("the data directory {} cannot be used: {reason}", .path.display())]
-    DirectoryUnusable {
-        /// The directory, or the file in it.
-        path: PathBuf,
-        /// The operating system's reason.
-        reason: io::Error,
-    },
-    /// Another process holds the lock of the data directory.
-    #[error("the data directory {} is in use by another process", .path.display())]
-    DirectoryLocked {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The data directory was written by another node.
-    #[error("the data directory {} belongs to node {found}, and this is node {configured}", .path.display())]
-    NodeIdMismatch {
-        /// The directory.
-        path: PathBuf,
-        /// `node.id` in its `meta.properties`.
-        found: NodeId,
-        /// `node.id` of this broker.
-        configured: NodeId,
-    },
-    /// `meta.properties` is there and does not say what it should.
-    #[error("{} is damaged: {reason}", .path.display())]
-    DamagedMetaProperties {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// The data directory cannot be used: unreadable, in use, another node's, or not to be identified.
+    #[error(transparent)]
+    DataDirectory(#[from] LogDirError),
     /// What is in the data directory cannot be loaded.
     #[error("the data in {} cannot be loaded: {reason}", .path.display())]
     DamagedData {
@@ -75,19 +47,31 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// A listener that could not be opened on `address`, as configured.
+    pub(super) fn bind(listener: &str, address: &str, error: BindError) -> Self {
+        let (listener, address) = (listener.to_owned(), address.to_owned());
+        match error {
+            BindError::InUse { .. } => Self::AddressTaken { listener, address },
+            BindError::Resolve { source, .. } | BindError::Refused { source, .. } => {
+                Self::ListenFailed { listener, address, reason: source }
+            }
+            BindError::Unsupported { .. } => {
+                Self::ListenFailed { listener, address, reason: io::Error::from(io::ErrorKind::Unsupported) }
+            }
+        }
+    }
+
     /// What to try.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::DirectoryUnusable { .. } => {
-                Some("choose another with --data-dir, or keep everything in memory with --memory")
-            }
-            Self::DirectoryLocked { .. } => Some("stop the other broker, or choose another directory with --data-dir"),
-            Self::NodeIdMismatch { .. } => {
-                Some("start with the directory's own --node-id, or choose another directory")
-            }
-            Self::DamagedMetaProperties { .. } => {
-                Some("restore the file, or delete it: it is written anew, and topics are kept")
-            }
+            Self::DataDirectory(error) => Some(match error {
+                LogDirError::Storage(_) => "choose another with --data-dir, or keep everything in memory with --memory",
+                LogDirError::Locked(_) => "stop the other broker, or choose another directory with --data-dir",
+                LogDirError::Foreign { .. } => {
+                    "start with the directory's own --node-id, or choose another directory with --data-dir"
+                }
+                LogDirError::Unidentified { .. } => "restore the file from a copy, or choose another directory",
+            }),
             Self::AddressTaken { .. } => {
                 Some("stop the other program, or choose another port: --listen localhost:0 picks one")
             }

@@ -1,0 +1,109 @@
+//! The shape of a Fetch answer at every version.
+
+use bytes::Bytes;
+use kafka_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+};
+use kafka_protocol::messages::{BrokerId, FetchResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::ids::NO_TOPIC_ID;
+use crate::metadata::MetadataImage;
+use crate::protocol::ErrorCode;
+use crate::replication::fetch_session::{PartitionOutcome, PartitionRef, TopicRef};
+use crate::replication::hosted_partition::ReadResult;
+
+/// The newest version whose clients do not know `KAFKA_STORAGE_ERROR`.
+const LAST_VERSION_WITHOUT_STORAGE_ERROR: i16 = 5;
+/// The first version that names the current leader beside an error (KIP-951).
+const FIRST_VERSION_WITH_LEADER: i16 = 16;
+
+/// What a read found, and its records.
+pub(super) struct Loaded {
+    pub(super) read: ReadResult,
+    pub(super) records: Bytes,
+}
+
+/// What the session remembers of a partition's answer.
+pub(super) fn outcome(loaded: &Result<Loaded, ErrorCode>) -> PartitionOutcome {
+    match loaded {
+        Ok(Loaded { read, records }) => PartitionOutcome {
+            high_watermark: read.high_watermark,
+            log_start_offset: read.log_start_offset,
+            has_news: !records.is_empty() || read.diverging.is_some(),
+            has_records: !records.is_empty(),
+        },
+        Err(_) => PartitionOutcome { high_watermark: -1, log_start_offset: -1, has_news: true, has_records: false },
+    }
+}
+
+/// The answer for `partitions`; neighbours of one topic are put together.
+pub(super) fn response<'a>(
+    partitions: impl Iterator<Item = (&'a PartitionRef, Result<Loaded, ErrorCode>)>,
+    version: i16,
+    read_committed: bool,
+    image: &MetadataImage,
+) -> FetchResponse {
+    let mut topics: Vec<(&TopicRef, Vec<PartitionData>)> = Vec::new();
+    for (key, loaded) in partitions {
+        let data = match loaded {
+            Ok(loaded) => partition_data(key.partition, loaded, read_committed),
+            Err(code) => partition_error(key, code, version, image),
+        };
+        match topics.last_mut() {
+            Some((topic, data_of_topic)) if *topic == &key.topic => data_of_topic.push(data),
+            _ => topics.push((&key.topic, vec![data])),
+        }
+    }
+    let topics = topics.into_iter().map(|(topic, data)| topic_response(topic).with_partitions(data));
+    FetchResponse::default().with_responses(topics.collect())
+}
+
+fn topic_response(topic: &TopicRef) -> FetchableTopicResponse {
+    let (name, id) = match topic {
+        TopicRef::Name(name) => (TopicName(StrBytes::from_string(name.to_string())), NO_TOPIC_ID),
+        TopicRef::Id(id) => (TopicName::default(), *id),
+    };
+    FetchableTopicResponse::default().with_topic(name).with_topic_id(id)
+}
+
+fn partition_data(index: i32, Loaded { read, records }: Loaded, read_committed: bool) -> PartitionData {
+    let mut data = PartitionData::default()
+        .with_partition_index(index)
+        .with_high_watermark(read.high_watermark)
+        .with_last_stable_offset(read.last_stable_offset)
+        .with_log_start_offset(read.log_start_offset)
+        .with_aborted_transactions(read_committed.then(Vec::new))
+        .with_records(Some(records));
+    if let Some((epoch, end_offset)) = read.diverging {
+        data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
+    }
+    data
+}
+
+fn partition_error(key: &PartitionRef, code: ErrorCode, version: i16, image: &MetadataImage) -> PartitionData {
+    let told = match code {
+        ErrorCode::KafkaStorageError if version <= LAST_VERSION_WITHOUT_STORAGE_ERROR => ErrorCode::NotLeaderOrFollower,
+        code => code,
+    };
+    let mut data = PartitionData::default()
+        .with_partition_index(key.partition)
+        .with_error_code(told.code())
+        .with_high_watermark(-1)
+        .with_last_stable_offset(-1)
+        .with_log_start_offset(-1)
+        .with_records(Some(Bytes::new()));
+    let moved = matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+    if moved && version >= FIRST_VERSION_WITH_LEADER {
+        let topic = match &key.topic {
+            TopicRef::Name(name) => image.topic(name),
+            TopicRef::Id(id) => image.topic_by_id(*id),
+        };
+        if let Some(partition) = topic.and_then(|topic| topic.partition(key.partition)) {
+            data.current_leader = LeaderIdAndEpoch::default()
+                .with_leader_id(BrokerId(partition.leader))
+                .with_leader_epoch(partition.leader_epoch);
+        }
+    }
+    data
+}

@@ -1,0 +1,179 @@
+//! Waits for records in several partitions, then reads them.
+//!
+//! Each look finds what could be sent without touching it; only when that is enough, or time is up, are bytes read.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::messages::FetchResponse;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{self, Loaded};
+use crate::clock::Clock;
+use crate::ids::{TopicName, Uuid};
+use crate::metadata::MetadataImage;
+use crate::protocol::ErrorCode;
+use crate::replication::delayed::Wait;
+use crate::replication::fetch_session::{FetchContext, FetchSessionCache, PartitionFetch};
+use crate::replication::hosted_partition::{HostedPartition, ReadRequest, ReadResult};
+use crate::replication::replica_manager::ReplicaManager;
+use crate::storage::LogSlice;
+
+/// One partition of the request, its topic resolved.
+pub(super) struct Target {
+    pub(super) topic: Result<TopicName, ErrorCode>,
+    pub(super) partition: i32,
+    pub(super) fetch: PartitionFetch,
+}
+
+/// Everything that a fetch needs to be answered later, by itself.
+pub(super) struct LongPoll {
+    pub(super) replicas: Arc<ReplicaManager>,
+    pub(super) sessions: Arc<Mutex<FetchSessionCache>>,
+    pub(super) clock: Clock,
+    pub(super) image: Arc<MetadataImage>,
+    pub(super) api_version: i16,
+    pub(super) session: FetchContext,
+    pub(super) targets: Vec<Target>,
+    pub(super) read_committed: bool,
+    /// Over all partitions.
+    pub(super) max_bytes: usize,
+    pub(super) min_bytes: usize,
+    pub(super) max_wait: Duration,
+}
+
+/// What one look over the partitions found, in the order of the targets.
+struct Look {
+    found: Vec<Result<ReadResult, ErrorCode>>,
+    is_enough: bool,
+}
+
+impl LongPoll {
+    /// The answer, if it is due at once and needs no disk.
+    pub(super) fn answer_now(&self) -> Option<FetchResponse> {
+        let look = self.look();
+        if !look.is_enough && !self.max_wait.is_zero() {
+            return None;
+        }
+        let loaded = look.found.into_iter().map(|found| load_cached(found).transpose()).collect::<Option<Vec<_>>>()?;
+        Some(self.respond(loaded))
+    }
+
+    /// The answer, once there is enough to send or the client has waited for as long as it wanted to.
+    pub(super) async fn answer_later(self) -> FetchResponse {
+        // The wire's longest wait is 25 days.
+        let deadline = Instant::now() + self.max_wait;
+        let look = loop {
+            // Registered before the look, so that nothing that comes after the look is missed.
+            let wait = Wait::register(self.hosted());
+            let look = self.look();
+            if look.is_enough {
+                break look;
+            }
+            if timeout_at(deadline, wait.woken()).await.is_err() {
+                break self.look();
+            }
+        };
+        // A thread of its own, because the disk may be slow; the page cache is looked at first there, too.
+        let found = look.found;
+        let loaded = tokio::task::spawn_blocking(move || found.into_iter().map(load).collect::<Vec<_>>()).await;
+        match loaded {
+            Ok(loaded) => self.respond(loaded),
+            Err(panic) => {
+                tracing::error!(%panic, "reading for a fetch panicked");
+                self.respond(self.targets.iter().map(|_| Err(ErrorCode::KafkaStorageError)).collect())
+            }
+        }
+    }
+
+    fn hosted(&self) -> Vec<Arc<HostedPartition>> {
+        self.targets.iter().filter_map(|target| self.partition(target).ok()).collect()
+    }
+
+    fn partition(&self, target: &Target) -> Result<Arc<HostedPartition>, ErrorCode> {
+        let topic = target.topic.as_ref().map_err(|&code| code)?;
+        self.replicas.partition(topic, target.partition)
+    }
+
+    fn look(&self) -> Look {
+        let mut bytes = 0;
+        let mut has_news = self.targets.is_empty();
+        let found = self.targets.iter().map(|target| {
+            let result = self.read(target, bytes);
+            bytes += result.as_ref().map_or(0, |read| read.records.as_ref().map_or(0, LogSlice::len));
+            has_news |= result.as_ref().map_or(true, |read| read.diverging.is_some());
+            result
+        });
+        let found = found.collect();
+        Look { found, is_enough: has_news || bytes >= self.min_bytes }
+    }
+
+    fn read(&self, target: &Target, bytes_so_far: usize) -> Result<ReadResult, ErrorCode> {
+        let fetch = &target.fetch;
+        let remaining = self.max_bytes.saturating_sub(bytes_so_far);
+        self.partition(target)?.read(&ReadRequest {
+            fetch_offset: fetch.fetch_offset,
+            max_bytes: usize::try_from(fetch.max_bytes).unwrap_or(0).min(remaining),
+            min_one: bytes_so_far == 0,
+            current_leader_epoch: fetch.current_leader_epoch,
+            last_fetched_epoch: fetch.last_fetched_epoch,
+            read_committed: self.read_committed,
+        })
+    }
+
+    fn respond(&self, loaded: Vec<Result<Loaded, ErrorCode>>) -> FetchResponse {
+        let outcomes: Vec<_> = loaded.iter().map(answer::outcome).collect();
+        let included = {
+            let now = self.clock.now().monotonic;
+            let fresh_id = Uuid::new_v4().as_u128() as i32;
+            let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.finish(&self.session, &outcomes, fresh_id, now)
+        };
+        let partitions = self
+            .session
+            .partitions
+            .iter()
+            .map(|(key, _)| key)
+            .zip(loaded)
+            .zip(&included.included)
+            .filter(|(_, included)| **included)
+            .map(|(partition, _)| partition);
+        let response = answer::response(partitions, self.api_version, self.read_committed, &self.image);
+        if self.api_version >= super::FIRST_VERSION_WITH_SESSIONS {
+            response.with_session_id(included.session_id)
+        } else {
+            response
+        }
+    }
+}
+
+/// Reads what was found, if that needs no disk; `None` if it does.
+fn load_cached(found: Result<ReadResult, ErrorCode>) -> Result<Option<Loaded>, ErrorCode> {
+    let read = found?;
+    let records = match &read.records {
+        Some(slice) => match slice.read_cached() {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(storage_error(&error)),
+        },
+        None => Bytes::new(),
+    };
+    Ok(Some(Loaded { read, records }))
+}
+
+/// Reads what was found, from the disk if need be.
+fn load(found: Result<ReadResult, ErrorCode>) -> Result<Loaded, ErrorCode> {
+    let read = found?;
+    let records = match &read.records {
+        Some(slice) => slice.read_blocking().map_err(|error| storage_error(&error))?,
+        None => Bytes::new(),
+    };
+    Ok(Loaded { read, records })
+}
+
+/// Never "out of range", which would make a consumer reset its offset and skip records.
+fn storage_error(error: &crate::storage::StorageError) -> ErrorCode {
+    tracing::error!(%error, "reading records failed");
+    ErrorCode::KafkaStorageError
+}

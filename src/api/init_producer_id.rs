@@ -1,0 +1,40 @@
+//! InitProducerId (key 22): an id with which an idempotent producer numbers its batches (KIP-98, KIP-360).
+
+use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
+
+use super::{ApiError, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::protocol::ErrorCode;
+
+const NO_PRODUCER_ID: i64 = -1;
+const NO_PRODUCER_EPOCH: i16 = -1;
+
+/// Serves one request. An idempotent producer always gets a fresh id at epoch 0, whichever it had before, as in Kafka.
+pub async fn handle(
+    broker: &Broker,
+    _context: &RequestContext,
+    request: InitProducerIdRequest,
+) -> Result<Reply<InitProducerIdResponse>, ApiError> {
+    let response = InitProducerIdResponse::default();
+    Ok(Reply::Ready(match new_producer_id(broker, &request).await {
+        Ok(producer_id) => response.with_producer_id(ProducerId(producer_id)).with_producer_epoch(0),
+        Err(code) => response
+            .with_error_code(code.code())
+            .with_producer_id(ProducerId(NO_PRODUCER_ID))
+            .with_producer_epoch(NO_PRODUCER_EPOCH),
+    }))
+}
+
+async fn new_producer_id(broker: &Broker, request: &InitProducerIdRequest) -> Result<i64, ErrorCode> {
+    let has_id = request.producer_id.0 != NO_PRODUCER_ID;
+    let has_epoch = request.producer_epoch != NO_PRODUCER_EPOCH;
+    if has_id != has_epoch {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    match &request.transactional_id {
+        None => broker.next_producer_id().await,
+        // Kafka's answer to an empty id. Unlike Kafka, it is also the answer to others, because transactions are not
+        // served yet; clients do not retry it.
+        Some(_) => Err(ErrorCode::InvalidRequest),
+    }
+}

@@ -1,0 +1,107 @@
+//! ListOffsets (key 2): offsets by time.
+//!
+//! Negative timestamps are questions of their own: -1 latest, -2 earliest, -3 the record with the greatest timestamp
+//! (KIP-734), -4 earliest local and -5 latest tiered (KIP-405).
+
+use std::collections::HashSet;
+
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+
+use super::{ApiError, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::ids::LeaderEpoch;
+use crate::protocol::ErrorCode;
+use crate::replication::hosted_partition::TimestampQuery;
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+
+/// The first version that knows the leader epoch (KIP-320).
+const FIRST_VERSION_WITH_EPOCH: i16 = 4;
+
+/// The oldest version in which each question may be asked.
+const QUESTIONS: [(i64, i16); 5] =
+    [(LATEST, 1), (EARLIEST, 1), (MAX_TIMESTAMP, 7), (EARLIEST_LOCAL, 8), (LATEST_TIERED, 9)];
+
+/// A record's timestamp (-1 where it does not matter), its offset, and its leader epoch.
+type Found = (i64, i64, LeaderEpoch);
+
+/// Serves one request.
+pub async fn handle(
+    broker: &Broker,
+    context: &RequestContext,
+    request: ListOffsetsRequest,
+) -> Result<Reply<ListOffsetsResponse>, ApiError> {
+    let read_committed = request.isolation_level == 1;
+    let duplicates = duplicates(&request.topics);
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            let is_duplicate = duplicates.contains(&(topic.name.as_str(), partition.partition_index));
+            let found = if is_duplicate {
+                Err(ErrorCode::InvalidRequest)
+            } else {
+                find(broker, context.api_version, &topic.name, partition, read_committed)
+            };
+            answer(context.api_version, partition.partition_index, found)
+        });
+        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
+    });
+    Ok(Reply::Ready(ListOffsetsResponse::default().with_topics(topics.collect())))
+}
+
+/// The partitions that are named more than once; Kafka answers none of their namings.
+fn duplicates(topics: &[ListOffsetsTopic]) -> HashSet<(&str, i32)> {
+    let mut seen = HashSet::new();
+    topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index)))
+        .filter(|named| !seen.insert(*named))
+        .collect()
+}
+
+fn find(
+    broker: &Broker,
+    version: i16,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+    read_committed: bool,
+) -> Result<Option<Found>, ErrorCode> {
+    let is_known = asked.timestamp >= 0
+        || QUESTIONS.iter().any(|&(timestamp, first)| timestamp == asked.timestamp && version >= first);
+    if !is_known {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    let hosted = broker.replicas.partition(topic, asked.partition_index)?;
+    let offsets = hosted.offsets(asked.current_leader_epoch)?;
+    let query = match asked.timestamp {
+        LATEST => {
+            let end = if read_committed { offsets.last_stable_offset } else { offsets.high_watermark };
+            return Ok(Some((-1, end, offsets.leader_epoch)));
+        }
+        EARLIEST | EARLIEST_LOCAL => {
+            let start = offsets.log_start_offset;
+            return Ok(Some((-1, start, hosted.epoch_of(start).unwrap_or(-1))));
+        }
+        // Nothing is ever tiered.
+        LATEST_TIERED => return Ok(None),
+        MAX_TIMESTAMP => TimestampQuery::Max,
+        timestamp => TimestampQuery::At(timestamp),
+    };
+    let found = hosted.offset_for_timestamp(query, asked.current_leader_epoch, read_committed)?;
+    Ok(found.map(|found| (found.timestamp, found.offset, found.leader_epoch.unwrap_or(-1))))
+}
+
+fn answer(version: i16, index: i32, found: Result<Option<Found>, ErrorCode>) -> ListOffsetsPartitionResponse {
+    let response = ListOffsetsPartitionResponse::default().with_partition_index(index);
+    let (timestamp, offset, leader_epoch) = match found {
+        Ok(found) => found.unwrap_or((-1, -1, -1)),
+        Err(code) => return response.with_error_code(code.code()).with_timestamp(-1).with_offset(-1),
+    };
+    let response = response.with_timestamp(timestamp).with_offset(offset);
+    if version >= FIRST_VERSION_WITH_EPOCH { response.with_leader_epoch(leader_epoch) } else { response }
+}

@@ -1,0 +1,250 @@
+//! Produce (key 0): appends one record batch per partition.
+//!
+//! The append itself is the ordered part; the answer is owed only where replicas or the disk must confirm first. An
+//! error never leaves as `UNKNOWN_SERVER_ERROR`, which makes Java producers write duplicates (KAFKA-14034).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::error::{AppendFailure, append_failure};
+use super::{ApiError, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::clock::Now;
+use crate::ids::{TopicName, is_internal_topic};
+use crate::metadata::MetadataImage;
+use crate::protocol::ErrorCode;
+use crate::protocol::compression::Compression;
+use crate::protocol::record_batch::BatchHeader;
+use crate::replication::hosted_partition::{Appended, HostedPartition};
+use crate::replication::partition::RequiredAcks;
+use crate::storage::{AppendOrigin, RecordError};
+
+/// The first version that names topics by id (KIP-516).
+const FIRST_VERSION_WITH_TOPIC_IDS: i16 = 13;
+/// The first version whose answer carries the error's message and the records at fault (KIP-467).
+const FIRST_VERSION_WITH_MESSAGES: i16 = 8;
+/// The first version whose answer names the current leader (KIP-951).
+const FIRST_VERSION_WITH_LEADER: i16 = 10;
+/// The first version that may carry zstd (KIP-110).
+const FIRST_VERSION_WITH_ZSTD: i16 = 7;
+/// The client id with which Kafka's tools may write to internal topics.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// Serves one request.
+pub async fn handle(
+    broker: &Broker,
+    context: &RequestContext,
+    request: ProduceRequest,
+) -> Result<Reply<ProduceResponse>, ApiError> {
+    let acks = match RequiredAcks::try_from(request.acks) {
+        Ok(acks) => acks,
+        Err(code) => return Ok(Reply::Ready(refuse_all(request, code))),
+    };
+    if request.transactional_id.is_some() {
+        // Unlike Kafka, transactions are not served yet, and a producer that has none cannot append to one.
+        return Ok(Reply::Ready(refuse_all(request, ErrorCode::InvalidProducerIdMapping)));
+    }
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let mut appender = Appender { broker, context, image: broker.image(), acks, pending: Vec::new() };
+    let topics = request.topic_data.into_iter().enumerate().map(|(index, topic)| appender.append_topic(index, topic));
+    let response = ProduceResponse::default().with_responses(topics.collect());
+    let pending = appender.pending;
+    match acks {
+        // The producer expects no answer; a closed connection is all that it can learn an error from.
+        RequiredAcks::None if has_error(&response) => Err(ApiError::close("a Produce with acks=0 failed")),
+        RequiredAcks::None => Ok(Reply::None),
+        _ if pending.is_empty() => Ok(Reply::Ready(response)),
+        _ => Ok(Reply::owed(confirm(response, pending, acks, timeout, broker.clock.now()))),
+    }
+}
+
+/// An append whose confirmation is still awaited, and the place of its answer.
+struct Pending {
+    topic: usize,
+    partition: usize,
+    hosted: Arc<HostedPartition>,
+    appended: Appended,
+}
+
+struct Appender<'a> {
+    broker: &'a Broker,
+    context: &'a RequestContext,
+    image: Arc<MetadataImage>,
+    acks: RequiredAcks,
+    pending: Vec<Pending>,
+}
+
+impl Appender<'_> {
+    fn append_topic(&mut self, topic_index: usize, topic: TopicProduceData) -> TopicProduceResponse {
+        let name = self.resolve(&topic);
+        let mut responses = Vec::with_capacity(topic.partition_data.len());
+        for data in topic.partition_data {
+            let index = data.index;
+            let outcome = name.as_deref().map_err(|&code| code.into()).and_then(|name| self.append(name, data));
+            responses.push(match outcome {
+                Ok((hosted, appended)) => {
+                    let response = success(index, &appended);
+                    if appended.needs_flush || (self.acks == RequiredAcks::All && !appended.committed) {
+                        let partition = responses.len();
+                        self.pending.push(Pending { topic: topic_index, partition, hosted, appended });
+                    }
+                    response
+                }
+                Err(failure) => self.refusal(name.as_deref().ok(), index, failure),
+            });
+        }
+        TopicProduceResponse::default()
+            .with_name(topic.name)
+            .with_topic_id(topic.topic_id)
+            .with_partition_responses(responses)
+    }
+
+    /// The topic's name, which may not be an internal one except for Kafka's own tools.
+    fn resolve(&self, topic: &TopicProduceData) -> Result<TopicName, ErrorCode> {
+        let known = if self.context.api_version >= FIRST_VERSION_WITH_TOPIC_IDS {
+            self.image.topic_by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId)
+        } else {
+            self.image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)
+        }?;
+        if is_internal_topic(&known.name) && &*self.context.client_id != ADMIN_CLIENT_ID {
+            return Err(ErrorCode::InvalidTopicException);
+        }
+        Ok(Arc::clone(&known.name))
+    }
+
+    fn append(
+        &self,
+        topic: &str,
+        data: PartitionProduceData,
+    ) -> Result<(Arc<HostedPartition>, Appended), AppendFailure> {
+        let hosted = self.broker.replicas.partition(topic, data.index)?;
+        let records = one_batch(data.records, self.context.api_version)?;
+        let appended = hosted
+            .append(&records, self.acks, AppendOrigin::Client, self.broker.clock.now())
+            .map_err(|error| append_failure(error, hosted.topic_partition()))?;
+        Ok((hosted, appended))
+    }
+
+    fn refusal(&self, topic: Option<&str>, index: i32, failure: AppendFailure) -> PartitionProduceResponse {
+        let mut response = PartitionProduceResponse::default()
+            .with_index(index)
+            .with_error_code(failure.code.code())
+            .with_base_offset(-1)
+            .with_log_append_time_ms(-1)
+            .with_log_start_offset(-1);
+        let version = self.context.api_version;
+        if version >= FIRST_VERSION_WITH_MESSAGES {
+            response.error_message = failure.message.map(StrBytes::from_string);
+            response.record_errors = failure.record_errors.into_iter().map(record_error).collect();
+        }
+        if version >= FIRST_VERSION_WITH_LEADER
+            && failure.code == ErrorCode::NotLeaderOrFollower
+            && let Some(partition) = topic.and_then(|topic| self.image.partition(topic, index))
+        {
+            response.current_leader = LeaderIdAndEpoch::default()
+                .with_leader_id(BrokerId(partition.leader))
+                .with_leader_epoch(partition.leader_epoch);
+        }
+        response
+    }
+}
+
+/// The records, if they are one batch of the newest format; the log looks at everything else.
+fn one_batch(records: Option<Bytes>, version: i16) -> Result<Bytes, AppendFailure> {
+    let invalid = |what: &str| AppendFailure::invalid_record(format!("Produce v{version} takes {what}"));
+    let records = records.filter(|records| !records.is_empty()).ok_or_else(|| invalid("one record batch, not none"))?;
+    let header = BatchHeader::parse(&records).map_err(|error| AppendFailure::from_batch_error(&error))?;
+    if header.size_in_bytes() < records.len() {
+        return Err(invalid("exactly one record batch per partition"));
+    }
+    if version < FIRST_VERSION_WITH_ZSTD && header.compression().ok() == Some(Compression::Zstd) {
+        return Err(ErrorCode::UnsupportedCompressionType.into());
+    }
+    Ok(records)
+}
+
+fn success(index: i32, appended: &Appended) -> PartitionProduceResponse {
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_base_offset(appended.info.first_offset)
+        .with_log_append_time_ms(appended.info.log_append_time_ms)
+        .with_log_start_offset(appended.info.log_start_offset)
+}
+
+fn record_error(error: RecordError) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage::default()
+        .with_batch_index(error.batch_index)
+        .with_batch_index_error_message(Some(StrBytes::from_string(error.message)))
+}
+
+/// The same error for every partition of the request, with nothing appended.
+fn refuse_all(request: ProduceRequest, code: ErrorCode) -> ProduceResponse {
+    let refuse = |data: &PartitionProduceData| {
+        PartitionProduceResponse::default()
+            .with_index(data.index)
+            .with_error_code(code.code())
+            .with_base_offset(-1)
+            .with_log_append_time_ms(-1)
+            .with_log_start_offset(-1)
+    };
+    let topics = request.topic_data.into_iter().map(|topic| {
+        TopicProduceResponse::default()
+            .with_partition_responses(topic.partition_data.iter().map(refuse).collect())
+            .with_name(topic.name)
+            .with_topic_id(topic.topic_id)
+    });
+    ProduceResponse::default().with_responses(topics.collect())
+}
+
+fn has_error(response: &ProduceResponse) -> bool {
+    response.responses.iter().flat_map(|topic| &topic.partition_responses).any(|partition| partition.error_code != 0)
+}
+
+/// Waits for what was appended to reach the disk and the replicas, as far as that was asked for.
+async fn confirm(
+    mut response: ProduceResponse,
+    pending: Vec<Pending>,
+    acks: RequiredAcks,
+    timeout: Duration,
+    now: Now,
+) -> ProduceResponse {
+    let outcomes = pending.into_iter().map(|Pending { topic, partition, hosted, appended }| async move {
+        (topic, partition, confirm_one(hosted, &appended, acks, timeout, now).await)
+    });
+    for (topic, partition, outcome) in join_all(outcomes).await {
+        let answer = response.responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(partition));
+        if let (Some(answer), Err(code)) = (answer, outcome) {
+            answer.error_code = code.code();
+            answer.base_offset = -1;
+            answer.log_append_time_ms = -1;
+            answer.log_start_offset = -1;
+        }
+    }
+    response
+}
+
+async fn confirm_one(
+    hosted: Arc<HostedPartition>,
+    appended: &Appended,
+    acks: RequiredAcks,
+    timeout: Duration,
+    now: Now,
+) -> Result<(), ErrorCode> {
+    let end_offset = appended.info.last_offset + 1;
+    if appended.needs_flush {
+        Arc::clone(&hosted).flushed_to(end_offset, now).await?;
+    }
+    if acks == RequiredAcks::All && !appended.committed {
+        hosted.committed_to(end_offset, timeout).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! What the runtime asks of a machine beyond [`StateMachine`]: the bytes of its records, and a call after loading.
+
+use super::group::GroupCoordinator;
+use crate::clock::Now;
+use crate::protocol::coordinator_records::{CoordinatorRecord, EncodedRecord, RecordError};
+use crate::state_machine::StateMachine;
+
+/// A machine whose records are kept in a partition of an internal topic, as key and value.
+pub trait CoordinatorMachine: StateMachine<Request: Send, Response: Send, Record: Send> + Send + 'static {
+    /// The record's key and value on the log; no value is a tombstone.
+    fn encode(record: &Self::Record) -> Result<EncodedRecord, RecordError>;
+
+    /// Reads a record back; `None` for a kind that this version does not know and therefore skips.
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, RecordError>;
+
+    /// Called once everything on the log has been replayed.
+    fn loaded(&mut self, now: Now);
+}
+
+impl CoordinatorMachine for GroupCoordinator {
+    fn encode(record: &CoordinatorRecord) -> Result<EncodedRecord, RecordError> {
+        record.encode()
+    }
+
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<CoordinatorRecord>, RecordError> {
+        CoordinatorRecord::decode(key, value)
+    }
+
+    fn loaded(&mut self, now: Now) {
+        Self::loaded(self, now);
+    }
+}

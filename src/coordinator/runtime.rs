@@ -1,0 +1,396 @@
+//! Runs one coordinator machine per partition of an internal topic that this broker leads.
+//!
+//! Each machine has a task and a bounded mailbox, so it needs no lock and sees its requests in order. The task loads the
+//! partition by replaying it, then appends what the machine decides, replays it, and lets replies leave once their
+//! records are committed. A burst of requests shares one wait for the disk where `flush.messages` asks for it.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::machine::CoordinatorMachine;
+use crate::clock::{Clock, Now};
+use crate::ids::NodeId;
+use crate::metadata::MetadataImage;
+use crate::protocol::ErrorCode;
+use crate::protocol::record_batch::{BatchBuilder, batches};
+use crate::replication::hosted_partition::{AppendError, HostedPartition, ReadRequest};
+use crate::replication::partition::RequiredAcks;
+use crate::replication::replica_manager::ReplicaManager;
+use crate::state_machine::{Effects, ReplyTo, StateMachine};
+use crate::storage::AppendOrigin;
+
+/// Requests that may wait for one machine; more are refused as "not available", which clients retry.
+const MAILBOX_CAPACITY: usize = 10_000;
+
+/// Requests handled before their replies are released together.
+const BURST: usize = 256;
+
+/// Bytes of the log read at a time while loading.
+const LOAD_CHUNK_BYTES: usize = 1 << 20;
+
+/// The most that one batch of an internal topic may decompress to while loading.
+const MAX_BATCH_BYTES: usize = 256 << 20;
+
+/// How long a reply waits for its records to be committed, as `offsets.commit.timeout.ms`.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+type Answer<M> = Result<<M as StateMachine>::Response, ErrorCode>;
+
+struct Envelope<M: StateMachine> {
+    request: M::Request,
+    answer: oneshot::Sender<Answer<M>>,
+}
+
+struct Shared<M: CoordinatorMachine> {
+    topic: &'static str,
+    node_id: NodeId,
+    clock: Clock,
+    replicas: Arc<ReplicaManager>,
+    new_machine: Box<dyn Fn() -> M + Send + Sync>,
+    mailboxes: RwLock<Mailboxes<M>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+struct Mailboxes<M: StateMachine> {
+    /// How many partitions the internal topic has; 0 while it does not exist.
+    partition_count: i32,
+    by_partition: HashMap<i32, mpsc::Sender<Envelope<M>>>,
+}
+
+/// A handle on the machines; clones share them.
+pub struct CoordinatorRuntime<M: CoordinatorMachine>(Arc<Shared<M>>);
+
+impl<M: CoordinatorMachine> Clone for CoordinatorRuntime<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
+    /// No machine runs until [`CoordinatorRuntime::apply`] has seen the partitions of `topic`.
+    pub fn new(
+        topic: &'static str,
+        node_id: NodeId,
+        clock: Clock,
+        replicas: Arc<ReplicaManager>,
+        new_machine: impl Fn() -> M + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            topic,
+            node_id,
+            clock,
+            replicas,
+            new_machine: Box::new(new_machine),
+            mailboxes: RwLock::new(Mailboxes { partition_count: 0, by_partition: HashMap::new() }),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// Starts and stops machines so that they follow the leaderships in `image`, which the replicas already follow.
+    pub fn apply(&self, image: &MetadataImage) {
+        let partitions = image.topic(self.0.topic).map(|topic| topic.partitions.as_slice()).unwrap_or_default();
+        let mut mailboxes = self.0.mailboxes.write().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.partition_count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
+        for (partition, state) in (0_i32..).zip(partitions) {
+            if state.leader != self.0.node_id {
+                // The machine stops when its mailbox has no sender left.
+                mailboxes.by_partition.remove(&partition);
+            } else if !mailboxes.by_partition.contains_key(&partition)
+                && let Ok(hosted) = self.0.replicas.partition(self.0.topic, partition)
+            {
+                mailboxes.by_partition.insert(partition, self.spawn(hosted));
+            }
+        }
+    }
+
+    fn spawn(&self, hosted: Arc<HostedPartition>) -> mpsc::Sender<Envelope<M>> {
+        let (sender, mailbox) = mpsc::channel(MAILBOX_CAPACITY);
+        let actor = Actor {
+            machine: (self.0.new_machine)(),
+            hosted,
+            clock: self.0.clock.clone(),
+            waiting: HashMap::new(),
+            next_reply_to: 0,
+            last_appended: -1,
+            unflushed: false,
+            ready: VecDeque::new(),
+        };
+        let stop = self.0.stop.clone();
+        self.0.tasks.spawn(async move {
+            stop.run_until_cancelled(actor.run(mailbox)).await;
+        });
+        sender
+    }
+
+    /// The partition of the internal topic that `key` (a group id) belongs to: Kafka's `abs(hashCode) % partitions`.
+    pub fn partition_for(&self, key: &str) -> Option<i32> {
+        let count = self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner).partition_count;
+        (count > 0).then(|| super::partition_for(key, count))
+    }
+
+    /// Puts `request` into the mailbox of the machine responsible for `key`, now; the future waits for the answer.
+    ///
+    /// Errors: [`ErrorCode::NotCoordinator`], [`ErrorCode::CoordinatorNotAvailable`], or what the append ended in.
+    pub fn enqueue(&self, key: &str, request: M::Request) -> impl Future<Output = Answer<M>> + Send + 'static {
+        let mailbox = self.partition_for(key).and_then(|partition| self.mailbox(partition));
+        wait(mailbox.map_or(Err(ErrorCode::NotCoordinator), |mailbox| post(&mailbox, request)))
+    }
+
+    /// Asks every machine of this broker the same; answers in the order of their partitions.
+    pub fn enqueue_all(
+        &self,
+        request: impl Fn() -> M::Request,
+    ) -> impl Future<Output = Vec<Answer<M>>> + Send + 'static {
+        let mut partitions: Vec<(i32, mpsc::Sender<Envelope<M>>)> = {
+            let mailboxes = self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+            mailboxes.by_partition.iter().map(|(&partition, mailbox)| (partition, mailbox.clone())).collect()
+        };
+        partitions.sort_by_key(|(partition, _)| *partition);
+        let posted: Vec<_> = partitions.iter().map(|(_, mailbox)| wait(post(mailbox, request()))).collect();
+        futures_util::future::join_all(posted)
+    }
+
+    fn mailbox(&self, partition: i32) -> Option<mpsc::Sender<Envelope<M>>> {
+        self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner).by_partition.get(&partition).cloned()
+    }
+
+    /// Stops every machine and waits until their tasks are gone.
+    pub async fn shutdown(&self) {
+        self.0.stop.cancel();
+        self.0.mailboxes.write().unwrap_or_else(PoisonError::into_inner).by_partition.clear();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+fn post<M: CoordinatorMachine>(
+    mailbox: &mpsc::Sender<Envelope<M>>,
+    request: M::Request,
+) -> Result<oneshot::Receiver<Answer<M>>, ErrorCode> {
+    let (answer, receiver) = oneshot::channel();
+    match mailbox.try_send(Envelope { request, answer }) {
+        Ok(()) => Ok(receiver),
+        Err(_) => Err(ErrorCode::CoordinatorNotAvailable),
+    }
+}
+
+async fn wait<T>(posted: Result<oneshot::Receiver<Result<T, ErrorCode>>, ErrorCode>) -> Result<T, ErrorCode> {
+    posted?.await.unwrap_or(Err(ErrorCode::NotCoordinator))
+}
+
+/// One machine with what it needs to act.
+struct Actor<M: CoordinatorMachine> {
+    machine: M,
+    hosted: Arc<HostedPartition>,
+    clock: Clock,
+    waiting: HashMap<ReplyTo, oneshot::Sender<Answer<M>>>,
+    next_reply_to: u64,
+    last_appended: i64,
+    unflushed: bool,
+    /// Replies to give once everything up to `last_appended` is committed.
+    ready: VecDeque<(ReplyTo, M::Response)>,
+}
+
+impl<M: CoordinatorMachine> Actor<M> {
+    async fn run(self, mut mailbox: mpsc::Receiver<Envelope<M>>) {
+        let Ok(Some(mut actor)) = tokio::task::spawn_blocking(move || self.load()).await else {
+            // The partition stays without a coordinator; the load has logged why.
+            return;
+        };
+        loop {
+            let deadline = actor.machine.next_deadline();
+            let due = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep(at.saturating_sub(actor.clock.now().monotonic)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                envelope = mailbox.recv() => match envelope {
+                    Some(envelope) => actor.take_burst(envelope, &mut mailbox),
+                    None => return,
+                },
+                () = due => actor.decide(M::handle_timeout),
+            }
+            actor.release_replies().await;
+        }
+    }
+
+    fn take_burst(&mut self, first: Envelope<M>, mailbox: &mut mpsc::Receiver<Envelope<M>>) {
+        self.handle(first);
+        for _ in 1..BURST {
+            match mailbox.try_recv() {
+                Ok(envelope) => self.handle(envelope),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn handle(&mut self, Envelope { request, answer }: Envelope<M>) {
+        let reply_to = ReplyTo(self.next_reply_to);
+        self.next_reply_to += 1;
+        self.waiting.insert(reply_to, answer);
+        self.decide(|machine, now, effects| machine.handle(request, reply_to, now, effects));
+    }
+
+    /// Lets the machine decide, makes its records durable and replays them, and keeps its replies.
+    fn decide(&mut self, decide: impl FnOnce(&mut M, Now, &mut Effects<M>)) {
+        let now = self.clock.now();
+        let mut effects = Effects::new();
+        decide(&mut self.machine, now, &mut effects);
+        if !effects.records.is_empty() {
+            if let Err(code) = self.append(&effects.records, now) {
+                for (reply_to, _) in effects.replies {
+                    self.answer(reply_to, Err(code));
+                }
+                return;
+            }
+            for record in &effects.records {
+                self.machine.replay(record);
+            }
+        }
+        self.ready.extend(effects.replies);
+    }
+
+    fn append(&mut self, records: &[M::Record], now: Now) -> Result<(), ErrorCode> {
+        let mut batch = BatchBuilder::new(now.timestamp_ms);
+        for record in records {
+            let encoded = M::encode(record).map_err(|error| {
+                tracing::error!(%error, "a coordinator's record cannot be written");
+                ErrorCode::CoordinatorNotAvailable
+            })?;
+            batch.record(Some(&encoded.key), encoded.value.as_deref());
+        }
+        let appended = self
+            .hosted
+            .append(&batch.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
+            .map_err(|error| coordinator_error(&error))?;
+        self.last_appended = appended.info.last_offset;
+        self.unflushed |= appended.needs_flush;
+        Ok(())
+    }
+
+    async fn release_replies(&mut self) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let outcome = self.committed().await;
+        while let Some((reply_to, response)) = self.ready.pop_front() {
+            self.answer(reply_to, outcome.map(|()| response));
+        }
+    }
+
+    /// Waits until everything appended so far is committed, and on disk where that was asked for.
+    async fn committed(&mut self) -> Result<(), ErrorCode> {
+        if self.last_appended < 0 {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.unflushed) {
+            let flushed = Arc::clone(&self.hosted).flushed_to(self.last_appended + 1, self.clock.now()).await;
+            flushed.map_err(|_| ErrorCode::NotCoordinator)?;
+        }
+        let committed = Arc::clone(&self.hosted).committed_to(self.last_appended + 1, COMMIT_TIMEOUT).await;
+        committed.map_err(|code| match code {
+            ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
+            _ => ErrorCode::NotCoordinator,
+        })
+    }
+
+    fn answer(&mut self, reply_to: ReplyTo, answer: Answer<M>) {
+        if let Some(sender) = self.waiting.remove(&reply_to) {
+            // A receiver that is gone is a client that has disconnected; the decision stands all the same.
+            drop(sender.send(answer));
+        }
+    }
+
+    /// Replays the partition; `None`, with an ERROR, if it cannot be read.
+    fn load(mut self) -> Option<Self> {
+        match self.replay_log() {
+            Ok(()) => {
+                self.machine.loaded(self.clock.now());
+                Some(self)
+            }
+            Err(reason) => {
+                let partition = self.hosted.topic_partition();
+                tracing::error!(%partition, %reason, "the coordinator's partition cannot be loaded");
+                None
+            }
+        }
+    }
+
+    fn replay_log(&mut self) -> Result<(), String> {
+        let offsets = self.hosted.offsets(-1).map_err(|code| code.to_string())?;
+        let mut fetch_offset = offsets.log_start_offset;
+        while fetch_offset < offsets.high_watermark {
+            let request = ReadRequest {
+                fetch_offset,
+                max_bytes: LOAD_CHUNK_BYTES,
+                min_one: true,
+                current_leader_epoch: -1,
+                last_fetched_epoch: -1,
+                read_committed: false,
+            };
+            let read = self.hosted.read(&request).map_err(|code| code.to_string())?;
+            let Some(slice) = read.records else { return Ok(()) };
+            let bytes = slice.read_blocking().map_err(|error| error.to_string())?;
+            let next = self.replay_bytes(&bytes, fetch_offset)?;
+            if next == fetch_offset {
+                return Err(format!("no whole batch at offset {fetch_offset}"));
+            }
+            fetch_offset = next;
+        }
+        Ok(())
+    }
+
+    /// Replays the whole batches in `bytes` from `start` on; answers the offset after them.
+    fn replay_bytes(&mut self, bytes: &Bytes, start: i64) -> Result<i64, String> {
+        let mut next = start;
+        for batch in batches(bytes) {
+            // The chunk may end within a batch, which the next one brings whole.
+            let Ok(batch) = batch else { break };
+            if batch.header.last_offset() < start {
+                continue;
+            }
+            next = batch.header.next_offset();
+            if batch.header.is_control() {
+                continue;
+            }
+            for record in batch.records(MAX_BATCH_BYTES).map_err(|error| error.to_string())? {
+                let record = record.map_err(|error| error.to_string())?;
+                let Some(key) = record.key else { continue };
+                match M::decode(&key, record.value.as_deref()) {
+                    Ok(Some(known)) => self.machine.replay(&known),
+                    Ok(None) => {}
+                    Err(error) => {
+                        let (partition, offset) = (self.hosted.topic_partition(), record.offset);
+                        tracing::error!(%partition, offset, %error, "skipped a coordinator's record that cannot be read");
+                    }
+                }
+            }
+        }
+        Ok(next)
+    }
+}
+
+/// What a client of a coordinator is told of a failed append, as in Kafka's `CoordinatorPartitionWriter` callers.
+fn coordinator_error(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::Refused(
+            ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut | ErrorCode::UnknownTopicOrPartition,
+        ) => ErrorCode::CoordinatorNotAvailable,
+        AppendError::Refused(_) => ErrorCode::NotCoordinator,
+        AppendError::Log(error) => {
+            tracing::error!(%error, "a coordinator's record could not be appended");
+            ErrorCode::CoordinatorNotAvailable
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! One partition that this broker hosts: its decider and its log under one lock, and those who wait for it.
+//!
+//! The lock is held for an append into the page cache or an index lookup, never across an await, a file read or an
+//! fsync. A deleted partition keeps answering: with [`ErrorCode::UnknownTopicOrPartition`].
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::delayed::{Awaited, Wait, Waiters};
+use super::partition::{Partition, PartitionState, RequiredAcks};
+use crate::clock::Now;
+use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
+use crate::protocol::ErrorCode;
+use crate::storage::{
+    self, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice, ReadError, StorageError,
+    TimestampOffset, remove_files,
+};
+
+/// Why an append was refused: by the partition's state, or by its log.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The partition does not take appends now.
+    #[error("the partition refuses: {0}")]
+    Refused(ErrorCode),
+    /// The log refuses the records or cannot write.
+    #[error(transparent)]
+    Log(#[from] storage::AppendError),
+}
+
+/// A successful append.
+#[derive(Debug)]
+pub struct Appended {
+    /// Where the records are.
+    pub info: AppendInfo,
+    /// Whether every in-sync replica already has them.
+    pub committed: bool,
+    /// Whether `flush.messages` asks for an fsync before anyone is told.
+    pub needs_flush: bool,
+}
+
+/// What a reader wants of one partition.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadRequest {
+    /// The first offset.
+    pub fetch_offset: i64,
+    /// At most this many bytes.
+    pub max_bytes: usize,
+    /// Whether a first batch larger than `max_bytes` is given all the same, so that a reader gets on.
+    pub min_one: bool,
+    /// The leader epoch that the reader believes in, or -1.
+    pub current_leader_epoch: LeaderEpoch,
+    /// The epoch of the reader's last record, or -1.
+    pub last_fetched_epoch: LeaderEpoch,
+    /// Whether to stop at the last stable offset rather than at the high watermark.
+    pub read_committed: bool,
+}
+
+/// What a read found; offsets and records are of one moment.
+#[derive(Debug)]
+pub struct ReadResult {
+    /// The first offset that is not committed.
+    pub high_watermark: i64,
+    /// The first offset that a transaction may still decide about.
+    pub last_stable_offset: i64,
+    /// The first offset of the log.
+    pub log_start_offset: i64,
+    /// Where the reader's log left ours: the epoch and its end offset (KIP-595). No records come with it.
+    pub diverging: Option<(LeaderEpoch, i64)>,
+    /// The records, not yet read.
+    pub records: Option<LogSlice>,
+}
+
+/// The offsets that a partition is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offsets {
+    /// The first offset of the log.
+    pub log_start_offset: i64,
+    /// The first offset that is not committed.
+    pub high_watermark: i64,
+    /// The first offset that a transaction may still decide about.
+    pub last_stable_offset: i64,
+    /// The current leader epoch.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// Which offset a client asks for by time (ListOffsets).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampQuery {
+    /// The first record at or after this time, in milliseconds since the Unix epoch.
+    At(i64),
+    /// The record with the greatest timestamp (KIP-734).
+    Max,
+}
+
+struct Hosted {
+    partition: Partition,
+    log: Log,
+    min_insync_replicas: usize,
+    /// Whether a segment was closed that has not been flushed yet.
+    has_rolled: bool,
+}
+
+/// One hosted partition; shared by the requests that use it.
+pub struct HostedPartition {
+    topic_partition: TopicPartition,
+    topic_id: Uuid,
+    hosted: Mutex<Option<Hosted>>,
+    waiters: Waiters,
+    /// Held by the one who runs an fsync; those who queue meanwhile are served by the next one together.
+    flushing: tokio::sync::Mutex<()>,
+}
+
+impl Awaited for HostedPartition {
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+}
+
+impl HostedPartition {
+    pub(super) fn new(partition: Partition, log: Log, topic_id: Uuid, min_insync_replicas: usize) -> Self {
+        Self {
+            topic_partition: log.topic_partition().clone(),
+            topic_id,
+            hosted: Mutex::new(Some(Hosted { partition, log, min_insync_replicas, has_rolled: false })),
+            waiters: Waiters::default(),
+            flushing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Which partition this is.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// The id of its topic.
+    pub fn topic_id(&self) -> Uuid {
+        self.topic_id
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Hosted>> {
+        // A panic under this lock happened between two whole states of partition and log, or poisoned the log itself.
+        self.hosted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Hosted) -> Result<T, ErrorCode>) -> Result<T, ErrorCode> {
+        look(self.lock().as_mut().ok_or(ErrorCode::UnknownTopicOrPartition)?)
+    }
+
+    /// Like [`HostedPartition::with`], for what only the leader answers.
+    fn with_leader<T>(
+        &self,
+        current_leader_epoch: LeaderEpoch,
+        look: impl FnOnce(&mut Hosted) -> Result<T, ErrorCode>,
+    ) -> Result<T, ErrorCode> {
+        self.with(|hosted| {
+            hosted.partition.check_leader_epoch(current_leader_epoch)?;
+            if !hosted.partition.is_leader() {
+                return Err(ErrorCode::NotLeaderOrFollower);
+            }
+            look(hosted)
+        })
+    }
+
+    /// Appends one record batch as the leader.
+    pub fn append(
+        &self,
+        records: &Bytes,
+        acks: RequiredAcks,
+        origin: AppendOrigin,
+        now: Now,
+    ) -> Result<Appended, AppendError> {
+        let (appended, advanced) = {
+            let mut guard = self.lock();
+            let Hosted { partition, log, min_insync_replicas, has_rolled } =
+                guard.as_mut().ok_or(AppendError::Refused(ErrorCode::UnknownTopicOrPartition))?;
+            partition.may_append(acks, *min_insync_replicas).map_err(AppendError::Refused)?;
+            let info = log.append_as_leader(records, partition.leader_epoch(), origin, now)?;
+            *has_rolled |= info.rolled;
+            let advanced = partition.appended(log.log_end_offset());
+            let committed = partition.high_watermark() > info.last_offset;
+            let needs_flush = log.unflushed_messages() >= log.config().flush_messages;
+            (Appended { info, committed, needs_flush }, advanced)
+        };
+        if advanced {
+            self.waiters.wake();
+        }
+        Ok(appended)
+    }
+
+    /// Finds records for a reader.
+    ///
+    /// Errors: [`ErrorCode::OffsetOutOfRange`], [`ErrorCode::KafkaStorageError`], and those of leadership.
+    pub fn read(&self, request: &ReadRequest) -> Result<ReadResult, ErrorCode> {
+        self.with_leader(request.current_leader_epoch, |Hosted { partition, log, .. }| {
+            let high_watermark = partition.high_watermark();
+            let last_stable_offset = partition.last_stable_offset();
+            let mut result = ReadResult {
+                high_watermark,
+                last_stable_offset,
+                log_start_offset: log.log_start_offset(),
+                diverging: None,
+                records: None,
+            };
+            if let Some(diverging) = diverging_epoch(log, request) {
+                result.diverging = Some(diverging);
+                return Ok(result);
+            }
+            let upper_bound = if request.read_committed { last_stable_offset } else { high_watermark };
+            let slice = log
+                .read(request.fetch_offset, request.max_bytes, upper_bound, request.min_one)
+                .map_err(|error| self.read_error(&error))?;
+            result.records = (!slice.is_empty()).then_some(slice);
+            Ok(result)
+        })
+    }
+
+    fn read_error(&self, error: &ReadError) -> ErrorCode {
+        match error {
+            ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            ReadError::Storage(error) => self.storage_error(error),
+        }
+    }
+
+    fn storage_error(&self, error: &StorageError) -> ErrorCode {
+        tracing::error!(partition = %self.topic_partition, %error, "reading the log failed");
+        ErrorCode::KafkaStorageError
+    }
+
+    /// The offsets of this moment, for whoever believes in `current_leader_epoch` (-1: does not say).
+    pub fn offsets(&self, current_leader_epoch: LeaderEpoch) -> Result<Offsets, ErrorCode> {
+        self.with_leader(current_leader_epoch, |Hosted { partition, log, .. }| {
+            Ok(Offsets {
+                log_start_offset: log.log_start_offset(),
+                high_watermark: partition.high_watermark(),
+                last_stable_offset: partition.last_stable_offset(),
+                leader_epoch: partition.leader_epoch(),
+            })
+        })
+    }
+
+    /// The epoch in which the record at `offset` was written, as far as it is remembered.
+    pub fn epoch_of(&self, offset: i64) -> Option<LeaderEpoch> {
+        self.lock().as_ref().and_then(|hosted| hosted.log.epoch_for_offset(offset))
+    }
+
+    /// Finds a committed record by time; `None` where there is none.
+    pub fn offset_for_timestamp(
+        &self,
+        query: TimestampQuery,
+        current_leader_epoch: LeaderEpoch,
+        read_committed: bool,
+    ) -> Result<Option<TimestampOffset>, ErrorCode> {
+        self.with_leader(current_leader_epoch, |Hosted { partition, log, .. }| {
+            let found = match query {
+                TimestampQuery::At(timestamp) => log.offset_for_timestamp(timestamp),
+                TimestampQuery::Max => log.offset_of_max_timestamp(),
+            };
+            let bound = if read_committed { partition.last_stable_offset() } else { partition.high_watermark() };
+            found.map(|found| found.filter(|found| found.offset < bound)).map_err(|error| self.storage_error(&error))
+        })
+    }
+
+    /// Where `epoch` ended: the greatest epoch not above it and the offset after its last record (KIP-101, KIP-279).
+    pub fn end_offset_for_epoch(
+        &self,
+        epoch: LeaderEpoch,
+        current_leader_epoch: LeaderEpoch,
+    ) -> Result<Option<(LeaderEpoch, i64)>, ErrorCode> {
+        self.with_leader(current_leader_epoch, |Hosted { log, .. }| Ok(log.end_offset_for_epoch(epoch)))
+    }
+
+    /// Waits until the record before `offset` is committed.
+    ///
+    /// Errors: [`ErrorCode::RequestTimedOut`], or what became of the partition meanwhile.
+    pub async fn committed_to(self: Arc<Self>, offset: i64, timeout: Duration) -> Result<(), ErrorCode> {
+        let commit = async {
+            loop {
+                let wait = Wait::register([Arc::clone(&self)]);
+                if self.offsets(-1)?.high_watermark >= offset {
+                    return Ok(());
+                }
+                wait.woken().await;
+            }
+        };
+        tokio::time::timeout(timeout, commit).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
+    }
+
+    /// Waits until everything below `offset` is on disk. Those who wait together share one fsync.
+    pub async fn flushed_to(self: Arc<Self>, offset: i64, now: Now) -> Result<(), ErrorCode> {
+        let _turn = self.flushing.lock().await;
+        if self.with(|hosted| Ok(hosted.log.recovery_point()))? >= offset {
+            return Ok(());
+        }
+        let partition = Arc::clone(&self);
+        let flush = tokio::task::spawn_blocking(move || partition.flush(now));
+        flush.await.unwrap_or(Err(ErrorCode::KafkaStorageError))
+    }
+
+    /// Brings everything appended so far to disk; blocks on the fsync, but not the partition. A failure takes the log
+    /// directory offline and is never tried again.
+    pub fn flush(&self, now: Now) -> Result<(), ErrorCode> {
+        self.run_flush(now, Log::flush_task)
+    }
+
+    /// Flushes what `flush.messages`, `flush.ms` or a closed segment asks for; blocks on the fsync.
+    pub(super) fn flush_due(&self, now: Now) -> Result<(), ErrorCode> {
+        let (is_due, has_rolled) =
+            self.with(|hosted| Ok((hosted.log.is_flush_due(now), std::mem::take(&mut hosted.has_rolled))))?;
+        match (is_due, has_rolled) {
+            (true, _) => self.run_flush(now, Log::flush_task),
+            (false, true) => self.run_flush(now, Log::flush_rolled_task),
+            (false, false) => Ok(()),
+        }
+    }
+
+    fn run_flush(
+        &self,
+        now: Now,
+        task: impl FnOnce(&mut Log) -> Result<Option<FlushTask>, StorageError>,
+    ) -> Result<(), ErrorCode> {
+        let failed = |error: StorageError| {
+            tracing::error!(partition = %self.topic_partition, %error, "flushing the log failed");
+            ErrorCode::KafkaStorageError
+        };
+        let Some(task) = self.with(|hosted| task(&mut hosted.log).map_err(failed))? else {
+            return Ok(());
+        };
+        let flushed_to = task.run().map_err(failed)?;
+        self.with(|hosted| {
+            hosted.log.flushed(flushed_to, now);
+            Ok(())
+        })
+    }
+
+    /// Takes over newer metadata.
+    pub(super) fn apply(&self, state: PartitionState, config: LogConfig, min_insync_replicas: usize, now: Now) {
+        if let Some(hosted) = self.lock().as_mut() {
+            hosted.min_insync_replicas = min_insync_replicas;
+            hosted.log.set_config(config);
+            let log_end_offset = hosted.log.log_end_offset();
+            let leader_epoch = state.leader_epoch;
+            if hosted.partition.apply(state, log_end_offset, now.monotonic) {
+                note_epoch(&mut hosted.log, leader_epoch, log_end_offset);
+            }
+        }
+        self.waiters.wake();
+    }
+
+    /// Lets go of the log, to be deleted or closed; whoever still holds this partition finds it unknown.
+    pub(super) fn take_log(&self) -> Option<Log> {
+        let log = self.lock().take().map(|hosted| hosted.log);
+        self.waiters.wake();
+        log
+    }
+
+    /// What the checkpoint files say of this partition.
+    pub(super) fn checkpoint_entry(&self) -> Option<CheckpointEntry> {
+        self.lock().as_ref().map(|Hosted { partition, log, .. }| CheckpointEntry {
+            topic_partition: self.topic_partition.clone(),
+            recovery_point: log.recovery_point(),
+            log_start_offset: log.log_start_offset(),
+            high_watermark: partition.high_watermark(),
+        })
+    }
+
+    /// Does what time has made due to the log: retention and the expiry of producers. Answers how many segments went.
+    pub(super) fn clean_up(&self, now: Now) -> usize {
+        let (deleted, files) = {
+            let mut guard = self.lock();
+            let Some(Hosted { partition, log, .. }) = guard.as_mut() else { return 0 };
+            log.expire_producers(now);
+            let deleted = log.delete_old_segments(partition.high_watermark(), now).unwrap_or_else(|error| {
+                tracing::error!(partition = %self.topic_partition, %error, "deleting old segments failed");
+                0
+            });
+            (deleted, log.take_deleted_files(now))
+        };
+        remove_files(&files);
+        deleted
+    }
+}
+
+/// Notes in the log that `leader_epoch` begins at `offset`. A leader that cannot note this has a failed directory,
+/// which its next append reports.
+pub(super) fn note_epoch(log: &mut Log, leader_epoch: LeaderEpoch, offset: i64) {
+    if let Err(error) = log.assign_epoch_start(leader_epoch, offset) {
+        tracing::error!(partition = %log.topic_partition(), %error, "noting the leader epoch failed");
+    }
+}
+
+/// Where the reader's history left ours, if it says what its last epoch was and ours knows otherwise.
+fn diverging_epoch(log: &Log, request: &ReadRequest) -> Option<(LeaderEpoch, i64)> {
+    if request.last_fetched_epoch < 0 {
+        return None;
+    }
+    let (epoch, end_offset) = log.end_offset_for_epoch(request.last_fetched_epoch)?;
+    (epoch < request.last_fetched_epoch || end_offset < request.fetch_offset).then_some((epoch, end_offset))
+}

@@ -1,0 +1,40 @@
+//! The chores that time brings: flushing, checkpoints and retention, each on its own beat.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::replica_manager::ReplicaManager;
+
+/// How often each chore is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// `log.flush.scheduler.interval.ms`, at most; closed segments are looked for at this beat too.
+    pub flush: Duration,
+    /// The shorter of `log.flush.offset.checkpoint.interval.ms` and `replica.high.watermark.checkpoint.interval.ms`.
+    pub checkpoint: Duration,
+    /// `log.retention.check.interval.ms`.
+    pub retention: Duration,
+}
+
+/// Does the chores until `stop` is cancelled. Each run blocks on files and therefore has a thread of its own.
+pub async fn run(replicas: Arc<ReplicaManager>, schedule: Schedule, stop: CancellationToken) {
+    tokio::join!(
+        every(schedule.flush, &stop, &replicas, ReplicaManager::flush_due),
+        every(schedule.checkpoint, &stop, &replicas, ReplicaManager::write_checkpoints),
+        every(schedule.retention, &stop, &replicas, ReplicaManager::clean_up),
+    );
+}
+
+async fn every(period: Duration, stop: &CancellationToken, replicas: &Arc<ReplicaManager>, chore: fn(&ReplicaManager)) {
+    let mut beat = interval_at(Instant::now() + period, period);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(beat.tick()).await.is_some() {
+        let replicas = Arc::clone(replicas);
+        if let Err(panic) = tokio::task::spawn_blocking(move || chore(&replicas)).await {
+            tracing::error!(%panic, "a chore panicked; it will be tried again at its next beat");
+        }
+    }
+}

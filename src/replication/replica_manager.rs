@@ -1,0 +1,295 @@
+//! Every partition that this broker hosts, kept in step with the metadata image.
+//!
+//! The manager finds partitions; what happens to one of them is in [`super::hosted_partition`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use super::hosted_partition::{HostedPartition, note_epoch};
+use super::log_config::log_config;
+use super::partition::{Partition, PartitionState};
+use crate::clock::{Clock, Now};
+use crate::config::{Config, TopicConfig};
+use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
+use crate::metadata::{MetadataImage, PartitionImage, TopicImage};
+use crate::protocol::ErrorCode;
+use crate::storage::{CheckpointEntry, LoadedLog, Log, LogDir, StorageError};
+
+/// One place in a topic's list of partitions.
+#[derive(Clone)]
+enum Place {
+    /// Another broker's, or not there yet.
+    Elsewhere,
+    Hosted(Arc<HostedPartition>),
+    /// Ours, but its log could not be opened.
+    Offline,
+}
+
+/// What of the metadata has been applied so far. One lock, so that images are applied one after the other.
+struct Applied {
+    image: Arc<MetadataImage>,
+    /// Logs found on disk that no image has named yet.
+    unclaimed: HashMap<TopicPartition, LoadedLog>,
+}
+
+/// Hosts partitions; shared by handlers, coordinators and housekeeping.
+pub struct ReplicaManager {
+    node_id: NodeId,
+    clock: Clock,
+    config: Arc<Config>,
+    log_dir: Arc<LogDir>,
+    topics: RwLock<HashMap<TopicName, Vec<Place>>>,
+    applied: Mutex<Applied>,
+    applied_offset: watch::Sender<i64>,
+}
+
+impl ReplicaManager {
+    /// Opens the logs in `log_dir`; they are hosted once an image names them.
+    pub fn open(
+        node_id: NodeId,
+        clock: Clock,
+        config: Arc<Config>,
+        log_dir: Arc<LogDir>,
+    ) -> Result<Self, StorageError> {
+        // The topics' own settings are known, and take effect, once an image names them.
+        let unclaimed = log_dir
+            .load(&|_topic| log_config(&config, &config.topic_defaults), clock.now())?
+            .into_iter()
+            .map(|loaded| (loaded.topic_partition.clone(), loaded))
+            .collect();
+        Ok(Self {
+            node_id,
+            clock,
+            config,
+            log_dir,
+            topics: RwLock::default(),
+            applied: Mutex::new(Applied { image: Arc::default(), unclaimed }),
+            applied_offset: watch::Sender::new(-1),
+        })
+    }
+
+    /// Finds a partition.
+    ///
+    /// Errors: [`ErrorCode::UnknownTopicOrPartition`], [`ErrorCode::KafkaStorageError`].
+    pub fn partition(&self, topic: &str, partition: i32) -> Result<Arc<HostedPartition>, ErrorCode> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let place = usize::try_from(partition).ok().and_then(|index| topics.get(topic)?.get(index));
+        match place {
+            Some(Place::Hosted(hosted)) => Ok(Arc::clone(hosted)),
+            Some(Place::Offline) => Err(ErrorCode::KafkaStorageError),
+            Some(Place::Elsewhere) => Err(ErrorCode::NotLeaderOrFollower),
+            None => Err(ErrorCode::UnknownTopicOrPartition),
+        }
+    }
+
+    /// Every hosted partition, in no order.
+    pub fn partitions(&self) -> Vec<Arc<HostedPartition>> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics
+            .values()
+            .flatten()
+            .filter_map(|place| match place {
+                Place::Hosted(hosted) => Some(Arc::clone(hosted)),
+                Place::Elsewhere | Place::Offline => None,
+            })
+            .collect()
+    }
+
+    /// The offset of the newest metadata image that the hosted partitions follow; changes as images are applied.
+    pub fn applied_offset(&self) -> watch::Receiver<i64> {
+        self.applied_offset.subscribe()
+    }
+
+    /// Brings the hosted partitions in step with `image`: opens, creates, changes and deletes logs. Blocks on files.
+    pub fn apply(&self, image: &Arc<MetadataImage>) {
+        let mut applied = self.lock_applied();
+        let before = Arc::clone(&applied.image);
+        for gone in before.topics().filter(|topic| image.topic_by_id(topic.id).is_none()) {
+            self.delete_topic(&gone.name);
+        }
+        for topic in image.topics() {
+            let unchanged = before.topic(&topic.name).is_some_and(|known| Arc::ptr_eq(known, topic));
+            if !unchanged {
+                self.apply_topic(topic, &mut applied);
+            }
+        }
+        applied.image = Arc::clone(image);
+        if before.offset < 0 {
+            for stray in applied.unclaimed.keys() {
+                tracing::warn!(partition = %stray, "a log on disk belongs to no topic; it is left alone");
+            }
+        }
+    }
+
+    /// Says that everything that follows the metadata follows the image at `offset` now.
+    pub fn publish_applied(&self, offset: i64) {
+        self.applied_offset.send_replace(offset);
+    }
+
+    fn lock_applied(&self) -> MutexGuard<'_, Applied> {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply_topic(&self, topic: &TopicImage, applied: &mut Applied) {
+        let config = self.config.topic(&topic.configs);
+        let mut places = {
+            let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+            topics.get(&topic.name).cloned().unwrap_or_default()
+        };
+        places.resize(topic.partitions.len().max(places.len()), Place::Elsewhere);
+        for ((index, image), place) in (0_i32..).zip(&topic.partitions).zip(&mut places) {
+            if !image.replicas.contains(&self.node_id) {
+                continue;
+            }
+            match place {
+                Place::Hosted(hosted) => {
+                    hosted.apply(
+                        state_of(image),
+                        log_config(&self.config, &config),
+                        min_isr(&config),
+                        self.clock.now(),
+                    );
+                }
+                Place::Elsewhere | Place::Offline => {
+                    *place = self.host(
+                        &TopicPartition::new(Arc::clone(&topic.name), index),
+                        topic.id,
+                        image,
+                        &config,
+                        applied,
+                    );
+                }
+            }
+        }
+        self.topics.write().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(&topic.name), places);
+    }
+
+    fn host(
+        &self,
+        topic_partition: &TopicPartition,
+        topic_id: Uuid,
+        image: &PartitionImage,
+        config: &TopicConfig,
+        applied: &mut Applied,
+    ) -> Place {
+        let now = self.clock.now();
+        match self.open_log(topic_partition, topic_id, config, applied, now) {
+            Ok((mut log, known_high_watermark)) => {
+                let state = state_of(image);
+                let end = log.log_end_offset();
+                if state.leader == self.node_id {
+                    note_epoch(&mut log, state.leader_epoch, end);
+                }
+                let high_watermark = known_high_watermark.max(log.log_start_offset());
+                let partition = Partition::new(self.node_id, state, end, high_watermark, now.monotonic);
+                Place::Hosted(Arc::new(HostedPartition::new(partition, log, topic_id, min_isr(config))))
+            }
+            Err(error) => {
+                tracing::error!(partition = %topic_partition, %error, "the partition's log cannot be opened");
+                Place::Offline
+            }
+        }
+    }
+
+    /// The partition's log and the high watermark that was last written down for it.
+    fn open_log(
+        &self,
+        topic_partition: &TopicPartition,
+        topic_id: Uuid,
+        config: &TopicConfig,
+        applied: &mut Applied,
+        now: Now,
+    ) -> Result<(Log, i64), StorageError> {
+        if let Some(loaded) = applied.unclaimed.remove(topic_partition) {
+            if loaded.topic_id == topic_id {
+                let mut log = loaded.log;
+                log.set_config(log_config(&self.config, config));
+                return Ok((log, loaded.high_watermark));
+            }
+            // The directory is of a deleted topic of the same name, whose deletion a crash cut short.
+            self.log_dir.delete_log(loaded.log)?;
+        }
+        let config = log_config(&self.config, config);
+        Ok((self.log_dir.create_log(topic_partition, topic_id, config, now)?, 0))
+    }
+
+    fn delete_topic(&self, topic: &str) {
+        let places = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
+        for place in places.into_iter().flatten() {
+            let Place::Hosted(hosted) = place else { continue };
+            if let Some(log) = hosted.take_log()
+                && let Err(error) = self.log_dir.delete_log(log)
+            {
+                tracing::error!(partition = %hosted.topic_partition(), %error, "deleting the log failed");
+            }
+        }
+    }
+
+    /// Deletes old segments and expires producers, partition by partition. Blocks on files.
+    pub fn clean_up(&self) {
+        let now = self.clock.now();
+        for partition in self.partitions() {
+            let deleted = partition.clean_up(now);
+            if deleted > 0 {
+                tracing::info!(partition = %partition.topic_partition(), deleted, "deleted segments by retention");
+            }
+        }
+    }
+
+    /// Flushes what is due: closed segments, and logs that `flush.ms` speaks of. Blocks on fsyncs.
+    pub fn flush_due(&self) {
+        let now = self.clock.now();
+        for partition in self.partitions() {
+            if partition.flush_due(now) == Err(ErrorCode::KafkaStorageError) {
+                // The log directory is offline now, and the flush has said so.
+                return;
+            }
+        }
+    }
+
+    fn checkpoint_entries(&self) -> Vec<CheckpointEntry> {
+        self.partitions().iter().filter_map(|partition| partition.checkpoint_entry()).collect()
+    }
+
+    /// Writes the checkpoint files if anything in them has changed. Blocks on fsyncs.
+    pub fn write_checkpoints(&self) {
+        if let Err(error) = self.log_dir.write_checkpoints(&self.checkpoint_entries()) {
+            tracing::error!(%error, "writing the checkpoints failed");
+        }
+    }
+
+    /// Flushes and closes every log and marks the directory as cleanly shut down by the broker that was registered
+    /// under `broker_epoch`. Blocks on fsyncs.
+    ///
+    /// Errors: the first one; the directory is then not marked, and the next start recovers.
+    pub fn close(&self, broker_epoch: i64) -> Result<(), StorageError> {
+        let now = self.clock.now();
+        let partitions = self.partitions();
+        let flushed = partitions.iter().all(|partition| partition.flush(now).is_ok());
+        let entries = self.checkpoint_entries();
+        self.topics.write().unwrap_or_else(PoisonError::into_inner).clear();
+        for mut log in partitions.iter().filter_map(|partition| partition.take_log()) {
+            log.close()?;
+        }
+        if flushed {
+            self.log_dir.close(&entries, broker_epoch)?;
+        }
+        Ok(())
+    }
+}
+
+fn state_of(image: &PartitionImage) -> PartitionState {
+    PartitionState {
+        leader: image.leader,
+        leader_epoch: image.leader_epoch,
+        partition_epoch: image.partition_epoch,
+        replicas: image.replicas.clone(),
+        isr: image.isr.clone(),
+    }
+}
+
+fn min_isr(config: &TopicConfig) -> usize {
+    usize::try_from(config.min_insync_replicas).unwrap_or(1)
+}

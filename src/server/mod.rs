@@ -1,0 +1,290 @@
+//! Builds the floors of one broker bottom-up, and stops them in reverse.
+
+mod start_error;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Dispatcher;
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::{Config, Storage};
+use crate::controller::{Controller, ControllerClient, RegisterBroker};
+use crate::coordinator::group::{GroupConfig, GroupCoordinator};
+use crate::coordinator::runtime::CoordinatorRuntime;
+use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
+use crate::metadata::{Endpoint, MetadataImage};
+use crate::network::{Limits, Listener, SocketServer};
+use crate::quorum::driver::Driver;
+use crate::quorum::{MetadataQuorum, QuorumOptions};
+use crate::replication::fetch_session::FetchSessionCache;
+use crate::replication::housekeeping::{self, Schedule};
+use crate::replication::replica_manager::ReplicaManager;
+use crate::storage::{LogDir, LogDirOptions};
+pub use start_error::StartError;
+
+/// The directory of the metadata log, inside the data directory.
+const METADATA_DIRECTORY: &str = "metadata";
+
+/// How long requests in flight may take once a stop was asked for.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anyone configure either.
+const FETCH_SESSION_EVICTION: Duration = Duration::from_mins(2);
+
+/// A running broker. Dropping it without [`Server::stop`] leaves its tasks to the runtime.
+pub struct Server {
+    broker: Arc<Broker>,
+    bound: Vec<(Arc<str>, SocketAddr)>,
+    network: SocketServer,
+    driver: Driver,
+    background: Background,
+}
+
+/// The tasks besides those of the network and of the machines.
+struct Background {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a broker: opens its data, joins the cluster (or founds it), and serves requests.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let clock = Clock::system();
+        // The ports first: a broker that cannot be reached should not touch any data.
+        let listeners = bind(&config)?;
+        let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
+        let log_dir = Arc::new(open_log_dir(&config)?);
+        let replicas = open_replicas(&config, &clock, &log_dir)?;
+        let metadata = Arc::new(open_metadata(&config).await?);
+        let (driver, controller) = Driver::start(Arc::clone(&metadata), clock.clone(), Controller::new);
+        let broker_epoch = register(&config, &controller, log_dir.cluster_id().into(), &bound).await?;
+        let groups = group_coordinators(&config, &clock, &replicas);
+        let broker = Arc::new(Broker {
+            node_id: config.node_id,
+            broker_epoch,
+            clock: clock.clone(),
+            controller,
+            replicas,
+            groups,
+            fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
+            producer_ids: tokio::sync::Mutex::default(),
+            metadata,
+            config,
+        });
+        let background = Background::start(&broker);
+        let offset = broker.image().offset;
+        let network = serve(&broker, listeners, clock).map_err(|reason| StartError::ListenFailed {
+            listener: bound.first().map_or_else(String::new, |(name, _)| name.to_string()),
+            address: bound.first().map_or_else(String::new, |(_, address)| address.to_string()),
+            reason,
+        })?;
+        let server = Self { broker, bound, network, driver, background };
+        if let Err(code) = server.broker.replicas_applied(offset).await {
+            return Err(StartError::Metadata { reason: format!("this broker's partitions do not follow it: {code}") });
+        }
+        Ok(server)
+    }
+
+    /// Where clients connect: each listener's name and address, with the port that was bound.
+    pub fn listeners(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        self.bound.clone()
+    }
+
+    /// The broker inside, for a program that embeds it.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Answers the requests in flight, writes everything to disk and marks it as complete. No task remains.
+    pub async fn stop(self) {
+        self.network.stop(DRAIN_TIMEOUT).await;
+        self.broker.groups.shutdown().await;
+        self.background.stop().await;
+        self.driver.stop().await;
+        let Ok(broker) = Arc::try_unwrap(self.broker) else {
+            tracing::warn!("an embedding program still holds the broker; its data is closed without a final flush");
+            return;
+        };
+        let Broker { metadata, replicas, controller, broker_epoch, .. } = broker;
+        drop(controller);
+        if let Some(metadata) = Arc::into_inner(metadata) {
+            metadata.shutdown().await;
+        }
+        let closed = tokio::task::spawn_blocking(move || replicas.close(broker_epoch)).await;
+        match closed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the logs could not be closed cleanly"),
+            Err(panic) => tracing::error!(%panic, "closing the logs panicked"),
+        }
+    }
+}
+
+impl Background {
+    fn start(broker: &Arc<Broker>) -> Self {
+        let stop = CancellationToken::new();
+        let (replicas, groups) = (Arc::clone(&broker.replicas), broker.groups.clone());
+        let images = broker.metadata.subscribe();
+        let tasks = vec![
+            tokio::spawn(follow_metadata(images, replicas, groups, stop.clone())),
+            tokio::spawn(housekeeping::run(Arc::clone(&broker.replicas), schedule(&broker.config), stop.clone())),
+        ];
+        Self { stop, tasks }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            if let Err(panic) = task.await {
+                tracing::error!(%panic, "a background task had panicked");
+            }
+        }
+    }
+}
+
+/// Lets the hosted partitions, and then the coordinators, follow the metadata, one image at a time.
+async fn follow_metadata(
+    mut images: watch::Receiver<Arc<MetadataImage>>,
+    replicas: Arc<ReplicaManager>,
+    groups: CoordinatorRuntime<GroupCoordinator>,
+    stop: CancellationToken,
+) {
+    loop {
+        let image = Arc::clone(&images.borrow_and_update());
+        let (hosts, coordinators) = (Arc::clone(&replicas), groups.clone());
+        // Opening and creating logs waits for the disk.
+        let applied = tokio::task::spawn_blocking(move || {
+            hosts.apply(&image);
+            coordinators.apply(&image);
+            hosts.publish_applied(image.offset);
+        });
+        if let Err(panic) = applied.await {
+            tracing::error!(%panic, "following the metadata panicked; partitions may be missing");
+        }
+        match stop.run_until_cancelled(images.changed()).await {
+            Some(Ok(())) => {}
+            // Stopping, or the quorum is gone.
+            None | Some(Err(_)) => return,
+        }
+    }
+}
+
+fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
+    let backlog = config.broker.socket_listen_backlog_size;
+    let bind_one = |listener: &crate::config::Listener| {
+        Listener::bind(listener, backlog)
+            .map_err(|error| StartError::bind(&listener.name, &listener.bind.to_string(), error))
+    };
+    config.listeners.iter().map(bind_one).collect()
+}
+
+fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
+    match &config.storage {
+        Storage::Memory => Ok(LogDir::memory()),
+        Storage::Disk(path) => Ok(LogDir::open(path, &LogDirOptions { node_id: config.node_id, cluster_id: None })?),
+    }
+}
+
+fn open_replicas(
+    config: &Arc<Config>,
+    clock: &Clock,
+    log_dir: &Arc<LogDir>,
+) -> Result<Arc<ReplicaManager>, StartError> {
+    let opened = ReplicaManager::open(config.node_id, clock.clone(), Arc::clone(config), Arc::clone(log_dir));
+    match (opened, &config.storage) {
+        (Ok(replicas), _) => Ok(Arc::new(replicas)),
+        (Err(error), storage) => {
+            let path = if let Storage::Disk(path) = storage { path.clone() } else { "memory".into() };
+            Err(StartError::DamagedData { path, reason: error.to_string() })
+        }
+    }
+}
+
+async fn open_metadata(config: &Config) -> Result<MetadataQuorum, StartError> {
+    let directory = match &config.storage {
+        Storage::Disk(path) => Some(path.join(METADATA_DIRECTORY)),
+        Storage::Memory => None,
+    };
+    MetadataQuorum::open(QuorumOptions::new(config.node_id, directory))
+        .await
+        .map_err(|error| StartError::Metadata { reason: error.to_string() })
+}
+
+/// Tells the controller that this broker is there, and where; answers its broker epoch.
+async fn register(
+    config: &Config,
+    controller: &ControllerClient,
+    cluster_id: Arc<str>,
+    bound: &[(Arc<str>, SocketAddr)],
+) -> Result<i64, StartError> {
+    let listeners = config.listeners.iter().zip(bound).filter_map(|(listener, (_, address))| {
+        let advertised = listener.advertised.as_ref()?;
+        Some(Endpoint {
+            listener: Arc::clone(&listener.name),
+            host: advertised.host.as_str().into(),
+            port: if advertised.port == 0 { address.port() } else { advertised.port },
+            protocol: listener.protocol.to_string().into(),
+        })
+    });
+    let request = RegisterBroker {
+        id: config.node_id,
+        cluster_id,
+        incarnation: Uuid::new_v4(),
+        listeners: listeners.collect(),
+        rack: config.broker.broker_rack.as_deref().map(Into::into),
+    };
+    let refused = |reason: String| StartError::Metadata { reason: format!("the broker cannot register: {reason}") };
+    let registered = controller.register_broker(request).await.map_err(|code| refused(code.to_string()))?;
+    registered.response.map_err(|refusal| refused(refusal.message))
+}
+
+fn group_coordinators(
+    config: &Config,
+    clock: &Clock,
+    replicas: &Arc<ReplicaManager>,
+) -> CoordinatorRuntime<GroupCoordinator> {
+    let broker = &config.broker;
+    let millis = |value: i64| Duration::from_millis(u64::try_from(value).unwrap_or(0));
+    let groups = GroupConfig {
+        min_session_timeout_ms: broker.group_min_session_timeout_ms,
+        max_session_timeout_ms: broker.group_max_session_timeout_ms,
+        initial_rebalance_delay: millis(i64::from(broker.group_initial_rebalance_delay_ms)),
+        max_size: usize::try_from(broker.group_max_size).unwrap_or(usize::MAX),
+        offsets_retention: millis(i64::from(broker.offsets_retention_minutes) * 60_000),
+        offset_metadata_max_bytes: usize::try_from(broker.offset_metadata_max_bytes).unwrap_or(0),
+        offsets_retention_check_interval: millis(broker.offsets_retention_check_interval_ms),
+    };
+    let new_machine = move || GroupCoordinator::new(groups.clone());
+    CoordinatorRuntime::new(GROUP_METADATA_TOPIC, config.node_id, clock.clone(), Arc::clone(replicas), new_machine)
+}
+
+fn fetch_session_cache(config: &Config) -> FetchSessionCache {
+    let slots = usize::try_from(config.broker.max_incremental_fetch_session_cache_slots).unwrap_or(0);
+    FetchSessionCache::new(slots, FETCH_SESSION_EVICTION)
+}
+
+fn schedule(config: &Config) -> Schedule {
+    let broker = &config.broker;
+    let at_least_a_millisecond = |value: i64| Duration::from_millis(u64::try_from(value.max(1)).unwrap_or(1));
+    Schedule {
+        flush: at_least_a_millisecond(broker.log_flush_scheduler_interval_ms).min(Duration::from_secs(1)),
+        checkpoint: at_least_a_millisecond(
+            broker
+                .replica_high_watermark_checkpoint_interval_ms
+                .min(i64::from(broker.log_flush_offset_checkpoint_interval_ms)),
+        ),
+        retention: at_least_a_millisecond(broker.log_retention_check_interval_ms),
+    }
+}
+
+fn serve(broker: &Arc<Broker>, listeners: Vec<Listener>, clock: Clock) -> std::io::Result<SocketServer> {
+    let limits = Limits::from(&broker.config.broker);
+    let service = Arc::new(Dispatcher::new(Arc::clone(broker), clock.clone()));
+    SocketServer::start(listeners, service, limits, clock)
+}
