@@ -6,13 +6,21 @@
 //! Handlers never see bytes, sockets or files.
 
 pub mod api_versions;
+pub mod authorized_operations;
 pub mod context;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_topic_partitions;
 mod dispatch;
 pub mod error;
 pub mod fetch;
 pub mod init_producer_id;
 pub mod list_offsets;
+pub mod metadata;
 pub mod offset_for_leader_epoch;
+mod partition_view;
 pub mod produce;
 pub mod reply;
 
@@ -96,7 +104,13 @@ api_table! {
     ProduceRequest 3..=13 advertised from 0, RECORDS => produce;
     FetchRequest 4..=18, LISTS => fetch encoded by crate::protocol::fetch_response::encode_fetch_response;
     ListOffsetsRequest 1..=10, LISTS => list_offsets;
+    MetadataRequest 0..=13, LISTS => metadata;
     ApiVersionsRequest 0..=4, SMALL => api_versions;
+    CreateTopicsRequest 2..=7, LISTS => create_topics;
+    DeleteTopicsRequest 1..=6, LISTS => delete_topics;
     InitProducerIdRequest 0..=5, SMALL => init_producer_id;
     OffsetForLeaderEpochRequest 2..=4, LISTS => offset_for_leader_epoch;
+    CreatePartitionsRequest 0..=3, LISTS => create_partitions;
+    DescribeClusterRequest 0..=2, SMALL => describe_cluster;
+    DescribeTopicPartitionsRequest 0..=0, LISTS => describe_topic_partitions;
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal, placement};
+use crate::config::BrokerConfig;
 use crate::ids::{NodeId, TopicName, Uuid, is_internal_topic};
 use crate::metadata::{MetadataRecord, PartitionImage, topic_name};
 use crate::protocol::ErrorCode;
@@ -25,6 +26,22 @@ pub struct CreateTopics {
     pub default_replication_factor: i16,
     /// Where the round robin of placement starts.
     pub seed: u64,
+}
+
+impl CreateTopics {
+    /// `topics`, with the broker's defaults for what they leave open.
+    ///
+    /// The seed is the first topic's id, so that the leaders of topics with few partitions are spread as well.
+    pub fn with_defaults(config: &BrokerConfig, topics: Vec<NewTopic>) -> Self {
+        Self {
+            seed: topics.first().map_or(0, |topic| topic.id.as_u64_pair().0),
+            topics,
+            validate_only: false,
+            allow_internal: false,
+            default_partitions: config.num_partitions,
+            default_replication_factor: i16::try_from(config.default_replication_factor).unwrap_or(i16::MAX),
+        }
+    }
 }
 
 /// One topic to create.

@@ -1,0 +1,107 @@
+//! CreateTopics (key 19).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::{ApiError, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::config::{Config, Key, Origin, keys};
+use crate::controller::{Assignment, CreateTopics, NewTopic, Refusal, TopicCreation};
+use crate::ids::Uuid;
+use crate::protocol::ErrorCode;
+
+/// Where a config's value comes from, in Kafka's numbers.
+const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+const STATIC_BROKER_CONFIG: i8 = 4;
+const DEFAULT_CONFIG: i8 = 5;
+
+/// Serves one request; answers once this broker leads the new partitions.
+pub async fn handle(
+    broker: &Broker,
+    _context: &RequestContext,
+    request: CreateTopicsRequest,
+) -> Result<Reply<CreateTopicsResponse>, ApiError> {
+    let topics = request.topics.iter().map(|topic| new_topic(&broker.config, topic)).collect();
+    let create = CreateTopics {
+        validate_only: request.validate_only,
+        ..CreateTopics::with_defaults(&broker.config.broker, topics)
+    };
+    let results = match create_and_wait(broker, create).await {
+        Ok(created) => created.into_iter().map(|topic| result(&broker.config, topic)).collect(),
+        Err(error) => request.topics.iter().map(|topic| failed(topic, error)).collect(),
+    };
+    Ok(Reply::Ready(CreateTopicsResponse::default().with_topics(results)))
+}
+
+async fn create_and_wait(broker: &Broker, create: CreateTopics) -> Result<Vec<TopicCreation>, ErrorCode> {
+    let created = broker.controller.create_topics(create).await?;
+    broker.replicas_applied(created.image_offset).await?;
+    Ok(created.response)
+}
+
+fn new_topic(config: &Config, topic: &CreatableTopic) -> NewTopic {
+    let given = topic.configs.iter().map(|config| (config.name.as_str(), config.value.as_deref()));
+    let configs = match config.validate_topic(given.clone()) {
+        Ok(()) => Ok(given.filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect()),
+        Err(error) => Err(Refusal::new(ErrorCode::InvalidConfig, error.to_string())),
+    };
+    let assignments = topic.assignments.iter().map(|assignment| Assignment {
+        partition: assignment.partition_index,
+        brokers: assignment.broker_ids.iter().map(|id| id.0).collect(),
+    });
+    NewTopic {
+        name: topic.name.as_str().into(),
+        id: Uuid::new_v4(),
+        partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+        assignments: assignments.collect(),
+        configs,
+    }
+}
+
+fn result(config: &Config, topic: TopicCreation) -> CreatableTopicResult {
+    let name = StrBytes::from_string(topic.name.as_ref().to_owned());
+    let result = CreatableTopicResult::default().with_name(name.into());
+    match topic.result {
+        Ok(created) => result
+            .with_topic_id(created.id)
+            .with_error_message(None)
+            .with_num_partitions(created.partitions)
+            .with_replication_factor(created.replication_factor)
+            .with_configs(Some(effective_configs(config, &created.configs))),
+        Err(refusal) => {
+            result.with_error_code(refusal.code.code()).with_error_message(Some(StrBytes::from_string(refusal.message)))
+        }
+    }
+}
+
+fn failed(topic: &CreatableTopic, error: ErrorCode) -> CreatableTopicResult {
+    CreatableTopicResult::default().with_name(topic.name.clone()).with_error_code(error.code()).with_error_message(None)
+}
+
+/// Every config of a topic with `overrides`, by name, with its value and where that comes from.
+fn effective_configs(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs> {
+    let names: BTreeSet<_> = keys::all().filter_map(Key::topic_key).collect();
+    let effective = |name: &str| {
+        let value = overrides.get(name).cloned();
+        let (value, source) = match value {
+            Some(value) => (Some(value), DYNAMIC_TOPIC_CONFIG),
+            None => (config.text(name), default_source(config, name)),
+        };
+        CreatableTopicConfigs::default()
+            .with_name(StrBytes::from_string(name.to_owned()))
+            .with_value(value.map(StrBytes::from_string))
+            .with_config_source(source)
+    };
+    names.into_iter().map(effective).collect()
+}
+
+fn default_source(config: &Config, name: &str) -> i8 {
+    let is_set =
+        keys::topic_key_rows(name).any(|row| row.is_for_broker() && config.origin(row.name) != Origin::Default);
+    if is_set { STATIC_BROKER_CONFIG } else { DEFAULT_CONFIG }
+}

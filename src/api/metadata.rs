@@ -1,0 +1,208 @@
+//! Metadata (key 3): brokers, topics and their leaders; missing topics are created before the answer.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::partition_view::PartitionView;
+use super::{ApiError, Reply, RequestContext, authorized_operations};
+use crate::broker::Broker;
+use crate::controller::{CreateTopics, NewTopic};
+use crate::ids::{NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
+use crate::metadata::{MetadataImage, TopicImage, topic_name};
+use crate::protocol::ErrorCode;
+
+/// How many topics one request creates.
+///
+/// Unlike Kafka, there is a limit: a request is a list of names, and each of them would become files. A client that
+/// subscribes to more asks again and gets the rest.
+const MAX_AUTO_CREATED_TOPICS: usize = 100;
+
+/// The controller where none is known.
+const NO_CONTROLLER: i32 = -1;
+
+/// Serves one request.
+pub async fn handle(
+    broker: &Broker,
+    context: &RequestContext,
+    request: MetadataRequest,
+) -> Result<Reply<MetadataResponse>, ApiError> {
+    let version = context.api_version;
+    let mut topics = match asked(&request, version) {
+        Asked::All => all_topics(&broker.image(), context),
+        Asked::Ids(ids) => topics_by_id(&broker.image(), context, &ids),
+        Asked::Names(names) => topics_by_name(broker, context, &names, request.allow_auto_topic_creation).await,
+        Asked::Invalid(topics) => return Ok(Reply::Ready(MetadataResponse::default().with_topics(topics))),
+    };
+    if version >= 8 && request.include_topic_authorized_operations {
+        for topic in &mut topics {
+            topic.topic_authorized_operations = authorized_operations::TOPIC;
+        }
+    }
+    let asked_for_cluster = (8..=10).contains(&version) && request.include_cluster_authorized_operations;
+    let operations = if asked_for_cluster { authorized_operations::CLUSTER } else { authorized_operations::NOT_ASKED };
+    let image = broker.image();
+    let response = MetadataResponse::default()
+        .with_brokers(brokers(&image, &context.listener))
+        .with_cluster_id(Some(StrBytes::from_string(image.cluster_id.as_ref().to_owned())))
+        .with_controller_id(BrokerId(broker.metadata.controller_id().unwrap_or(NO_CONTROLLER)))
+        .with_topics(topics)
+        .with_cluster_authorized_operations(operations);
+    Ok(Reply::Ready(response))
+}
+
+/// What the request is about.
+enum Asked {
+    All,
+    Ids(Vec<Uuid>),
+    Names(Vec<TopicName>),
+    Invalid(Vec<MetadataResponseTopic>),
+}
+
+fn asked(request: &MetadataRequest, version: i16) -> Asked {
+    let Some(topics) = &request.topics else { return Asked::All };
+    if topics.is_empty() && version == 0 {
+        return Asked::All;
+    }
+    let is_for_later_version = |topic: &MetadataRequestTopic| topic.name.is_none() || topic.topic_id != NO_TOPIC_ID;
+    if version < 12 && topics.iter().any(is_for_later_version) {
+        return Asked::Invalid(topics.iter().map(invalid_topic).collect());
+    }
+    // One id is enough for Kafka to pass over all names.
+    let mut seen = HashSet::new();
+    let ids: Vec<_> =
+        topics.iter().map(|topic| topic.topic_id).filter(|id| *id != NO_TOPIC_ID && seen.insert(*id)).collect();
+    if !ids.is_empty() {
+        return Asked::Ids(ids);
+    }
+    let mut seen = HashSet::new();
+    let names = topics.iter().filter_map(|topic| topic.name.as_ref()).filter(|name| seen.insert(name.as_str()));
+    Asked::Names(names.map(|name| TopicName::from(name.as_str())).collect())
+}
+
+/// The name is answered empty where it is null, as the version cannot say null.
+fn invalid_topic(topic: &MetadataRequestTopic) -> MetadataResponseTopic {
+    MetadataResponseTopic::default()
+        .with_error_code(ErrorCode::InvalidRequest.code())
+        .with_name(Some(topic.name.clone().unwrap_or_default()))
+        .with_topic_id(topic.topic_id)
+}
+
+fn all_topics(image: &MetadataImage, context: &RequestContext) -> Vec<MetadataResponseTopic> {
+    image.topics().map(|topic| known_topic(image, context, topic)).collect()
+}
+
+fn topics_by_id(image: &MetadataImage, context: &RequestContext, ids: &[Uuid]) -> Vec<MetadataResponseTopic> {
+    let unknown = |id: &Uuid| {
+        MetadataResponseTopic::default()
+            .with_error_code(ErrorCode::UnknownTopicId.code())
+            .with_name(None)
+            .with_topic_id(*id)
+    };
+    let topic =
+        |id: &Uuid| image.topic_by_id(*id).map_or_else(|| unknown(id), |topic| known_topic(image, context, topic));
+    ids.iter().map(topic).collect()
+}
+
+async fn topics_by_name(
+    broker: &Broker,
+    context: &RequestContext,
+    names: &[TopicName],
+    allow_creation: bool,
+) -> Vec<MetadataResponseTopic> {
+    let mut errors = HashMap::new();
+    if allow_creation && broker.config.broker.auto_create_topics_enable {
+        errors = create_missing(broker, names).await;
+    }
+    let image = broker.image();
+    let topic = |name: &TopicName| match (errors.get(name), image.topic(name)) {
+        (None, Some(topic)) => known_topic(&image, context, topic),
+        (Some(error), _) => missing_topic(name, *error),
+        (None, None) if topic_name::is_valid(name) => missing_topic(name, ErrorCode::UnknownTopicOrPartition),
+        (None, None) => missing_topic(name, ErrorCode::InvalidTopicException),
+    };
+    names.iter().map(topic).collect()
+}
+
+/// Creates those of `names` that are missing and may be created, and returns the errors of those that could not be.
+///
+/// Returns once this broker leads the new partitions, so that a client's next request finds them. Internal topics are
+/// created by the coordinators that need them, not because a client names them.
+async fn create_missing(broker: &Broker, names: &[TopicName]) -> HashMap<TopicName, ErrorCode> {
+    let image = broker.image();
+    let is_creatable =
+        |name: &&TopicName| image.topic(name).is_none() && topic_name::is_valid(name) && !is_internal_topic(name);
+    let missing: Vec<_> = names.iter().filter(is_creatable).take(MAX_AUTO_CREATED_TOPICS).cloned().collect();
+    if missing.is_empty() {
+        return HashMap::new();
+    }
+    match create(broker, &missing).await {
+        Ok(errors) => errors,
+        Err(error) => missing.into_iter().map(|name| (name, error)).collect(),
+    }
+}
+
+async fn create(broker: &Broker, names: &[TopicName]) -> Result<HashMap<TopicName, ErrorCode>, ErrorCode> {
+    let new_topic = |name: &TopicName| NewTopic {
+        name: TopicName::clone(name),
+        id: Uuid::new_v4(),
+        partitions: -1,
+        replication_factor: -1,
+        assignments: Vec::new(),
+        configs: Ok(BTreeMap::new()),
+    };
+    let topics = names.iter().map(new_topic).collect();
+    let created = broker.controller.create_topics(CreateTopics::with_defaults(&broker.config.broker, topics)).await?;
+    // The topics exist, but are not ready: clients ask again upon this error.
+    broker.replicas_applied(created.image_offset).await.map_err(|_| ErrorCode::LeaderNotAvailable)?;
+    let error = |refusal: crate::controller::Refusal| match refusal.code {
+        // Somebody else was faster.
+        ErrorCode::TopicAlreadyExists => None,
+        code => Some(code),
+    };
+    let errors = created.response.into_iter();
+    Ok(errors.filter_map(|topic| Some((topic.name, topic.result.err().and_then(error)?))).collect())
+}
+
+fn missing_topic(name: &TopicName, error: ErrorCode) -> MetadataResponseTopic {
+    MetadataResponseTopic::default()
+        .with_error_code(error.code())
+        .with_name(Some(StrBytes::from_string(name.as_ref().to_owned()).into()))
+        .with_is_internal(is_internal_topic(name))
+}
+
+fn known_topic(image: &MetadataImage, context: &RequestContext, topic: &TopicImage) -> MetadataResponseTopic {
+    let partition = |(index, partition)| {
+        let view = PartitionView::new(image, &context.listener, context.api_version, partition);
+        MetadataResponsePartition::default()
+            .with_error_code(view.error_code)
+            .with_partition_index(index)
+            .with_leader_id(view.leader)
+            .with_leader_epoch(view.leader_epoch)
+            .with_replica_nodes(view.replicas)
+            .with_isr_nodes(view.isr)
+            .with_offline_replicas(view.offline_replicas)
+    };
+    MetadataResponseTopic::default()
+        .with_name(Some(StrBytes::from_string(topic.name.as_ref().to_owned()).into()))
+        .with_topic_id(topic.id)
+        .with_is_internal(is_internal_topic(&topic.name))
+        .with_partitions((0..).zip(&topic.partitions).map(partition).collect())
+}
+
+fn brokers(image: &MetadataImage, listener: &str) -> Vec<MetadataResponseBroker> {
+    let brokers = image.alive_brokers().filter_map(|broker| Some((broker, broker.endpoint(listener)?)));
+    let broker = |(broker, endpoint): (&crate::metadata::BrokerRegistration, &crate::metadata::Endpoint)| {
+        MetadataResponseBroker::default()
+            .with_node_id(BrokerId(broker.id))
+            .with_host(StrBytes::from_string(endpoint.host.as_ref().to_owned()))
+            .with_port(i32::from(endpoint.port))
+            .with_rack(broker.rack.as_ref().map(|rack| StrBytes::from_string(rack.as_ref().to_owned())))
+    };
+    brokers.map(broker).collect()
+}

@@ -1,0 +1,94 @@
+//! A partition as clients of one listener see it, for Metadata and DescribeTopicPartitions.
+
+use kafka_protocol::messages::BrokerId;
+
+use crate::ids::{LeaderEpoch, NodeId};
+use crate::metadata::{MetadataImage, PartitionImage};
+use crate::protocol::ErrorCode;
+
+/// The leader where there is none.
+const NO_LEADER: BrokerId = BrokerId(-1);
+
+/// What an answer says of one partition.
+#[derive(Debug)]
+pub(super) struct PartitionView {
+    pub(super) error_code: i16,
+    pub(super) leader: BrokerId,
+    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) replicas: Vec<BrokerId>,
+    pub(super) isr: Vec<BrokerId>,
+    pub(super) offline_replicas: Vec<BrokerId>,
+}
+
+impl PartitionView {
+    /// The view on `partition` for a Metadata request of `version` that came in on `listener`.
+    ///
+    /// Up to version 5 clients do not know `LISTENER_NOT_FOUND`; in version 0 they are told only of replicas that they can
+    /// reach.
+    pub(super) fn new(image: &MetadataImage, listener: &str, version: i16, partition: &PartitionImage) -> Self {
+        let is_reachable =
+            |id: &NodeId| image.broker(*id).is_some_and(|broker| !broker.fenced && broker.endpoint(listener).is_some());
+        let nodes = |ids: &[NodeId]| -> Vec<BrokerId> {
+            ids.iter().filter(|id| version > 0 || is_reachable(id)).copied().map(BrokerId).collect()
+        };
+        let (replicas, isr) = (nodes(&partition.replicas), nodes(&partition.isr));
+        let error = if !is_reachable(&partition.leader) {
+            match image.broker(partition.leader) {
+                Some(_) if version >= 6 => Some(ErrorCode::ListenerNotFound),
+                _ => Some(ErrorCode::LeaderNotAvailable),
+            }
+        } else if replicas.len() < partition.replicas.len() || isr.len() < partition.isr.len() {
+            Some(ErrorCode::ReplicaNotAvailable)
+        } else {
+            None
+        };
+        let has_leader = is_reachable(&partition.leader);
+        Self {
+            error_code: error.map_or(0, |error| error.code()),
+            leader: if has_leader { BrokerId(partition.leader) } else { NO_LEADER },
+            leader_epoch: partition.leader_epoch,
+            replicas,
+            isr,
+            offline_replicas: partition.replicas.iter().filter(|id| !is_reachable(id)).copied().map(BrokerId).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Uuid;
+    use crate::metadata::{BrokerRegistration, Endpoint, MetadataRecord};
+
+    fn image() -> MetadataImage {
+        let mut image = MetadataImage::default();
+        for (id, listener, fenced) in [(1, "A", false), (2, "B", false), (3, "A", true)] {
+            let endpoint =
+                Endpoint { listener: listener.into(), host: "h".into(), port: 1, protocol: "PLAINTEXT".into() };
+            let (listeners, incarnation) = (vec![endpoint], Uuid::nil());
+            let broker = BrokerRegistration { id, epoch: 1, incarnation, listeners, rack: None, fenced };
+            image.replay(&MetadataRecord::RegisterBroker(broker)).unwrap();
+        }
+        image
+    }
+
+    fn view(leader: NodeId, version: i16) -> (i16, i32, usize, usize) {
+        let partition =
+            PartitionImage { replicas: vec![1, 2, 3], isr: vec![1, 2], leader, leader_epoch: 4, partition_epoch: 5 };
+        let view = PartitionView::new(&image(), "A", version, &partition);
+        (view.error_code, view.leader.0, view.replicas.len(), view.offline_replicas.len())
+    }
+
+    #[test]
+    fn a_leader_is_shown_where_its_listener_is() {
+        assert_eq!(view(1, 12), (0, 1, 3, 2));
+        assert_eq!(view(2, 12), (ErrorCode::ListenerNotFound.code(), -1, 3, 2));
+        assert_eq!(view(2, 5), (ErrorCode::LeaderNotAvailable.code(), -1, 3, 2));
+        assert_eq!(view(-1, 12), (ErrorCode::LeaderNotAvailable.code(), -1, 3, 2));
+    }
+
+    #[test]
+    fn version_0_hides_replicas_that_cannot_be_reached() {
+        assert_eq!(view(1, 0), (ErrorCode::ReplicaNotAvailable.code(), 1, 1, 2));
+    }
+}
