@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -49,8 +50,8 @@ pub(super) struct Segment {
     bytes_since_index_entry: u64,
     offset_index: OffsetIndex,
     time_index: TimeIndex,
-    /// The largest timestamp so far; `None` until it is read from the time index.
-    max_timestamp: Option<MaxTimestamp>,
+    /// The largest timestamp so far, once it is known.
+    max_timestamp: OnceLock<MaxTimestamp>,
     /// The max timestamp of the first batch: what rolling by time goes by.
     first_timestamp: Option<i64>,
     created_ms: i64,
@@ -76,7 +77,7 @@ impl Segment {
             bytes_since_index_entry: 0,
             offset_index: OffsetIndex::new(base_offset),
             time_index: TimeIndex::new(base_offset),
-            max_timestamp: Some(MaxTimestamp { timestamp: NO_TIMESTAMP, offset: base_offset }),
+            max_timestamp: OnceLock::new(),
             first_timestamp: None,
             created_ms: now_ms,
             modified_ms: now_ms,
@@ -119,7 +120,7 @@ impl Segment {
         let (Some(offset_index), Some(time_index)) = indexes else { return false };
         self.offset_index = offset_index;
         self.time_index = time_index;
-        self.max_timestamp = None;
+        self.max_timestamp = OnceLock::new();
         true
     }
 
@@ -182,11 +183,8 @@ impl Segment {
         if position == 0 {
             self.first_timestamp = Some(header.max_timestamp);
         }
-        let mut max = self.max_timestamp.unwrap_or(MaxTimestamp { timestamp: NO_TIMESTAMP, offset: self.base_offset });
-        if header.max_timestamp > max.timestamp {
-            max = MaxTimestamp { timestamp: header.max_timestamp, offset: last_offset };
-        }
-        self.max_timestamp = Some(max);
+        let max = self.max_timestamp.get().map_or_else(|| self.no_timestamp(), |max| *max).or_later(header);
+        self.max_timestamp = OnceLock::from(max);
         if self.bytes_since_index_entry > u64::from(self.index_interval_bytes) {
             self.offset_index.append(last_offset, position);
             self.time_index.maybe_append(max);
@@ -294,17 +292,28 @@ impl Segment {
         self.data.slice(position, len)
     }
 
-    /// The segment's largest timestamp and the last offset of its batch; [`NO_TIMESTAMP`] when it has none.
-    pub(super) fn max_timestamp(&self) -> Result<MaxTimestamp, StorageError> {
-        if let Some(max) = self.max_timestamp {
-            return Ok(max);
-        }
-        self.time_index.last().map_err(StorageError::io("cannot read the time index of", Path::new(&*self.data.name())))
+    /// The segment's largest timestamp and the last offset of its batch; [`NO_TIMESTAMP`] when it has none. The last
+    /// index entry tells; the batches behind it are looked at, too, in case that entries are missing.
+    pub(super) fn max_timestamp(&self) -> MaxTimestamp {
+        *self.max_timestamp.get_or_init(|| {
+            let indexed = self.time_index.last().ok().filter(|entry| entry.timestamp >= 0 && self.is_intact(*entry));
+            let mut position = indexed.map_or(0, |entry| self.search_start(entry.offset));
+            let mut max = indexed.unwrap_or_else(|| self.no_timestamp());
+            while let Ok(Some(header)) = self.header_at(position) {
+                max = max.or_later(&header);
+                position += header.size_in_bytes() as u64;
+            }
+            max
+        })
+    }
+
+    fn no_timestamp(&self) -> MaxTimestamp {
+        MaxTimestamp { timestamp: NO_TIMESTAMP, offset: self.base_offset }
     }
 
     /// The largest timestamp, or the time of the last change when no record has one: what retention goes by.
     pub(super) fn largest_timestamp(&self) -> i64 {
-        let max = self.max_timestamp().map_or(NO_TIMESTAMP, |max| max.timestamp);
+        let max = self.max_timestamp().timestamp;
         if max >= 0 { max } else { self.modified_ms }
     }
 
@@ -380,7 +389,7 @@ impl Segment {
     fn forget_indexes(&mut self) -> u64 {
         self.offset_index = OffsetIndex::new(self.base_offset);
         self.time_index = TimeIndex::new(self.base_offset);
-        self.max_timestamp = None;
+        self.max_timestamp = OnceLock::new();
         self.first_timestamp = None;
         self.bytes_since_index_entry = 0;
         self.recent.clear();
@@ -391,17 +400,13 @@ impl Segment {
     /// that the segment's end is damaged.
     pub(super) fn prepare_append(&mut self) -> Result<i64, StorageError> {
         self.first_timestamp = self.header_at(0)?.map(|header| header.max_timestamp);
-        let mut max = self.max_timestamp()?;
         let mut next_offset = self.base_offset;
         let mut position = self.search_start(i64::MAX);
         while let Some(header) = self.header_at(position)? {
-            if header.max_timestamp > max.timestamp {
-                max = MaxTimestamp { timestamp: header.max_timestamp, offset: header.last_offset() };
-            }
             next_offset = header.next_offset();
             position += header.size_in_bytes() as u64;
         }
-        self.max_timestamp = Some(max);
+        self.max_timestamp();
         Ok(next_offset)
     }
 
@@ -423,7 +428,7 @@ impl Segment {
             if self.is_index_damaged.swap(false, Ordering::Relaxed) {
                 self.rebuild_indexes();
             }
-            self.time_index.maybe_append(self.max_timestamp()?);
+            self.time_index.maybe_append(self.max_timestamp());
             self.offset_index.write(&offset_path)?;
             self.time_index.write(&time_path)?;
         }
@@ -458,7 +463,7 @@ impl Segment {
         if self.size == 0 {
             self.created_ms = now_ms;
         }
-        self.max_timestamp = None;
+        self.max_timestamp = OnceLock::new();
         self.prepare_append().map(drop)
     }
 

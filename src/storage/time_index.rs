@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::StorageError;
 use super::index_file::{IndexEntry, SparseIndex};
-use crate::protocol::record_batch::NO_TIMESTAMP;
+use crate::protocol::record_batch::{BatchHeader, NO_TIMESTAMP};
 
 /// A timestamp in a segment, and the last offset of the first batch that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,16 @@ pub(super) struct MaxTimestamp {
     /// Milliseconds since the Unix epoch; -1 for none.
     pub(super) timestamp: i64,
     pub(super) offset: i64,
+}
+
+impl MaxTimestamp {
+    /// This one, or the batch's if that is larger.
+    pub(super) fn or_later(self, header: &BatchHeader) -> Self {
+        match header.max_timestamp {
+            later if later > self.timestamp => Self { timestamp: later, offset: header.last_offset() },
+            _ => self,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

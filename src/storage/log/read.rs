@@ -93,7 +93,7 @@ impl Log {
     pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, StorageError> {
         let mut latest = None;
         for segment in self.segments.iter().filter(|segment| segment.size() > 0) {
-            let max = segment.max_timestamp()?;
+            let max = segment.max_timestamp();
             if latest.is_none_or(|(_, timestamp)| max.timestamp > timestamp) {
                 latest = Some((segment, max.timestamp));
             }

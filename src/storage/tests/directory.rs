@@ -1,0 +1,149 @@
+//! The log directory: identity, lock, checkpoints, creation and deletion, failures.
+
+use super::*;
+
+#[test]
+fn a_directory_belongs_to_one_process_one_node_and_one_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = LogDir::open(dir.path(), &options()).unwrap();
+    assert_eq!(first.cluster_id(), "the-cluster");
+    assert!(matches!(LogDir::open(dir.path(), &options()), Err(LogDirError::Locked(_))));
+    let directory_id = first.directory_id();
+    drop(first);
+    let open = |node_id, cluster_id: Option<&str>| {
+        LogDir::open(dir.path(), &LogDirOptions { node_id, cluster_id: cluster_id.map(str::to_owned) })
+    };
+    assert_eq!(open(1, None).unwrap().directory_id(), directory_id);
+    assert!(matches!(open(2, None), Err(LogDirError::Foreign { .. })));
+    assert!(matches!(open(1, Some("another")), Err(LogDirError::Foreign { .. })));
+    std::fs::write(dir.path().join("meta.properties"), "").unwrap();
+    assert!(matches!(open(1, None), Err(LogDirError::Unidentified { .. })));
+    std::fs::write(dir.path().join("meta.properties"), [0xff, 0xfe]).unwrap();
+    assert!(matches!(open(1, None), Err(LogDirError::Unidentified { .. })));
+    std::fs::remove_file(dir.path().join("meta.properties")).unwrap();
+    std::fs::create_dir(dir.path().join("orders-0")).unwrap();
+    assert!(matches!(open(1, None), Err(LogDirError::Unidentified { .. })), "data without an owner is not taken over");
+}
+
+#[test]
+fn files_are_kafkas() {
+    let disk = Disk::new(small_segments());
+    let (dir, mut log) = disk.create();
+    for n in 0..12 {
+        append(&mut log, &idempotent(7, 0, n * 10, 10));
+    }
+    Disk::stop((dir, log));
+    let expected = [
+        "00000000000000000000.index",
+        "00000000000000000000.log",
+        "00000000000000000000.timeindex",
+        "00000000000000000110.index",
+        "00000000000000000110.log",
+        "00000000000000000110.snapshot",
+        "00000000000000000110.timeindex",
+        "00000000000000000120.snapshot",
+        "leader-epoch-checkpoint",
+        "partition.metadata",
+    ];
+    assert_eq!(disk.files(), expected);
+    let text = |name: &str| std::fs::read_to_string(disk.dir.path().join(name)).unwrap();
+    assert_eq!(text("orders-0/partition.metadata"), "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAABQ");
+    assert_eq!(text("orders-0/leader-epoch-checkpoint"), "0\n1\n0 0\n");
+    assert_eq!(text("recovery-point-offset-checkpoint"), "0\n1\norders 0 120\n");
+    assert_eq!(text("replication-offset-checkpoint"), "0\n1\norders 0 120\n");
+    assert_eq!(text("log-start-offset-checkpoint"), "0\n0\n");
+    assert_eq!(text(".kafka_cleanshutdown"), "{\"version\":0,\"brokerEpoch\":7}");
+    let dir = LogDir::open(disk.dir.path(), &options()).unwrap();
+    let loaded = dir.load(&|_| small_segments(), at(0)).unwrap().remove(0);
+    assert!(dir.had_clean_shutdown() && !disk.dir.path().join(".kafka_cleanshutdown").exists());
+    assert_eq!((loaded.topic_id, loaded.high_watermark, loaded.log.log_end_offset()), (Uuid::from_u128(5), 120, 120));
+    assert_eq!(loaded.log.recovery_point(), 120);
+}
+
+#[test]
+fn an_unused_log_costs_a_directory_and_one_file() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    assert_eq!(disk.files(), ["partition.metadata"]);
+    assert!(log.flush_task().unwrap().is_none());
+    log.close().unwrap();
+    assert_eq!(disk.files(), ["partition.metadata"]);
+    let (_dir, mut log) = disk.restart_after_crash((dir, log));
+    assert_eq!(append(&mut log, &batch(1, 1, 0)).first_offset, 0);
+}
+
+#[test]
+fn a_deleted_log_is_gone_even_when_its_removal_was_interrupted() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    append(&mut log, &batch(1, 1, 0));
+    dir.delete_log(log).unwrap();
+    assert!(!disk.partition_dir().exists());
+    drop(dir);
+    let half = disk.dir.path().join("orders-0.0123456789abcdef0123456789abcdef-delete");
+    std::fs::create_dir(&half).unwrap();
+    for foreign in ["lost+found", "x-delete", "__cluster_metadata-0", "-1", "topic--1"] {
+        std::fs::create_dir(disk.dir.path().join(foreign)).unwrap();
+    }
+    let dir = LogDir::open(disk.dir.path(), &options()).unwrap();
+    let loaded = dir.load(&|_| LogConfig::default(), at(0)).unwrap();
+    let names: Vec<_> = loaded.iter().map(|loaded| loaded.topic_partition.to_string()).collect();
+    assert_eq!(names, ["topic--1"]);
+    assert!(!half.exists() && disk.dir.path().join("__cluster_metadata-0").exists());
+}
+
+#[test]
+fn f10_a_failed_write_takes_the_directory_offline_before_the_next_append() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    // Writes to this device fail, and so does cutting them off again.
+    std::os::unix::fs::symlink("/dev/full", disk.partition_dir().join("00000000000000000000.log")).unwrap();
+    let other = dir.create_log(&TopicPartition::new("other", 3), Uuid::nil(), LogConfig::default(), at(0));
+    let mut other = other.unwrap();
+    append(&mut other, &batch(1, 1, 0));
+    let offer = |log: &mut Log| log.append_as_leader(&batch(1, 1, 0), 0, AppendOrigin::Client, at(0));
+    assert!(matches!(offer(&mut log), Err(AppendError::Storage(StorageError::Io { .. }))));
+    assert!(dir.is_offline());
+    for log in [&mut log, &mut other] {
+        assert!(matches!(offer(log), Err(AppendError::Storage(StorageError::Offline { .. }))));
+    }
+    assert_eq!(log.log_end_offset(), 0);
+    assert_eq!(read_all(&other, 0, 1000).len(), 1, "what is there can be read");
+    assert!(dir.create_log(&TopicPartition::new("third", 0), Uuid::nil(), LogConfig::default(), at(0)).is_err());
+}
+
+#[test]
+fn a_recovery_point_only_moves_when_a_flush_has_run() {
+    let disk = Disk::new(small_segments());
+    let (_dir, mut log) = disk.create();
+    let mut rolled = 0;
+    for _ in 0..20 {
+        rolled += usize::from(append(&mut log, &batch(2, 100, 0)).rolled);
+    }
+    assert_eq!((rolled, log.recovery_point(), log.unflushed_messages()), (log.segment_count() - 1, 0, 40));
+    let task = log.flush_rolled_task().unwrap().unwrap();
+    append(&mut log, &batch(2, 100, 0));
+    log.flushed(task.run().unwrap(), at(0));
+    assert!(log.recovery_point() > 0 && log.unflushed_messages() > 2);
+    assert!(log.flush_rolled_task().unwrap().is_none());
+    assert!(!log.is_flush_due(at(i64::MAX / 2)));
+    log.set_config(LogConfig { flush_messages: 3, ..small_segments() });
+    assert!(log.is_flush_due(at(0)));
+    let task = log.flush_task().unwrap().unwrap();
+    log.flushed(task.run().unwrap(), at(0));
+    assert_eq!(log.unflushed_messages(), 0);
+}
+
+#[test]
+fn a_compacted_topic_loses_nothing_to_retention() {
+    let disk =
+        Disk::new(LogConfig { compact: true, delete: false, retention_ms: 1, retention_bytes: 1, ..small_segments() });
+    let (_dir, mut log) = disk.create();
+    for _ in 0..20 {
+        append(&mut log, &batch(2, 100, 0));
+    }
+    assert_eq!(log.delete_old_segments(40, at(1 << 40)).unwrap(), 0);
+    log.increment_log_start_offset(25).unwrap();
+    assert!(log.delete_old_segments(40, at(1 << 40)).unwrap() > 0);
+    assert_eq!(log.log_start_offset(), 25);
+}

@@ -1,0 +1,147 @@
+//! Logs as a whole: what goes in comes out, after restarts and damage, too.
+
+mod damage;
+mod directory;
+mod model;
+mod reading;
+mod validation;
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::clock::{Clock, Now};
+use crate::ids::{TopicPartition, Uuid};
+use crate::protocol::record_batch::{BatchBuilder, RecordBatch, batches};
+
+const START_MS: i64 = 1_700_000_000_000;
+
+fn at(ms: i64) -> Now {
+    let mut now = Clock::manual(0).now();
+    now.timestamp_ms = START_MS + ms;
+    now
+}
+
+fn options() -> LogDirOptions {
+    LogDirOptions { node_id: 1, cluster_id: Some("the-cluster".to_owned()) }
+}
+
+/// A batch of `count` records with values of `size` bytes, at `START_MS + ms`.
+fn batch(count: usize, size: usize, ms: i64) -> Bytes {
+    let mut builder = BatchBuilder::new(START_MS + ms);
+    for index in 0..count {
+        builder.record(Some(format!("key-{index}").as_bytes()), Some(&vec![b'v'; size]));
+    }
+    builder.build()
+}
+
+fn idempotent(id: i64, epoch: i16, sequence: i32, count: usize) -> Bytes {
+    let mut builder = BatchBuilder::new(START_MS + i64::from(sequence));
+    builder.producer(id, epoch, sequence);
+    for _ in 0..count {
+        builder.record(None, Some(b"value"));
+    }
+    builder.build()
+}
+
+fn small_segments() -> LogConfig {
+    LogConfig { segment_bytes: 2_000, index_interval_bytes: 200, file_delete_delay_ms: 0, ..LogConfig::default() }
+}
+
+fn orders() -> TopicPartition {
+    TopicPartition::new("orders", 0)
+}
+
+fn append(log: &mut Log, records: &Bytes) -> AppendInfo {
+    log.append_as_leader(records, 0, AppendOrigin::Client, at(0)).unwrap()
+}
+
+/// All batches from `offset` on, read in pieces of `max_bytes`.
+fn read_all(log: &Log, mut offset: i64, max_bytes: usize) -> Vec<RecordBatch> {
+    let mut all = Vec::new();
+    while offset < log.log_end_offset() {
+        let slice = log.read(offset, max_bytes, i64::MAX, true).unwrap();
+        let bytes = slice.read_blocking().unwrap();
+        let read: Vec<_> = batches(&bytes).map(Result::unwrap).collect();
+        assert!(!read.is_empty(), "nothing at {offset}");
+        offset = read.last().unwrap().header.next_offset();
+        all.extend(read);
+    }
+    all
+}
+
+/// A partition in a temporary directory that can be stopped and started.
+struct Disk {
+    dir: tempfile::TempDir,
+    config: LogConfig,
+}
+
+impl Disk {
+    fn new(config: LogConfig) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), config }
+    }
+
+    fn partition_dir(&self) -> PathBuf {
+        self.dir.path().join("orders-0")
+    }
+
+    fn create(&self) -> (LogDir, Log) {
+        let dir = LogDir::open(self.dir.path(), &options()).unwrap();
+        let log = dir.create_log(&orders(), Uuid::from_u128(5), self.config.clone(), at(0)).unwrap();
+        (dir, log)
+    }
+
+    fn start(&self) -> (LogDir, Log) {
+        let dir = LogDir::open(self.dir.path(), &options()).unwrap();
+        let mut loaded = dir.load(&|_| self.config.clone(), at(0)).unwrap();
+        (dir, loaded.pop().unwrap().log)
+    }
+
+    /// What `kill -9` leaves is simply the files as they are.
+    fn restart_after_crash(&self, (dir, log): (LogDir, Log)) -> (LogDir, Log) {
+        drop((dir, log));
+        self.start()
+    }
+
+    fn stop((dir, mut log): (LogDir, Log)) {
+        if let Some(task) = log.flush_task().unwrap() {
+            let flushed_to = task.run().unwrap();
+            log.flushed(flushed_to, at(0));
+        }
+        log.close().unwrap();
+        dir.close(&[checkpoint_of(&log)], 7).unwrap();
+    }
+
+    fn restart_cleanly(&self, running: (LogDir, Log)) -> (LogDir, Log) {
+        Self::stop(running);
+        self.start()
+    }
+
+    fn files(&self) -> Vec<String> {
+        super::files::file_names(&self.partition_dir()).unwrap()
+    }
+}
+
+fn checkpoint_of(log: &Log) -> CheckpointEntry {
+    CheckpointEntry {
+        topic_partition: log.topic_partition().clone(),
+        recovery_point: log.recovery_point(),
+        log_start_offset: log.log_start_offset(),
+        high_watermark: log.log_end_offset(),
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
