@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{BasicNode, Config, Raft, SnapshotPolicy};
@@ -79,7 +80,7 @@ pub enum QuorumError {
 pub struct MetadataQuorum {
     raft: Raft<Types, ImageMachine>,
     published: Arc<Published>,
-    flusher: JoinHandle<()>,
+    flusher: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl MetadataQuorum {
@@ -93,7 +94,7 @@ impl MetadataQuorum {
         })?;
         let config = Arc::new(raft_config(&options).validate().map_err(start_error)?);
         let raft = Raft::new(node_id, config, NoPeers, log_store, machine).await.map_err(start_error)?;
-        let quorum = Self { raft, published, flusher };
+        let quorum = Self { raft, published, flusher: Mutex::new(Some(flusher)) };
         if let Err(error) = quorum.lead(node_id).await {
             quorum.shutdown().await;
             return Err(error);
@@ -150,14 +151,13 @@ impl MetadataQuorum {
         i32::try_from(self.raft.server_metrics().borrow_watched().vote.leader_id.term).unwrap_or(i32::MAX)
     }
 
-    /// Stops every task; a proposal under way fails.
-    pub async fn shutdown(self) {
-        let Self { raft, flusher, .. } = self;
-        if let Err(error) = raft.shutdown().await {
+    /// Stops every task; a proposal under way fails, and so does every later one.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
             tracing::error!(%error, "the metadata quorum did not stop cleanly");
         }
-        drop(raft);
-        if let Err(error) = flusher.await {
+        let flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = OptionFuture::from(flusher).await {
             tracing::error!(%error, "the metadata log's flush task failed");
         }
     }
