@@ -141,9 +141,9 @@ class ApacheKafka(Broker):
 
     def java(self, main_class, *arguments):
         """The command line that runs a class of Apache Kafka."""
-        from harness.toolchains import java_classpath  # Starting Klamm needs no Java.
+        from harness.toolchains import kafka_classpath  # Starting Klamm needs no Java.
 
-        return ["java", *self.JVM, "-cp", java_classpath(), main_class, *arguments]
+        return ["java", *self.JVM, "-cp", kafka_classpath(), main_class, *arguments]
 
     def command(self):
         properties = self.directory / "server.properties"

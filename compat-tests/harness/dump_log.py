@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.toolchains import java_classpath
+from harness.toolchains import kafka_classpath
 
 # What DumpLogSegments prints about damage; it ends with status 0 all the same.
 COMPLAINT = re.compile(
@@ -27,7 +27,7 @@ JVM = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.s
 def dump(files, *options):
     """Runs the tool over files; returns its exit status and all that it printed."""
     names = ",".join(str(file) for file in files)
-    command = ["java", *JVM, "-cp", java_classpath(), "kafka.tools.DumpLogSegments", *options, "--files", names]
+    command = ["java", *JVM, "-cp", kafka_classpath(), "kafka.tools.DumpLogSegments", *options, "--files", names]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     return done.returncode, done.stdout
 

@@ -99,16 +99,14 @@ def run_suite(suite, against):
     started = time.monotonic()
     try:
         command = suite.prepare()
-    except Missing as missing:
-        report_missing(suite, str(missing))
-        return
-    try:
         bootstrap = os.environ.get("BROKER")
         if suite.broker and not bootstrap:
             run_with_own_broker(suite, command, against)
         else:
             output, status = run_command(suite, command, against, bootstrap)
             report_output(suite, output, status, "")
+    except Missing as missing:
+        report_missing(suite, str(missing))
     except Exception as error:  # One suite's trouble must not hide the results of the others.
         report("FAIL", suite, "could not be run", f"{type(error).__name__}: {error}")
     print(f"---- {suite.name}: {time.monotonic() - started:.1f} s", flush=True)

@@ -29,7 +29,8 @@ def pytest_suite(name, folder, environment=None):
 
 def java():
     """Runs the compiled Java tests."""
-    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", toolchains.java_classpath(), "klamm.Main"]
+    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
+    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", quiet, "-cp", toolchains.java_tests_classpath(), "klamm.Main"]
 
 
 def node():
@@ -49,7 +50,7 @@ def kcat():
 
 def oracle():
     """Runs the oracle's conversation, which needs Apache Kafka's jars and no Python package."""
-    toolchains.java_classpath()
+    toolchains.kafka_classpath()
     return [toolchains.sys.executable, COMPAT_TESTS / "oracle/main.py"]
 
 

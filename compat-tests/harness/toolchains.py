@@ -67,27 +67,33 @@ def replace_vendored_six(environment):
     (site_packages / "vendored_six.pth").write_text(line)
 
 
-def java_build():
-    """Fetches Apache Kafka's jars and compiles the Java tests; returns the folder that holds `lib` and `target`."""
+def maven(goals):
+    """The command that runs Maven's goals in `java/`; what they make goes to the cache."""
+    project, folder = COMPAT_TESTS / "java/pom.xml", CACHE / "java"
+    return ["mvn", "-q", "-B", "-Dstyle.color=never", "-f", project, f"-Dcache={folder}", *goals]
+
+
+def kafka_classpath():
+    """The class path of Apache Kafka's broker, clients and tools."""
     need("java")
     need("mvn")
-    project, folder = COMPAT_TESTS / "java", CACHE / "java"
-    maven = ["mvn", "-q", "-B", "-f", project / "pom.xml", f"-Dcache={folder}"]
-    with installed_once(folder / "lib", project / "pom.xml") as stale:
+    jars = CACHE / "java/lib"
+    with installed_once(jars, COMPAT_TESTS / "java/pom.xml") as stale:
         if stale:
-            shutil.rmtree(folder / "lib", ignore_errors=True)
-            run([*maven, "compile", "dependency:copy-dependencies"])
-    with installed_once(folder / "target", project / "pom.xml", *sorted(project.glob("src/**/*.java"))) as stale:
-        if stale:
-            shutil.rmtree(folder / "target", ignore_errors=True)
-            run([*maven, "compile"])
-    return folder
+            shutil.rmtree(jars, ignore_errors=True)
+            run(maven(["dependency:copy-dependencies"]))
+    return f"{jars}/*"
 
 
-def java_classpath():
-    """The class path of Apache Kafka and of the compiled Java tests."""
-    folder = java_build()
-    return f"{folder}/target/classes:{folder}/lib/*"
+def java_tests_classpath():
+    """The class path of the Java tests, compiled, and of the clients that they test."""
+    jars, target = kafka_classpath(), CACHE / "java/target"
+    project = COMPAT_TESTS / "java"
+    with installed_once(target, project / "pom.xml", *sorted(project.glob("src/**/*.java"))) as stale:
+        if stale:
+            shutil.rmtree(target, ignore_errors=True)
+            subprocess.run([str(part) for part in maven(["compile"])], check=True)
+    return f"{target}/classes:{jars}"
 
 
 def node_modules():

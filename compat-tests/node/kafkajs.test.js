@@ -44,7 +44,7 @@ async function send(topic, values, options = {}, producerOptions = {}) {
 
 /** Starts a member of a group that reads from the beginning; its `messages` grow as it reads. */
 async function member(topic, groupId, options = {}, run = {}) {
-  const consumer = await open(kafka.consumer({ groupId, sessionTimeout: 6000, heartbeatInterval: 300, rebalanceTimeout: 6000, ...options }));
+  const consumer = await open(kafka.consumer({ groupId, sessionTimeout: 6000, heartbeatInterval: 300, rebalanceTimeout: 6000, maxWaitTimeInMs: 200, ...options }));
   const state = { consumer, messages: [], partitions: [] };
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => (state.partitions = payload.memberAssignment[topic] ?? []));
   await consumer.subscribe({ topics: [topic], fromBeginning: true });
