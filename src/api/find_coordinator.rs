@@ -1,0 +1,102 @@
+//! FindCoordinator (key 10): which broker coordinates a group or a transaction; one key up to version 3, several from
+//! version 4 on (KIP-699).
+
+use kafka_protocol::messages::find_coordinator_response::Coordinator;
+use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
+
+use super::owned::message_text;
+use super::{ApiError, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::coordinator::partition_for;
+use crate::ids::{GROUP_METADATA_TOPIC, NodeId, TRANSACTION_STATE_TOPIC};
+use crate::metadata::{Endpoint, MetadataImage};
+use crate::protocol::ErrorCode;
+
+/// Kinds of coordinators.
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
+
+/// The first version that asks for several coordinators.
+const FIRST_WITH_KEYS: i16 = 4;
+
+/// The node that stands for none.
+const NO_NODE: NodeId = -1;
+/// Its port.
+const NO_PORT: i32 = -1;
+
+/// What the client is told of one key.
+type Found = Result<(NodeId, Endpoint), ErrorCode>;
+
+/// Serves one request. The first one for a group creates `__consumer_offsets`.
+///
+/// Unlike Kafka, which has the client ask again until the topic is there, the answer waits for it.
+pub async fn handle(
+    broker: &Broker,
+    context: &RequestContext,
+    request: FindCoordinatorRequest,
+) -> Result<Reply<FindCoordinatorResponse>, ApiError> {
+    let topic = topic(broker, request.key_type).await;
+    let image = broker.image();
+    let find = |key: &str| topic.and_then(|topic| coordinator(&image, &context.listener, topic, key));
+    let response = if context.api_version >= FIRST_WITH_KEYS {
+        let keys = request.coordinator_keys.iter();
+        let coordinators = keys.map(|key| shape(&find(key)).with_key(message_text(key)));
+        FindCoordinatorResponse::default().with_coordinators(coordinators.collect())
+    } else {
+        shape_single(&find(&request.key))
+    };
+    Ok(Reply::Ready(response))
+}
+
+/// The internal topic of that kind of coordinator.
+async fn topic(broker: &Broker, key_type: i8) -> Result<&'static str, ErrorCode> {
+    match key_type {
+        GROUP => match broker.ensure_group_metadata_topic().await {
+            Ok(()) => Ok(GROUP_METADATA_TOPIC),
+            Err(_) => Err(ErrorCode::CoordinatorNotAvailable),
+        },
+        TRANSACTION if broker.image().topic(TRANSACTION_STATE_TOPIC).is_some() => Ok(TRANSACTION_STATE_TOPIC),
+        // Unlike Kafka: there are no transactions yet, and a producer that is told to ask again would do so in vain.
+        TRANSACTION | SHARE => Err(ErrorCode::InvalidRequest),
+        _ => Err(ErrorCode::UnknownServerError),
+    }
+}
+
+fn coordinator(image: &MetadataImage, listener: &str, topic: &str, key: &str) -> Found {
+    let partitions = image.topic(topic).map_or(0, |topic| topic.partitions.len());
+    let index = partition_for(key, i32::try_from(partitions).unwrap_or(i32::MAX));
+    let leader = image.partition(topic, index).and_then(|partition| image.broker(partition.leader));
+    let endpoint = leader.filter(|leader| !leader.fenced).and_then(|leader| {
+        let endpoint = leader.endpoint(listener)?;
+        Some((leader.id, endpoint.clone()))
+    });
+    endpoint.ok_or(ErrorCode::CoordinatorNotAvailable)
+}
+
+fn shape(found: &Found) -> Coordinator {
+    let coordinator = Coordinator::default();
+    match found {
+        Ok((id, endpoint)) => coordinator
+            .with_node_id(BrokerId(*id))
+            .with_host(message_text(&endpoint.host))
+            .with_port(i32::from(endpoint.port)),
+        Err(error) => coordinator
+            .with_node_id(BrokerId(NO_NODE))
+            .with_port(NO_PORT)
+            .with_error_code(error.code())
+            .with_error_message(Some(message_text(&error.to_string()))),
+    }
+}
+
+/// Up to version 3, where the message of success is `NONE`, as in Kafka.
+fn shape_single(found: &Found) -> FindCoordinatorResponse {
+    let coordinator = shape(found);
+    let message = if found.is_ok() { Some(message_text("NONE")) } else { coordinator.error_message };
+    FindCoordinatorResponse::default()
+        .with_error_code(coordinator.error_code)
+        .with_error_message(message)
+        .with_node_id(coordinator.node_id)
+        .with_host(coordinator.host)
+        .with_port(coordinator.port)
+}

@@ -1,0 +1,41 @@
+//! Heartbeat (key 12): a member is still there, and hears whether it has to join again.
+
+use kafka_protocol::messages::{HeartbeatRequest, HeartbeatResponse};
+
+use super::owned::{owned, owned_option};
+use super::{ApiError, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::coordinator::group::request::MemberRequest;
+use crate::coordinator::group::{GroupRequest, GroupResponse};
+use crate::protocol::ErrorCode;
+
+/// Serves one request.
+pub async fn handle(
+    broker: &Broker,
+    _context: &RequestContext,
+    request: HeartbeatRequest,
+) -> Result<Reply<HeartbeatResponse>, ApiError> {
+    if request.group_id.is_empty() {
+        return Ok(Reply::Ready(shape(Err(ErrorCode::InvalidGroupId))));
+    }
+    let member = MemberRequest {
+        group_id: owned(&request.group_id),
+        member_id: owned(&request.member_id),
+        group_instance_id: owned_option(request.group_instance_id.as_ref()),
+        generation_id: request.generation_id,
+    };
+    let answer = broker.groups.enqueue(&request.group_id, GroupRequest::Heartbeat(member));
+    Ok(Reply::owed(async move {
+        shape(match answer.await {
+            Ok(GroupResponse::Heartbeat(result)) => result,
+            Ok(_) => Err(ErrorCode::UnknownServerError),
+            // The coordinator does not know the member yet, and will give it a whole session when it does.
+            Err(ErrorCode::CoordinatorLoadInProgress) => Ok(()),
+            Err(error) => Err(error),
+        })
+    }))
+}
+
+fn shape(result: Result<(), ErrorCode>) -> HeartbeatResponse {
+    HeartbeatResponse::default().with_error_code(result.err().map_or(0, |error| error.code()))
+}

@@ -1,0 +1,51 @@
+//! ListGroups (key 16): the groups that this broker coordinates.
+
+use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::{GroupId, ListGroupsRequest, ListGroupsResponse};
+
+use super::owned::message_text;
+use super::{ApiError, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::coordinator::group::request::ListRequest;
+use crate::coordinator::group::{GroupRequest, GroupResponse, response};
+use crate::protocol::ErrorCode;
+
+/// Serves one request.
+pub async fn handle(
+    broker: &Broker,
+    _context: &RequestContext,
+    request: ListGroupsRequest,
+) -> Result<Reply<ListGroupsResponse>, ApiError> {
+    let list = ListRequest {
+        states: request.states_filter.iter().map(ToString::to_string).collect(),
+        types: request.types_filter.iter().map(ToString::to_string).collect(),
+    };
+    let answers = broker.groups.enqueue_all(|| GroupRequest::List(list.clone()));
+    Ok(Reply::owed(async move { shape(answers.await) }))
+}
+
+/// One partition that cannot answer makes the whole list an error; one that has just moved away has no groups.
+fn shape(answers: Vec<Result<GroupResponse, ErrorCode>>) -> ListGroupsResponse {
+    let mut groups = Vec::new();
+    for answer in answers {
+        let error = match answer {
+            Ok(GroupResponse::List(listed)) => {
+                groups.extend(listed.iter().map(shape_group));
+                continue;
+            }
+            Err(ErrorCode::NotCoordinator) => continue,
+            Ok(_) => ErrorCode::UnknownServerError,
+            Err(error) => error,
+        };
+        return ListGroupsResponse::default().with_error_code(error.code());
+    }
+    ListGroupsResponse::default().with_groups(groups)
+}
+
+fn shape_group(group: &response::ListedGroup) -> ListedGroup {
+    ListedGroup::default()
+        .with_group_id(GroupId(message_text(&group.group_id)))
+        .with_protocol_type(message_text(&group.protocol_type))
+        .with_group_state(message_text(&group.state.to_string()))
+        .with_group_type(message_text(group.group_type))
+}

@@ -1,0 +1,116 @@
+//! OffsetCommit (key 8): a group remembers how far it has read.
+
+use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
+use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse, TopicName};
+
+use super::owned::{message_text, owned, owned_option};
+use super::{ApiError, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::coordinator::group::request::{CommitOffsetsRequest, MemberRequest, OffsetToCommit};
+use crate::coordinator::group::{GroupRequest, GroupResponse};
+use crate::metadata::MetadataImage;
+use crate::protocol::ErrorCode;
+
+/// Keep the offsets as long as the broker is configured to.
+const DEFAULT_RETENTION: i64 = -1;
+
+/// The first version whose clients know `GROUP_ID_NOT_FOUND` (KIP-848).
+const FIRST_WITH_GROUP_ID_NOT_FOUND: i16 = 9;
+
+/// A partition's index and its error code.
+type Outcome = (i32, i16);
+
+/// Serves one request. Partitions that do not exist are refused here; the coordinator knows only groups.
+pub async fn handle(
+    broker: &Broker,
+    context: &RequestContext,
+    request: OffsetCommitRequest,
+) -> Result<Reply<OffsetCommitResponse>, ApiError> {
+    let version = context.api_version;
+    let mut response = OffsetCommitResponse::default();
+    let topics = existing(&broker.image(), &request.topics, &mut response);
+    if topics.is_empty() {
+        return Ok(Reply::Ready(response));
+    }
+    let partitions = |offsets: &[OffsetToCommit]| offsets.iter().map(|offset| offset.partition).collect::<Vec<_>>();
+    let asked: Vec<_> = topics.iter().map(|(topic, offsets)| (topic.clone(), partitions(offsets))).collect();
+    let commit = CommitOffsetsRequest {
+        member: MemberRequest {
+            group_id: owned(&request.group_id),
+            member_id: owned(&request.member_id),
+            group_instance_id: owned_option(request.group_instance_id.as_ref()),
+            generation_id: request.generation_id_or_member_epoch,
+        },
+        retention_ms: Some(request.retention_time_ms).filter(|retention_ms| *retention_ms != DEFAULT_RETENTION),
+        topics,
+    };
+    let answer = broker.groups.enqueue(&request.group_id, GroupRequest::CommitOffsets(commit));
+    Ok(Reply::owed(async move {
+        let error = match answer.await {
+            Ok(GroupResponse::CommitOffsets(Ok(topics))) => {
+                for (topic, partitions) in topics {
+                    let code = |error: Option<ErrorCode>| error.map_or(0, |error| error.code());
+                    add(&mut response, &topic, partitions.into_iter().map(|(index, error)| (index, code(error))));
+                }
+                return response;
+            }
+            Ok(GroupResponse::CommitOffsets(Err(error))) | Err(error) => group_error(version, error),
+            Ok(_) => ErrorCode::UnknownServerError,
+        };
+        for (topic, partitions) in asked {
+            add(&mut response, &topic, partitions.into_iter().map(|index| (index, error.code())));
+        }
+        response
+    }))
+}
+
+/// The offsets of partitions that exist; the others are answered at once.
+fn existing(
+    image: &MetadataImage,
+    topics: &[OffsetCommitRequestTopic],
+    response: &mut OffsetCommitResponse,
+) -> Vec<(crate::ids::TopicName, Vec<OffsetToCommit>)> {
+    let mut found = Vec::new();
+    for topic in topics {
+        let exists = |index: i32| image.partition(&topic.name, index).is_some();
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            topic.partitions.iter().partition(|partition| exists(partition.partition_index));
+        let code = ErrorCode::UnknownTopicOrPartition.code();
+        if !unknown.is_empty() || topic.partitions.is_empty() {
+            add(response, &topic.name, unknown.into_iter().map(|partition| (partition.partition_index, code)));
+        }
+        if !known.is_empty() {
+            let offsets = known.into_iter().map(|partition| OffsetToCommit {
+                partition: partition.partition_index,
+                offset: partition.committed_offset,
+                leader_epoch: partition.committed_leader_epoch,
+                metadata: owned(partition.committed_metadata.as_deref().unwrap_or_default()),
+            });
+            found.push((owned(&topic.name), offsets.collect()));
+        }
+    }
+    found
+}
+
+/// Adds to the answer of `topic`.
+fn add(response: &mut OffsetCommitResponse, topic: &str, outcomes: impl Iterator<Item = Outcome>) {
+    let partitions = outcomes.map(|(index, code)| {
+        OffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(code)
+    });
+    match response.topics.iter_mut().find(|answered| answered.name.as_str() == topic) {
+        Some(answered) => answered.partitions.extend(partitions),
+        None => response.topics.push(
+            OffsetCommitResponseTopic::default()
+                .with_name(TopicName(message_text(topic)))
+                .with_partitions(partitions.collect()),
+        ),
+    }
+}
+
+fn group_error(version: i16, error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::GroupIdNotFound if version < FIRST_WITH_GROUP_ID_NOT_FOUND => ErrorCode::IllegalGeneration,
+        error => error,
+    }
+}
