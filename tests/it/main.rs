@@ -5,5 +5,6 @@ mod api_table;
 mod bad_input;
 mod decode;
 mod fetch_response;
+mod groups;
 mod network;
 mod server;
