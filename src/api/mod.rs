@@ -30,7 +30,6 @@ pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
-pub mod offset_for_leader_epoch;
 mod owned;
 mod partition_view;
 pub mod produce;

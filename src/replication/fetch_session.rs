@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn an_incremental_answer_carries_only_what_changed() {
-        let mut cache = FetchSessionCache::new(10, Duration::from_secs(120));
+        let mut cache = FetchSessionCache::new(10, Duration::from_mins(2));
         let id = open(&mut cache, &[0, 1, 2], 7, START);
         assert_eq!(id, 7);
         let context = cache.begin(request(id, 1, &[]), START).expect("goes on");
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn partitions_are_added_changed_and_forgotten() {
-        let mut cache = FetchSessionCache::new(10, Duration::from_secs(120));
+        let mut cache = FetchSessionCache::new(10, Duration::from_mins(2));
         let id = open(&mut cache, &[0, 1], 7, START);
         let mut change = request(id, 1, &[2]);
         change.partitions.push((key(1), fetch(40)));
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn wrong_ids_and_epochs_are_refused() {
-        let mut cache = FetchSessionCache::new(10, Duration::from_secs(120));
+        let mut cache = FetchSessionCache::new(10, Duration::from_mins(2));
         let id = open(&mut cache, &[0], 7, START);
         let refused = |result: Result<FetchContext, ErrorCode>| result.map(|_| ()).expect_err("is refused");
         assert_eq!(refused(cache.begin(request(99, 1, &[]), START)), ErrorCode::FetchSessionIdNotFound);
@@ -392,11 +392,11 @@ mod tests {
 
     #[test]
     fn the_cache_is_bounded_and_gives_up_stale_or_smaller_sessions_only() {
-        let mut cache = FetchSessionCache::new(2, Duration::from_secs(120));
+        let mut cache = FetchSessionCache::new(2, Duration::from_mins(2));
         let first = open(&mut cache, &[0], 7, START);
         let second = open(&mut cache, &[0, 1], 7, START);
         assert_eq!((first, second), (7, 8), "a taken id is stepped over");
-        assert_eq!(open(&mut cache, &[0, 1, 2], 20, Duration::from_secs(60)), NO_SESSION);
+        assert_eq!(open(&mut cache, &[0, 1, 2], 20, Duration::from_mins(1)), NO_SESSION);
         cache.begin(request(second, 1, &[]), Duration::from_secs(100)).expect("goes on");
         assert_eq!(open(&mut cache, &[0], 20, Duration::from_secs(121)), 20, "the first was stale");
         assert_eq!(cache.len(), 2);

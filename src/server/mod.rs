@@ -108,15 +108,8 @@ impl Server {
         self.broker.groups.shutdown().await;
         self.background.stop().await;
         self.driver.stop().await;
-        let Ok(broker) = Arc::try_unwrap(self.broker) else {
-            tracing::warn!("an embedding program still holds the broker; its data is closed without a final flush");
-            return;
-        };
-        let Broker { metadata, replicas, controller, broker_epoch, .. } = broker;
-        drop(controller);
-        if let Some(metadata) = Arc::into_inner(metadata) {
-            metadata.shutdown().await;
-        }
+        self.broker.metadata.shutdown().await;
+        let (replicas, broker_epoch) = (Arc::clone(&self.broker.replicas), self.broker.broker_epoch);
         let closed = tokio::task::spawn_blocking(move || replicas.close(broker_epoch)).await;
         match closed {
             Ok(Ok(())) => {}
