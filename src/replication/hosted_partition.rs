@@ -365,12 +365,18 @@ impl HostedPartition {
         })
     }
 
-    /// Does what time has made due to the log: retention and the expiry of producers. Answers how many segments went.
-    pub(super) fn clean_up(&self, now: Now) -> usize {
+    /// Forgets producers that have been idle for `producer.id.expiration.ms`.
+    pub(super) fn expire_producers(&self, now: Now) {
+        if let Some(hosted) = self.lock().as_mut() {
+            hosted.log.expire_producers(now);
+        }
+    }
+
+    /// Deletes what retention no longer keeps. Answers how many segments went.
+    pub(super) fn delete_old_segments(&self, now: Now) -> usize {
         let (deleted, files) = {
             let mut guard = self.lock();
             let Some(Hosted { partition, log, .. }) = guard.as_mut() else { return 0 };
-            log.expire_producers(now);
             let deleted = log.delete_old_segments(partition.high_watermark(), now).unwrap_or_else(|error| {
                 tracing::error!(partition = %self.topic_partition, %error, "deleting old segments failed");
                 0

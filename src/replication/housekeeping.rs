@@ -17,6 +17,8 @@ pub struct Schedule {
     pub checkpoint: Duration,
     /// `log.retention.check.interval.ms`.
     pub retention: Duration,
+    /// `producer.id.expiration.check.interval.ms`.
+    pub producer_expiration: Duration,
 }
 
 /// Does the chores until `stop` is cancelled. Each run blocks on files and therefore has a thread of its own.
@@ -24,7 +26,8 @@ pub async fn run(replicas: Arc<ReplicaManager>, schedule: Schedule, stop: Cancel
     tokio::join!(
         every(schedule.flush, &stop, &replicas, ReplicaManager::flush_due),
         every(schedule.checkpoint, &stop, &replicas, ReplicaManager::write_checkpoints),
-        every(schedule.retention, &stop, &replicas, ReplicaManager::clean_up),
+        every(schedule.retention, &stop, &replicas, ReplicaManager::delete_old_segments),
+        every(schedule.producer_expiration, &stop, &replicas, ReplicaManager::expire_producers),
     );
 }
 

@@ -227,11 +227,19 @@ impl ReplicaManager {
         }
     }
 
-    /// Deletes old segments and expires producers, partition by partition. Blocks on files.
-    pub fn clean_up(&self) {
+    /// Forgets idle producers, partition by partition.
+    pub fn expire_producers(&self) {
         let now = self.clock.now();
         for partition in self.partitions() {
-            let deleted = partition.clean_up(now);
+            partition.expire_producers(now);
+        }
+    }
+
+    /// Deletes old segments, partition by partition. Blocks on files.
+    pub fn delete_old_segments(&self) {
+        let now = self.clock.now();
+        for partition in self.partitions() {
+            let deleted = partition.delete_old_segments(now);
             if deleted > 0 {
                 tracing::info!(partition = %partition.topic_partition(), deleted, "deleted segments by retention");
             }

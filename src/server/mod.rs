@@ -273,6 +273,7 @@ fn schedule(config: &Config) -> Schedule {
                 .min(i64::from(broker.log_flush_offset_checkpoint_interval_ms)),
         ),
         retention: at_least_a_millisecond(broker.log_retention_check_interval_ms),
+        producer_expiration: at_least_a_millisecond(i64::from(broker.producer_id_expiration_check_interval_ms)),
     }
 }
 
