@@ -18,6 +18,7 @@
 //! rebalance as the first one does.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,7 +143,8 @@ impl Script {
             self.log.push(record);
         }
         for (reply_to, response) in effects.replies {
-            let client = self.waiting.remove(&reply_to.0).expect("every request is answered once");
+            // Every request is answered once.
+            let client = self.waiting.remove(&reply_to.0).unwrap();
             if fails {
                 lines.push(format!("{client} <- the write failed"));
             } else {
@@ -193,10 +195,10 @@ impl Script {
         }
         let arguments = Arguments::parse("", command);
         match arguments.verb.as_str() {
-            "new" => *self = Self::new(config(&arguments, GroupConfig::default())),
-            "advance" => return self.advance(arguments.words[0].parse().expect("seconds")),
+            "new" => *self = Self::new(config(&arguments, &GroupConfig::default())),
+            "advance" => return self.advance(arguments.words[0].parse().unwrap()),
             "restart" => {
-                self.config = config(&arguments, self.config.clone());
+                self.config = config(&arguments, &self.config);
                 self.restart();
             }
             "fail" => self.next_write_fails = true,
@@ -217,7 +219,7 @@ struct Arguments {
 impl Arguments {
     fn parse(client: &str, text: &str) -> Self {
         let mut parts = text.split(' ').filter(|part| !part.is_empty()).map(expand);
-        let verb = parts.next().expect("a verb");
+        let verb = parts.next().unwrap();
         let (mut words, mut named) = (Vec::new(), Vec::new());
         for part in parts {
             match part.split_once('=') {
@@ -250,7 +252,7 @@ impl Arguments {
         let mut topics: Vec<(TopicName, Vec<T>)> = Vec::new();
         for (key, value) in words.chain(named) {
             let Some((topic, partition)) = key.split_once('/') else { continue };
-            let item = each(partition.parse().expect("a partition"), value);
+            let item = each(partition.parse().unwrap(), value);
             match topics.iter_mut().find(|(name, _)| **name == *topic) {
                 Some((_, items)) => items.push(item),
                 None => topics.push((topic.into(), vec![item])),
@@ -377,7 +379,7 @@ impl Script {
         };
         let topics = arguments.partitions(|partition, offset| OffsetToCommit {
             partition,
-            offset: offset.expect("an offset").parse().expect("an offset"),
+            offset: offset.unwrap().parse().unwrap(),
             leader_epoch: arguments.number("epoch").unwrap_or(-1),
             metadata: metadata.as_str().into(),
         });
@@ -387,14 +389,14 @@ impl Script {
 }
 
 /// The configuration of `new` and `restart`, where it differs from `default`.
-fn config(arguments: &Arguments, default: GroupConfig) -> GroupConfig {
+fn config(arguments: &Arguments, default: &GroupConfig) -> GroupConfig {
     let seconds = |key, default| arguments.number(key).map_or(default, Duration::from_secs_f64);
     GroupConfig {
         initial_rebalance_delay: seconds("delay", default.initial_rebalance_delay),
         max_size: arguments.number("max-size").unwrap_or(default.max_size),
         offsets_retention: seconds("retention", default.offsets_retention),
         offsets_retention_check_interval: seconds("check", default.offsets_retention_check_interval),
-        ..default
+        ..default.clone()
     }
 }
 
@@ -443,7 +445,7 @@ fn shorten(line: &str) -> String {
     let mut text = parts.next().unwrap().to_owned();
     for part in parts {
         let (digits, rest) = part.split_at(12);
-        text.push_str(&format!("#{:x}{rest}", u64::from_str_radix(digits, 16).unwrap()));
+        write!(text, "#{:x}{rest}", u64::from_str_radix(digits, 16).unwrap()).unwrap();
     }
     text
 }

@@ -17,9 +17,13 @@ pub(crate) fn response_text(response: &GroupResponse) -> String {
         GroupResponse::Sync(Err(error)) => format!("sync {}", error_text(*error)),
         GroupResponse::Sync(Ok(response)) => {
             let text = String::from_utf8_lossy(&response.assignment);
-            format!("sync {}/{} {text:?}", optional(&response.protocol_type), optional(&response.protocol_name))
+            format!(
+                "sync {}/{} {text:?}",
+                optional(response.protocol_type.as_ref()),
+                optional(response.protocol_name.as_ref())
+            )
         }
-        GroupResponse::Heartbeat(result) => format!("heartbeat {}", result_text(result)),
+        GroupResponse::Heartbeat(result) => format!("heartbeat {}", result_text(*result)),
         GroupResponse::Leave(members) => {
             let each = members.iter().map(|(member, error)| {
                 let name = member.group_instance_id.as_ref().unwrap_or(&member.member_id);
@@ -44,7 +48,7 @@ pub(crate) fn response_text(response: &GroupResponse) -> String {
             });
             format!("list{}", each.collect::<String>())
         }
-        GroupResponse::Delete(result) => format!("delete {}", result_text(result)),
+        GroupResponse::Delete(result) => format!("delete {}", result_text(*result)),
         GroupResponse::TopicsDeleted => "topics-deleted".to_owned(),
     }
 }
@@ -60,8 +64,8 @@ fn join_text(response: &JoinResponse) -> String {
     format!(
         "join generation={} {}/{} member={} leader={}{}{}",
         response.generation_id,
-        optional(&response.protocol_type),
-        optional(&response.protocol_name),
+        optional(response.protocol_type.as_ref()),
+        optional(response.protocol_name.as_ref()),
         response.member_id,
         response.leader,
         if response.skip_assignment { " skip-assignment" } else { "" },
@@ -107,8 +111,8 @@ fn generation_text(value: &GroupMetadataValue) -> String {
         "generation={} {:?}/{} leader={} since={}{}",
         value.generation,
         value.protocol_type,
-        optional(&value.protocol),
-        optional(&value.leader),
+        optional(value.protocol.as_ref()),
+        optional(value.leader.as_ref()),
         seconds_text(value.current_state_timestamp_ms),
         members.collect::<String>()
     )
@@ -127,8 +131,8 @@ fn partition_errors(result: &Result<PartitionErrors, ErrorCode>) -> String {
     }
 }
 
-fn result_text(result: &Result<(), ErrorCode>) -> String {
-    result.as_ref().map_or_else(|error| error_text(*error), |()| "ok".to_owned())
+fn result_text(result: Result<(), ErrorCode>) -> String {
+    result.map_or_else(error_text, |()| "ok".to_owned())
 }
 
 /// Kafka's name of the error, and its number.
@@ -157,8 +161,8 @@ fn topics_text(metadata: &Bytes) -> String {
     format!("[{}]", topics.collect::<Vec<_>>().join(","))
 }
 
-fn optional(value: &Option<Arc<str>>) -> &str {
-    value.as_deref().unwrap_or("-")
+fn optional(value: Option<&Arc<str>>) -> &str {
+    value.map_or("-", |text| text)
 }
 
 /// A time of the wall clock as the seconds since the script began.
