@@ -44,12 +44,14 @@ impl StorageError {
         move |source| Self::Io { action, path: path.into(), source: Arc::new(source) }
     }
 
-    /// Whether it passes by itself: a full disk or too many open files. The directory stays online then.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Whether, where something was to be written, the log directory cannot be trusted any more. A full disk and too
+    /// many open files pass by themselves, and damage in one segment says nothing about the others.
+    pub(super) fn is_fatal(&self) -> bool {
         let Self::Io { source, .. } = self else { return false };
-        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        let is_passing = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             || [Some(rustix::io::Errno::MFILE.raw_os_error()), Some(rustix::io::Errno::NFILE.raw_os_error())]
-                .contains(&source.raw_os_error())
+                .contains(&source.raw_os_error());
+        !is_passing
     }
 }
 

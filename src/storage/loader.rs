@@ -84,9 +84,10 @@ fn finish(
         epochs,
         last_append_ms: 0,
         last_flush_ms: request.now.timestamp_ms,
+        truncations: 0,
         deleted_files: Vec::new(),
     };
-    log.epochs.truncate_from_end(log_end_offset.max(1));
+    log.epochs.truncate_from_end(log_end_offset);
     log.epochs.truncate_from_start(log.log_start_offset);
     if saved_epochs.unwrap_or_default() != log.epochs {
         log.write_epochs()?;

@@ -118,10 +118,10 @@ impl DirState {
         }
     }
 
-    /// Takes the directory offline if `result` is a failure that does not pass by itself.
+    /// Takes the directory offline if `result`, of something that writes, is a failure that does not pass by itself.
     pub(super) fn observe<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
         if let Err(error) = &result
-            && !error.is_passing()
+            && error.is_fatal()
         {
             self.mark_offline(&error.to_string());
         }
@@ -379,6 +379,10 @@ fn create_place(
     topic_id: Uuid,
 ) -> Result<Place, StorageError> {
     let dir = state.path.join(topic_partition.to_string());
+    if dir.parent() != Some(&state.path) {
+        // Names are checked where topics are created; this is the last line of defence.
+        return Err(StorageError::io("cannot create", &dir)(io::ErrorKind::InvalidFilename.into()));
+    }
     fs::create_dir(&dir).map_err(StorageError::io("cannot create", &dir))?;
     let metadata = format!("version: 0\ntopic_id: {}", format_uuid(topic_id));
     files::replace(&dir.join(PARTITION_METADATA_FILE), metadata.as_bytes())?;

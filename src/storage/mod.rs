@@ -39,7 +39,7 @@ mod validator;
 pub use error::{AppendError, ReadError, RecordError, StorageError};
 pub use files::remove_files;
 pub use kafka_uuid::{format_uuid, parse_uuid};
-pub use log::{AppendInfo, AppendOrigin, FlushTask, Log, TimestampOffset};
+pub use log::{AppendInfo, AppendOrigin, FlushTask, Flushed, Log, TimestampOffset};
 pub use log_config::{CompressionType, LogConfig};
 pub use log_dir::{CheckpointEntry, LoadedLog, LogDir, LogDirError, LogDirOptions};
 pub use log_slice::LogSlice;

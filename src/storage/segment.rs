@@ -13,7 +13,10 @@ use super::segment_data::{DataReader, LogFile, SegmentData, WriteError};
 use super::time_index::{MaxTimestamp, TimeIndex};
 use super::{LogConfig, LogSlice, StorageError, files};
 use crate::ids::Uuid;
-use crate::protocol::record_batch::{BatchError, BatchHeader, HEADER_SIZE, NO_TIMESTAMP, RecordBatch};
+use crate::protocol::record_batch::{
+    BatchError, BatchHeader, HEADER_SIZE, LOG_OVERHEAD, NO_TIMESTAMP, RecordBatch, legacy_message_size,
+    legacy_message_version,
+};
 
 /// How many of the last appended batches are found without a search: consumers mostly read at the end of the log.
 const RECENT_BATCHES: usize = 32;
@@ -365,10 +368,26 @@ impl Segment {
         if let Some(error) = failed {
             return Err(error);
         }
+        self.check_format(size)?;
         if self.size < size {
             self.data.truncate(self.size)?;
         }
         Ok((next_offset, size - self.size))
+    }
+
+    /// Fails if the scan ended at an intact message of an older format: that is data, which must not be cut off.
+    fn check_format(&self, size: u64) -> Result<(), StorageError> {
+        let left = usize::try_from(size - self.size).unwrap_or(usize::MAX);
+        let mut prefix = [0; LOG_OVERHEAD];
+        self.data.read_at(&mut prefix, self.size)?;
+        let Some(message_size) = legacy_message_size(&prefix).filter(|&message_size| message_size <= left) else {
+            return Ok(());
+        };
+        let bytes = self.data.slice(self.size, message_size)?.read_blocking()?;
+        match legacy_message_version(&bytes) {
+            Some(version) => Err(self.corrupt(self.size, &BatchError::UnsupportedMagic(version))),
+            None => Ok(()),
+        }
     }
 
     /// Rebuilds the indexes in memory from the headers alone; what lies behind damage is not indexed and stays.

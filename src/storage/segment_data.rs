@@ -28,12 +28,14 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
+    /// The path as text, for errors.
+    name: Arc<str>,
     handle: OnceLock<Arc<File>>,
 }
 
 impl LogFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, handle: OnceLock::new() }
+        Self { name: path.to_string_lossy().into(), path, handle: OnceLock::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -105,10 +107,7 @@ impl SegmentData {
     /// The `len` bytes at `position`, to be read later.
     pub(super) fn slice(&self, position: u64, len: usize) -> Result<LogSlice, StorageError> {
         match self {
-            Self::File(file) => {
-                let path = file.path.to_string_lossy();
-                Ok(LogSlice::of_file(file.handle()?.clone(), path.into(), position, len))
-            }
+            Self::File(file) => Ok(LogSlice::of_file(file.handle()?.clone(), file.name.clone(), position, len)),
             Self::Memory(chunks) => Ok(LogSlice::of_memory(slice_chunks(chunks, position, len))),
         }
     }
@@ -130,7 +129,7 @@ impl SegmentData {
     /// What to call it in an error.
     pub(super) fn name(&self) -> Arc<str> {
         match self {
-            Self::File(file) => file.path.to_string_lossy().into(),
+            Self::File(file) => file.name.clone(),
             Self::Memory(_) => "a segment in memory".into(),
         }
     }

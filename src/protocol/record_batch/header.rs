@@ -209,6 +209,22 @@ pub fn crc_of(front: &[u8], rest: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(front), rest)
 }
 
+/// The bytes of the batch or old message that begins with `prefix`; `None` when that can be neither.
+pub fn legacy_message_size(prefix: &[u8]) -> Option<usize> {
+    let length = i32::from_be_bytes(field(prefix, 8).ok()?);
+    (length >= MIN_LENGTH).then_some(length as usize + LOG_OVERHEAD)
+}
+
+/// The version, 0 or 1, of the message of an old format that `message` is, if it is one with a right checksum
+/// (CRC-32 of everything behind it).
+pub fn legacy_message_version(message: &[u8]) -> Option<i8> {
+    let [magic] = field(message, MAGIC_AT).ok()?;
+    let mut crc = flate2::Crc::new();
+    crc.update(message.get(MAGIC_AT..)?);
+    let stored = u32::from_be_bytes(field(message, LOG_OVERHEAD).ok()?);
+    (magic < MAGIC_V2.cast_unsigned() && crc.sum() == stored).then_some(magic.cast_signed())
+}
+
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], BatchError> {
     bytes.get(at..).and_then(<[u8]>::first_chunk).copied().ok_or(BatchError::Truncated)
 }

@@ -14,7 +14,9 @@ mod tests;
 use bytes::Bytes;
 
 pub use builder::{BatchBuilder, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
-pub use header::{BatchHeader, HEADER_SIZE, LOG_OVERHEAD, TimestampType, crc_of};
+pub use header::{
+    BatchHeader, HEADER_SIZE, LOG_OVERHEAD, TimestampType, crc_of, legacy_message_size, legacy_message_version,
+};
 pub use records::{RawRecord, RawRecords, Record, RecordHeader, Records, raw_records};
 
 use super::compression::{CompressionError, decompress};

@@ -20,19 +20,34 @@ pub struct FlushTask {
     /// Small files beside them; one that is gone by now is not needed any more.
     small_files: Vec<PathBuf>,
     dirs: Vec<PathBuf>,
-    flushed_to: i64,
+    flushed: Flushed,
+}
+
+/// What a [`FlushTask`] has achieved, to be told to [`Log::flushed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the recovery point moves only when the log is told"]
+pub struct Flushed {
+    offset: i64,
+    truncations: u64,
+}
+
+impl Flushed {
+    /// Everything before this offset is on the disk, unless the log was truncated meanwhile.
+    pub fn offset(self) -> i64 {
+        self.offset
+    }
 }
 
 impl FlushTask {
-    /// Waits for the disk and returns the offset before which everything is on it, for [`Log::flushed`]. Blocks. A
-    /// failure takes the log directory offline: what an fsync could not write, a second one would not notice.
-    pub fn run(self) -> Result<i64, StorageError> {
+    /// Waits for the disk. Blocks. A failure takes the log directory offline: what an fsync could not write, a second
+    /// one would not notice.
+    pub fn run(self) -> Result<Flushed, StorageError> {
         self.state.check_online()?;
         let result = self.sync();
         if let Err(error) = &result {
             self.state.mark_offline(&error.to_string());
         }
-        result.map(|()| self.flushed_to)
+        result.map(|()| self.flushed)
     }
 
     fn sync(&self) -> Result<(), StorageError> {
@@ -97,12 +112,16 @@ impl Log {
         if std::mem::take(&mut place.is_dir_unsynced) {
             dirs = vec![place.dir.clone(), place.state.path.clone()];
         }
-        Ok(Some(FlushTask { state: place.state.clone(), logs, small_files, dirs, flushed_to: offset }))
+        let flushed = Flushed { offset, truncations: self.truncations };
+        Ok(Some(FlushTask { state: place.state.clone(), logs, small_files, dirs, flushed }))
     }
 
-    /// Notes what a [`FlushTask`] has achieved. The log may have been truncated meanwhile.
-    pub fn flushed(&mut self, offset: i64, now: Now) {
-        self.recovery_point = self.recovery_point.max(offset.min(self.log_end_offset));
+    /// Notes what a [`FlushTask`] has achieved; nothing, if the log was truncated since the task was made: other
+    /// records may be where those were.
+    pub fn flushed(&mut self, flushed: Flushed, now: Now) {
+        if flushed.truncations == self.truncations {
+            self.recovery_point = self.recovery_point.max(flushed.offset);
+        }
         self.last_flush_ms = now.timestamp_ms;
     }
 

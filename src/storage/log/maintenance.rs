@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Log, append};
 use crate::clock::Now;
-use crate::protocol::record_batch::{HEADER_SIZE, RecordBatch};
+use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, RecordBatch};
 use crate::storage::retention::{self, LogSummary, SegmentSummary};
 use crate::storage::segment::Segment;
 use crate::storage::{StorageError, files};
@@ -68,7 +68,11 @@ impl Log {
         // What cannot be read any more need not be flushed.
         self.recovery_point = self.recovery_point.max(offset.min(self.log_end_offset));
         if self.epochs.truncate_from_start(offset) {
-            self.write_epochs()?;
+            match self.write_epochs() {
+                // On a full disk deletion must go on; the loader does the same to the older file.
+                Err(error) if !error.is_fatal() => tracing::warn!(%error, "the leader epochs are not saved"),
+                result => result?,
+            }
         }
         Ok(true)
     }
@@ -98,6 +102,7 @@ impl Log {
         self.log_end_offset = offset;
         self.log_start_offset = self.log_start_offset.min(offset);
         self.recovery_point = self.recovery_point.min(offset);
+        self.truncations += 1;
         self.reload_producers(now)
     }
 
@@ -120,6 +125,7 @@ impl Log {
         self.log_start_offset = offset;
         self.log_end_offset = offset;
         self.recovery_point = self.recovery_point.min(offset);
+        self.truncations += 1;
         self.epochs.truncate_from_end(0);
         self.write_epochs()?;
         self.reload_producers(now)
@@ -141,9 +147,9 @@ impl Log {
             return Ok(());
         }
         for segment in self.segments.iter().skip(self.segment_index(from)) {
-            let Some(first) = segment.find(from)? else { continue };
+            let Ok(Some(first)) = segment.find(from) else { continue };
             let mut position = first.position;
-            while let Some(header) = segment.header_at(position)? {
+            while let Some(header) = intact_header(segment, position)? {
                 if header.has_producer_id() && header.is_control() {
                     let RecordBatch { bytes, .. } = segment.batch_at(position, header.size_in_bytes())?;
                     append::note_producer(&mut self.producers, &header, bytes.get(HEADER_SIZE..).unwrap_or_default());
@@ -154,5 +160,16 @@ impl Log {
             }
         }
         Ok(())
+    }
+}
+
+/// The header at `position`. Damage counts as the segment's end: it must not keep the other records from being served.
+fn intact_header(segment: &Segment, position: u64) -> Result<Option<BatchHeader>, StorageError> {
+    match segment.header_at(position) {
+        Err(error @ StorageError::Corrupt { .. }) => {
+            tracing::warn!(%error, "the producers of the batches behind the damage are not known");
+            Ok(None)
+        }
+        result => result,
     }
 }

@@ -21,7 +21,7 @@ use crate::clock::Now;
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 
 pub use append::{AppendInfo, AppendOrigin};
-pub use flush::FlushTask;
+pub use flush::{FlushTask, Flushed};
 pub use read::TimestampOffset;
 
 /// See the module.
@@ -44,6 +44,8 @@ pub struct Log {
     /// The wall clock at the last append, below which `LogAppendTime` never falls.
     pub(super) last_append_ms: i64,
     pub(super) last_flush_ms: i64,
+    /// How often records were removed from the end: a flush that began before does not count afterwards.
+    pub(super) truncations: u64,
     /// Renamed files, and when (wall clock, milliseconds) they may be removed.
     pub(super) deleted_files: Vec<(PathBuf, i64)>,
 }
@@ -81,6 +83,7 @@ impl Log {
             epochs: LeaderEpochs::default(),
             last_append_ms: 0,
             last_flush_ms: now.timestamp_ms,
+            truncations: 0,
             deleted_files: Vec::new(),
         }
     }

@@ -240,6 +240,22 @@ fn f22_recovery_interrupted_anywhere_is_recovery() {
 }
 
 #[test]
+fn a_message_of_an_older_format_is_not_taken_for_a_torn_tail() {
+    let disk = filled(LogConfig::default(), 3, false);
+    let path = disk.partition_dir().join(FIRST);
+    let mut bytes = fs::read(&path).unwrap();
+    let first = bytes.len() / 3;
+    bytes[16] = 1;
+    let mut crc = flate2::Crc::new();
+    crc.update(&bytes[16..first]);
+    bytes[12..16].copy_from_slice(&crc.sum().to_be_bytes());
+    fs::write(&path, &bytes).unwrap();
+    let dir = LogDir::open(disk.dir.path(), &options()).unwrap();
+    assert!(matches!(dir.load(&|_| LogConfig::default(), at(0)), Err(StorageError::Corrupt { .. })));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
 fn recovery_does_not_read_what_is_flushed() {
     let disk = filled(small_segments(), 60, true);
     fs::remove_file(disk.dir.path().join(".kafka_cleanshutdown")).unwrap();

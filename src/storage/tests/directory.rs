@@ -132,6 +132,22 @@ fn a_recovery_point_only_moves_when_a_flush_has_run() {
     let task = log.flush_task().unwrap().unwrap();
     log.flushed(task.run().unwrap(), at(0));
     assert_eq!(log.unflushed_messages(), 0);
+    append(&mut log, &batch(2, 100, 0));
+    let task = log.flush_task().unwrap().unwrap();
+    log.truncate_to(40, at(0)).unwrap();
+    append(&mut log, &batch(4, 100, 0));
+    log.flushed(task.run().unwrap(), at(0));
+    assert_eq!((log.recovery_point(), log.log_end_offset()), (40, 44), "other records are there now");
+}
+
+#[test]
+fn no_name_leads_out_of_the_directory() {
+    let disk = Disk::new(LogConfig::default());
+    let dir = LogDir::open(disk.dir.path(), &options()).unwrap();
+    for name in ["../x", "a/b", "/etc/x", "x\0y"] {
+        let topic_partition = TopicPartition::new(name, 0);
+        assert!(dir.create_log(&topic_partition, Uuid::nil(), LogConfig::default(), at(0)).is_err());
+    }
 }
 
 #[test]

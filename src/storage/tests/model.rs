@@ -89,8 +89,8 @@ impl Run {
             }
             Step::Flush => {
                 if let Some(task) = self.log().flush_task().unwrap() {
-                    let flushed_to = task.run().unwrap();
-                    self.log().flushed(flushed_to, super::at(0));
+                    let flushed = task.run().unwrap();
+                    self.log().flushed(flushed, super::at(0));
                 }
                 let (dir, log) = self.running.as_ref().unwrap();
                 dir.write_checkpoints(&[checkpoint_of(log)]).unwrap();
