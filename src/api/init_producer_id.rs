@@ -33,8 +33,8 @@ async fn new_producer_id(broker: &Broker, request: &InitProducerIdRequest) -> Re
     }
     match &request.transactional_id {
         None => broker.next_producer_id().await,
-        // Kafka's answer to an empty id. Unlike Kafka, it is also the answer to others, because transactions are not
-        // served yet; clients do not retry it.
+        // Unlike Kafka, where this is the answer to an empty id only: transactions are not served yet, and clients do
+        // not retry it.
         Some(_) => Err(ErrorCode::InvalidRequest),
     }
 }

@@ -71,7 +71,6 @@ typed_keys! {
     pub struct TopicConfig {
         cleanup_policy: CleanupPolicy = "cleanup.policy",
         compression_type: CompressionType = "compression.type",
-        delete_retention_ms: i64 = "delete.retention.ms",
         file_delete_delay_ms: i64 = "file.delete.delay.ms",
         flush_messages: i64 = "flush.messages",
         flush_ms: i64 = "flush.ms",
@@ -88,13 +87,6 @@ typed_keys! {
         segment_index_bytes: i32 = "segment.index.bytes",
         segment_jitter_ms: i64 = "segment.jitter.ms",
         segment_ms: i64 = "segment.ms",
-    }
-}
-
-impl TopicConfig {
-    /// The size at which a segment is rolled: `internal.segment.bytes` where it is set, else `segment.bytes`.
-    pub fn segment_size(&self) -> i32 {
-        self.internal_segment_bytes.unwrap_or(self.segment_bytes)
     }
 }
 

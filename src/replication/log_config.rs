@@ -10,7 +10,7 @@ pub(super) fn log_config(broker: &Config, topic: &TopicConfig) -> LogConfig {
     // The key table admits no negative sizes.
     let size = |value: i32| u32::try_from(value).unwrap_or(0);
     LogConfig {
-        segment_bytes: size(topic.segment_size()),
+        segment_bytes: size(topic.internal_segment_bytes.unwrap_or(topic.segment_bytes)),
         segment_ms: topic.segment_ms,
         segment_jitter_ms: topic.segment_jitter_ms,
         segment_index_bytes: size(topic.segment_index_bytes),

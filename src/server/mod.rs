@@ -15,10 +15,10 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::{Config, Storage};
 use crate::controller::{Controller, ControllerClient, RegisterBroker};
-use crate::coordinator::group::{GroupConfig, GroupCoordinator};
+use crate::coordinator::group::{GroupConfig, GroupCoordinator, GroupRequest};
 use crate::coordinator::runtime::CoordinatorRuntime;
-use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
-use crate::metadata::{Endpoint, MetadataImage};
+use crate::ids::{GROUP_METADATA_TOPIC, TopicName, Uuid};
+use crate::metadata::{Endpoint, MetadataImage, TopicImage};
 use crate::network::{Limits, Listener, SocketServer};
 use crate::quorum::driver::Driver;
 use crate::quorum::{MetadataQuorum, QuorumOptions};
@@ -148,8 +148,12 @@ async fn follow_metadata(
     groups: CoordinatorRuntime<GroupCoordinator>,
     stop: CancellationToken,
 ) {
+    let mut before = Arc::new(MetadataImage::default());
     loop {
         let image = Arc::clone(&images.borrow_and_update());
+        let is_gone = |topic: &&Arc<TopicImage>| image.topic_by_id(topic.id).is_none();
+        forget_offsets(&groups, before.topics().filter(is_gone).map(|topic| Arc::clone(&topic.name)).collect());
+        before = Arc::clone(&image);
         let (hosts, coordinators) = (Arc::clone(&replicas), groups.clone());
         // Opening and creating logs waits for the disk.
         let applied = tokio::task::spawn_blocking(move || {
@@ -165,6 +169,14 @@ async fn follow_metadata(
             // Stopping, or the quorum is gone.
             None | Some(Err(_)) => return,
         }
+    }
+}
+
+/// Has the group coordinators drop the offsets that were committed for deleted topics.
+fn forget_offsets(groups: &CoordinatorRuntime<GroupCoordinator>, topics: Vec<TopicName>) {
+    if !topics.is_empty() {
+        // The requests are in the mailboxes now; nobody needs to hear that they were carried out.
+        drop(groups.enqueue_all(|| GroupRequest::TopicsDeleted { topics: topics.clone() }));
     }
 }
 
