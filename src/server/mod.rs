@@ -152,7 +152,8 @@ async fn follow_metadata(
     loop {
         let image = Arc::clone(&images.borrow_and_update());
         let is_gone = |topic: &&Arc<TopicImage>| image.topic_by_id(topic.id).is_none();
-        forget_offsets(&groups, before.topics().filter(is_gone).map(|topic| Arc::clone(&topic.name)).collect());
+        let gone: Vec<_> = before.topics().filter(is_gone).map(|topic| Arc::clone(&topic.name)).collect();
+        forget_offsets(&groups, &gone);
         before = Arc::clone(&image);
         let (hosts, coordinators) = (Arc::clone(&replicas), groups.clone());
         // Opening and creating logs waits for the disk.
@@ -173,10 +174,10 @@ async fn follow_metadata(
 }
 
 /// Has the group coordinators drop the offsets that were committed for deleted topics.
-fn forget_offsets(groups: &CoordinatorRuntime<GroupCoordinator>, topics: Vec<TopicName>) {
+fn forget_offsets(groups: &CoordinatorRuntime<GroupCoordinator>, topics: &[TopicName]) {
     if !topics.is_empty() {
         // The requests are in the mailboxes now; nobody needs to hear that they were carried out.
-        drop(groups.enqueue_all(|| GroupRequest::TopicsDeleted { topics: topics.clone() }));
+        drop(groups.enqueue_all(|| GroupRequest::TopicsDeleted { topics: topics.to_vec() }));
     }
 }
 
