@@ -32,6 +32,10 @@ pub(super) fn write<'a>(
 pub(super) fn read(dir: &Path, file_name: &str) -> HashMap<TopicPartition, i64> {
     let path = dir.join(file_name);
     let Ok(text) = std::fs::read_to_string(&path) else { return HashMap::new() };
+    if text.is_empty() {
+        // Kafka makes the files empty, and fills them later.
+        return HashMap::new();
+    }
     parse(&text).unwrap_or_else(|| {
         tracing::warn!(path = %path.display(), "a damaged checkpoint is ignored");
         HashMap::new()

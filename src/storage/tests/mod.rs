@@ -2,6 +2,7 @@
 
 mod damage;
 mod directory;
+mod fixtures;
 mod model;
 mod reading;
 mod validation;
