@@ -39,7 +39,8 @@ pub(super) fn load(request: LoadRequest) -> Result<Log, StorageError> {
     let mut epochs = saved_epochs.clone().unwrap_or_default();
     let mut log_end_offset = recover(&request, &mut segments, &mut epochs)?;
     if log_end_offset < request.log_start_offset {
-        tracing::warn!(partition = %request.topic_partition, log_end_offset, log_start_offset = request.log_start_offset,
+        let (partition, log_start_offset) = (&request.topic_partition, request.log_start_offset);
+        tracing::warn!(%partition, log_end_offset, log_start_offset,
             "all segments lie before the log start offset and are removed");
         remove_segments(segments.drain(..))?;
         epochs = LeaderEpochs::default();
@@ -205,7 +206,8 @@ fn recover(request: &LoadRequest, segments: &mut Vec<Segment>, epochs: &mut Lead
         })?;
         log_end_offset = next_offset;
         if cut > 0 {
-            tracing::warn!(partition = %request.topic_partition, log_end_offset, bytes = cut, "an invalid tail was cut off");
+            let partition = &request.topic_partition;
+            tracing::warn!(%partition, log_end_offset, bytes = cut, "an invalid tail was cut off");
             remove_segments(segments.drain(index + 1..))?;
             break;
         }

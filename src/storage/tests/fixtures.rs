@@ -46,7 +46,8 @@ fn a_directory_of_kafka_is_opened_recovered_and_continued() {
             words.next().is_some_and(|word| word != "committed") && words.next().is_some_and(is_told)
         });
         let mut wanted: Vec<_> = wanted.map(str::to_owned).collect();
-        (found.sort_unstable(), wanted.sort_unstable());
+        found.sort_unstable();
+        wanted.sort_unstable();
         assert_eq!(found, wanted, "{name}");
         for LoadedLog { log, .. } in &mut loaded {
             let end = log.log_end_offset();
