@@ -82,8 +82,8 @@ fn a_topics_overrides_win_over_the_brokers_defaults() {
     let topic = config.topic(&overrides(&[("cleanup.policy", "compact"), ("segment.ms", "7"), ("segment.bytes", "1")]));
     assert_eq!(topic.cleanup_policy, CleanupPolicy { compact: true, delete: false });
     assert_eq!((topic.segment_ms, topic.max_message_bytes), (7, 500));
-    assert_eq!(topic.segment_size(), 2_000_000, "an invalid override was taken");
-    assert_eq!(config.topic(&overrides(&[("internal.segment.bytes", "64")])).segment_size(), 64);
+    assert_eq!(topic.segment_bytes, 2_000_000, "an invalid override was taken");
+    assert_eq!(config.topic(&overrides(&[("internal.segment.bytes", "64")])).internal_segment_bytes, Some(64));
 }
 
 #[test]

@@ -104,11 +104,13 @@ impl MetadataQuorum {
 
     /// Makes this node the leader at once: a quorum of one waits for no election timeout.
     async fn lead(&self, node_id: NodeId) -> Result<(), QuorumError> {
-        if !self.raft.is_initialized().await.map_err(start_error)? {
+        if self.raft.is_initialized().await.map_err(start_error)? {
+            self.raft.trigger().elect(false).await.map_err(start_error)?;
+        } else {
+            // This begins an election by itself.
             let voters = BTreeMap::from([(node_id, BasicNode::new(""))]);
             self.raft.initialize(voters).await.map_err(start_error)?;
         }
-        self.raft.trigger().elect(false).await.map_err(start_error)?;
         self.raft.wait(Some(START_TIMEOUT)).current_leader(node_id, "a quorum of one").await.map_err(start_error)?;
         self.raft.wait_for_recovery(Some(START_TIMEOUT)).await.map_err(start_error)?;
         Ok(())
