@@ -77,7 +77,7 @@ fn existing(
         let (known, unknown): (Vec<_>, Vec<_>) =
             topic.partitions.iter().partition(|partition| exists(partition.partition_index));
         let code = ErrorCode::UnknownTopicOrPartition.code();
-        if !unknown.is_empty() || topic.partitions.is_empty() {
+        if !unknown.is_empty() || image.topic(&topic.name).is_none() {
             add(response, &topic.name, unknown.into_iter().map(|partition| (partition.partition_index, code)));
         }
         if !known.is_empty() {

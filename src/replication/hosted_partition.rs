@@ -203,8 +203,8 @@ impl HostedPartition {
                 diverging: None,
                 records: None,
             };
-            if let Some(diverging) = diverging_epoch(log, request) {
-                result.diverging = Some(diverging);
+            result.diverging = diverging_epoch(log, request)?;
+            if result.diverging.is_some() {
                 return Ok(result);
             }
             let upper_bound = if request.read_committed { last_stable_offset } else { high_watermark };
@@ -396,11 +396,14 @@ pub(super) fn note_epoch(log: &mut Log, leader_epoch: LeaderEpoch, offset: i64) 
     }
 }
 
-/// Where the reader's history left ours, if it says what its last epoch was and ours knows otherwise.
-fn diverging_epoch(log: &Log, request: &ReadRequest) -> Option<(LeaderEpoch, i64)> {
+/// Where the reader's history left ours, if it says what its last epoch was and ours knows otherwise. An epoch that we
+/// know nothing of at all makes its offset meaningless.
+fn diverging_epoch(log: &Log, request: &ReadRequest) -> Result<Option<(LeaderEpoch, i64)>, ErrorCode> {
     if request.last_fetched_epoch < 0 {
-        return None;
+        return Ok(None);
     }
-    let (epoch, end_offset) = log.end_offset_for_epoch(request.last_fetched_epoch)?;
-    (epoch < request.last_fetched_epoch || end_offset < request.fetch_offset).then_some((epoch, end_offset))
+    let (epoch, end_offset) =
+        log.end_offset_for_epoch(request.last_fetched_epoch).ok_or(ErrorCode::OffsetOutOfRange)?;
+    let has_diverged = epoch < request.last_fetched_epoch || end_offset < request.fetch_offset;
+    Ok(has_diverged.then_some((epoch, end_offset)))
 }

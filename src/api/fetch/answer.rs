@@ -93,6 +93,11 @@ fn partition_error(key: &PartitionRef, code: ErrorCode, version: i16, image: &Me
         .with_last_stable_offset(-1)
         .with_log_start_offset(-1)
         .with_records(Some(Bytes::new()));
+    let is_known = !matches!(code, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
+    if is_known {
+        // As in Kafka, where the log says "none" and the metadata says nothing.
+        data.aborted_transactions = None;
+    }
     let moved = matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
     if moved && version >= FIRST_VERSION_WITH_LEADER {
         let topic = match &key.topic {
