@@ -9,14 +9,14 @@ from connection import Connection
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NODE_FIELDS = {"NodeId", "BrokerId", "LeaderId", "ControllerId", "ReplicaNodes", "IsrNodes"}
+# Texts for people, or their absence.
+TEXTS = {"ErrorMessage", "BatchIndexErrorMessage"}
 # Values that a broker chooses; what matters is whether they are there.
 CHOSEN = {
     "Port": 0,
     "ClusterId": None,
     "SessionId": 0,
     "ProducerId": -1,
-    "ErrorMessage": None,
-    "BatchIndexErrorMessage": None,
     "FinalizedFeaturesEpoch": -1,
 }
 ORDER = ("Name", "Topic", "TopicId", "ApiKey", "GroupId", "Key", "PartitionIndex", "Partition", "MemberId", "GroupInstanceId")
@@ -106,6 +106,8 @@ class Talk:
             if all(isinstance(element, dict) for element in elements):
                 elements.sort(key=lambda element: [*(str(element.get(field)) for field in ORDER), repr(element)])
             return elements
+        if name in TEXTS:
+            return "a text or none"
         if name in CHOSEN:
             return value if value in (CHOSEN[name], "") else f"some {name}"
         if name in NODE_FIELDS and value == self.node:

@@ -5,6 +5,8 @@ import uuid
 
 from batches import START_MS, batch, legacy, record
 
+COORDINATOR_LOAD_IN_PROGRESS = 14
+
 
 def request(broker, name, records, partition=0, acks=-1, transaction=None):
     """A Produce request with one partition's records, by name and by id."""
@@ -18,12 +20,12 @@ def talk(broker):
     for version in broker.versions("Produce", 3, 7, 9, 12):
         if version >= 3:
             by_version(broker, version)
+    batches = bad_batches()
     for version in (7, 9, 13):
-        for step, records in bad_batches().items():
-            name = f"produce.bad.{version}"
-            if name not in broker.topic_ids:
-                broker.create_topic(name, max_message_bytes="2000")
-            broker.ask_alone(step, "Produce", version, request(broker, name, records))
+        name = f"produce.bad.{version}"
+        broker.create_topic(name, len(batches), max_message_bytes="2000")
+        for partition, (step, records) in enumerate(batches.items()):
+            broker.ask_alone(step, "Produce", version, request(broker, name, records, partition))
     other_topics(broker)
     producer_ids(broker)
     sequences(broker)
@@ -138,6 +140,8 @@ def other_topics(broker):
 def producer_ids(broker):
     """InitProducerId without transactions."""
     body = {"TransactionalId": None, "TransactionTimeoutMs": 60_000, "ProducerId": -1, "ProducerEpoch": -1}
+    while broker.main.ask("InitProducerId", 1, body)["ErrorCode"] == COORDINATOR_LOAD_IN_PROGRESS:
+        time.sleep(0.02)
     for version in broker.versions("InitProducerId", 2, 3, 4):
         broker.ask("new", "InitProducerId", version, body)
         broker.ask("timeout 0", "InitProducerId", version, {**body, "TransactionTimeoutMs": 0})

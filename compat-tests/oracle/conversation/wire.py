@@ -66,6 +66,7 @@ def frames(broker):
 
 def bodies(broker):
     """Bodies that end early, lie about their lengths or go on after their end."""
+    broker.wait_for_coordinator("wire")
     good = broker.messages["MetadataRequest"].encode(1, {"Topics": [{"Name": "wire"}]})
     broker.ask_alone("truncated body", "Metadata", 1, good[:-2])
     broker.ask_alone("empty body", "Metadata", 1, b"")
@@ -77,7 +78,7 @@ def bodies(broker):
     broker.ask_alone("string length -2", "Metadata", 1, struct.pack(">ih", 1, -2))
     broker.ask_alone("null for a name", "Metadata", 1, struct.pack(">ih", 1, -1))
     broker.ask_alone("name is no UTF-8", "FindCoordinator", 0, struct.pack(">h", 2) + b"\xff\xfe")
-    broker.ask_alone("bytes after the body", "FindCoordinator", 1, struct.pack(">hb", 0, 0) + b"more")
+    broker.ask_alone("bytes after the body", "Metadata", 1, struct.pack(">i", 0) + b"more")
     broker.ask_alone("null client id", "Metadata", 1, {"Topics": []}, client=None)
     broker.ask_alone("empty client id", "Metadata", 1, {"Topics": []}, client="")
     tags = broker.messages["MetadataRequest"].encode(12, {"Topics": []})[:-1]
