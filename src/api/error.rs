@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::ids::TopicPartition;
 use crate::protocol::record_batch::BatchError;
 use crate::protocol::{DecodeError, EncodeError, ErrorCode};
-use crate::replication::hosted_partition;
+use crate::replication::hosted_partition::{self, HostedPartition};
 use crate::storage::{self, RecordError};
 
 /// Why a handler gives no answer at all.
@@ -46,12 +45,14 @@ pub struct AppendFailure {
     pub message: Option<String>,
     /// The records at fault, when single ones are.
     pub record_errors: Vec<RecordError>,
+    /// The log start offset, where Kafka tells it beside the error: when the log itself found fault with the records.
+    pub log_start_offset: Option<i64>,
 }
 
 impl AppendFailure {
     /// Records that break a rule.
     pub fn invalid_record(message: String) -> Self {
-        Self { code: ErrorCode::InvalidRecord, message: Some(message), record_errors: Vec::new() }
+        Self { message: Some(message), ..ErrorCode::InvalidRecord.into() }
     }
 
     /// Bytes that are no record batch.
@@ -60,19 +61,20 @@ impl AppendFailure {
             BatchError::UnsupportedMagic(_) => ErrorCode::InvalidRecord,
             _ => ErrorCode::CorruptMessage,
         };
-        Self { code, message: Some(error.to_string()), record_errors: Vec::new() }
+        Self { message: Some(error.to_string()), ..code.into() }
     }
 }
 
 impl From<ErrorCode> for AppendFailure {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, record_errors: Vec::new() }
+        Self { code, message: None, record_errors: Vec::new(), log_start_offset: None }
     }
 }
 
 /// What the producer is told; a failing disk is logged here, because here it is handled.
-pub fn append_failure(error: hosted_partition::AppendError, partition: &TopicPartition) -> AppendFailure {
+pub fn append_failure(error: hosted_partition::AppendError, hosted: &HostedPartition) -> AppendFailure {
     use storage::AppendError as Log;
+    let partition = hosted.topic_partition();
     let error = match error {
         hosted_partition::AppendError::Refused(code) => return code.into(),
         hosted_partition::AppendError::Log(error) => error,
@@ -95,5 +97,13 @@ pub fn append_failure(error: hosted_partition::AppendError, partition: &TopicPar
             (ErrorCode::KafkaStorageError, Vec::new())
         }
     };
-    AppendFailure { code, message, record_errors }
+    let is_told_without_offset = matches!(
+        code,
+        ErrorCode::CorruptMessage
+            | ErrorCode::MessageTooLarge
+            | ErrorCode::RecordListTooLarge
+            | ErrorCode::KafkaStorageError
+    );
+    let offsets = if is_told_without_offset { None } else { hosted.offsets(-1).ok() };
+    AppendFailure { code, message, record_errors, log_start_offset: offsets.map(|offsets| offsets.log_start_offset) }
 }

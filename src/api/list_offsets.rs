@@ -39,22 +39,23 @@ pub async fn handle(
 ) -> Result<Reply<ListOffsetsResponse>, ApiError> {
     let read_committed = request.isolation_level == 1;
     let duplicates = duplicates(&request.topics);
-    let topics = request.topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|partition| {
-            let is_duplicate = duplicates.contains(&(topic.name.as_str(), partition.partition_index));
-            let found = if is_duplicate {
-                Err(ErrorCode::InvalidRequest)
+    let topics = request.topics.iter().filter(|topic| !topic.partitions.is_empty()).map(|topic| {
+        let mut refused = HashSet::new();
+        let partitions = topic.partitions.iter().filter_map(|partition| {
+            let index = partition.partition_index;
+            let found = if duplicates.contains(&(topic.name.as_str(), index)) {
+                refused.insert(index).then_some(Err(ErrorCode::InvalidRequest))?
             } else {
                 find(broker, context.api_version, &topic.name, partition, read_committed)
             };
-            answer(context.api_version, partition.partition_index, found)
+            Some(answer(context.api_version, index, found))
         });
         ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
     });
     Ok(Reply::Ready(ListOffsetsResponse::default().with_topics(topics.collect())))
 }
 
-/// The partitions that are named more than once; Kafka answers none of their namings.
+/// The partitions that are named more than once; Kafka refuses each of them, once.
 fn duplicates(topics: &[ListOffsetsTopic]) -> HashSet<(&str, i32)> {
     let mut seen = HashSet::new();
     topics

@@ -53,6 +53,9 @@ pub async fn handle(
         // Unlike Kafka, transactions are not served yet, and a producer that has none cannot append to one.
         return Ok(Reply::Ready(refuse_all(request, ErrorCode::InvalidProducerIdMapping)));
     }
+    if request.topic_data.iter().flat_map(|topic| &topic.partition_data).any(is_transactional) {
+        return Ok(Reply::Ready(refuse_all(request, ErrorCode::TransactionalIdAuthorizationFailed)));
+    }
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let mut appender = Appender { broker, context, image: broker.image(), acks, pending: Vec::new() };
     let topics = request.topic_data.into_iter().enumerate().map(|(index, topic)| appender.append_topic(index, topic));
@@ -130,7 +133,7 @@ impl Appender<'_> {
         let records = one_batch(data.records, self.context.api_version)?;
         let appended = hosted
             .append(&records, self.acks, AppendOrigin::Client, self.broker.clock.now())
-            .map_err(|error| append_failure(error, hosted.topic_partition()))?;
+            .map_err(|error| append_failure(error, &hosted))?;
         Ok((hosted, appended))
     }
 
@@ -140,7 +143,7 @@ impl Appender<'_> {
             .with_error_code(failure.code.code())
             .with_base_offset(-1)
             .with_log_append_time_ms(-1)
-            .with_log_start_offset(-1);
+            .with_log_start_offset(failure.log_start_offset.unwrap_or(-1));
         let version = self.context.api_version;
         if version >= FIRST_VERSION_WITH_MESSAGES {
             response.error_message = failure.message.map(StrBytes::from_string);
@@ -156,6 +159,12 @@ impl Appender<'_> {
         }
         response
     }
+}
+
+/// Whether the batch claims to be part of a transaction, which a request without a transactional id cannot hold.
+fn is_transactional(data: &PartitionProduceData) -> bool {
+    let records = data.records.as_deref().unwrap_or_default();
+    BatchHeader::parse(records).is_ok_and(|header| header.is_transactional())
 }
 
 /// The records, if they are one batch of the newest format; the log looks at everything else.

@@ -168,7 +168,7 @@ impl Partition {
     /// Errors: [`ErrorCode::FencedLeaderEpoch`] where the client's is older, [`ErrorCode::UnknownLeaderEpoch`] where it
     /// is newer than ours (KIP-320).
     pub fn check_leader_epoch(&self, current_leader_epoch: LeaderEpoch) -> Result<(), ErrorCode> {
-        if current_leader_epoch < 0 || current_leader_epoch == self.state.leader_epoch {
+        if current_leader_epoch == -1 || current_leader_epoch == self.state.leader_epoch {
             Ok(())
         } else if current_leader_epoch < self.state.leader_epoch {
             Err(ErrorCode::FencedLeaderEpoch)
@@ -303,6 +303,7 @@ mod tests {
         assert_eq!(partition.check_leader_epoch(-1), Ok(()));
         assert_eq!(partition.check_leader_epoch(4), Ok(()));
         assert_eq!(partition.check_leader_epoch(3), Err(ErrorCode::FencedLeaderEpoch));
+        assert_eq!(partition.check_leader_epoch(-5), Err(ErrorCode::FencedLeaderEpoch));
         assert_eq!(partition.check_leader_epoch(5), Err(ErrorCode::UnknownLeaderEpoch));
     }
 
