@@ -7,8 +7,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Decodable, StrBytes};
 use klamm::api::{APIS, Dispatcher};
-use klamm::broker::Broker;
 use klamm::clock::Clock;
+use klamm::config::Config;
 use klamm::network::Limits;
 use klamm::network::client::Client;
 
@@ -16,8 +16,12 @@ use crate::server::{Server, framed, start};
 
 const API_VERSIONS: i16 = 18;
 
-fn server() -> Server<Dispatcher> {
-    start(Dispatcher::new(Arc::new(Broker {}), Clock::system()), Limits::default())
+/// A broker in memory, and its dispatch behind a port of its own; the broker must be kept for as long as the port.
+async fn server() -> (klamm::server::Server, Server<Dispatcher>) {
+    let pairs = [("klamm.storage.kind", "memory"), ("listeners", "PLAINTEXT://127.0.0.1:0")];
+    let broker = klamm::server::Server::start(Config::with(&pairs).unwrap()).await.unwrap();
+    let dispatch = start(Dispatcher::new(Arc::clone(broker.broker()), Clock::system()), Limits::default());
+    (broker, dispatch)
 }
 
 /// A request with a header of version 1 or, with its empty tagged fields, 2.
@@ -44,7 +48,7 @@ fn api_versions_answer(mut answer: &[u8], api_version: i16) -> (i32, ApiVersions
 
 #[tokio::test]
 async fn b1_to_b3_lengths_that_cannot_be() {
-    let server = server();
+    let (_broker, server) = server().await;
     for length in [-1_i32, i32::MIN, 104_857_601, i32::MAX] {
         server.assert_closes_on(&length.to_be_bytes()).await;
     }
@@ -57,7 +61,7 @@ async fn b1_to_b3_lengths_that_cannot_be() {
 
 #[tokio::test]
 async fn b6_other_protocols() {
-    let server = server();
+    let (_broker, server) = server().await;
     server.assert_closes_on(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     server.assert_closes_on(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await;
     server.assert_closes_on(b"SSH-2.0-OpenSSH_9.9\r\n").await;
@@ -65,7 +69,7 @@ async fn b6_other_protocols() {
 
 #[tokio::test]
 async fn b7_b8_unknown_keys_and_versions() {
-    let server = server();
+    let (_broker, server) = server().await;
     for key in [-1, 4, 5, 6, 7, 1000, i16::MAX] {
         server.assert_closes_on(&request(key, 0, false, b"")).await;
     }
@@ -78,7 +82,7 @@ async fn b7_b8_unknown_keys_and_versions() {
 
 #[tokio::test]
 async fn b8_an_unsupported_version_of_api_versions_is_answered_in_version_0() {
-    let server = server();
+    let (_broker, server) = server().await;
     let mut peer = server.connect().await;
     for version in [5, 99, i16::MAX, -1] {
         peer.send(&request(API_VERSIONS, version, version > 0, b"whatever this version has")).await;
@@ -90,7 +94,7 @@ async fn b8_an_unsupported_version_of_api_versions_is_answered_in_version_0() {
 
 #[tokio::test]
 async fn b9_software_names_must_be_words() {
-    let server = server();
+    let (_broker, server) = server().await;
     let mut client = Client::connect(("127.0.0.1", server.port), "test").await.unwrap();
     for (name, version, expected) in [("ok-1.x", "1.0", 0), ("", "1.0", 42), ("a b", "1.0", 42), ("ok", "-", 42)] {
         let request = ApiVersionsRequest::default()
@@ -105,7 +109,7 @@ async fn b9_software_names_must_be_words() {
 
 #[tokio::test]
 async fn b10_b14_bodies_that_contradict_their_schema() {
-    let server = server();
+    let (_broker, server) = server().await;
     let bodies: [&[u8]; 5] = [
         b"",                         // nothing at all
         b"\x05ab",                   // a string that ends too early
@@ -124,7 +128,7 @@ async fn b10_b14_bodies_that_contradict_their_schema() {
 
 #[tokio::test]
 async fn b13_unknown_tagged_fields_do_no_harm() {
-    let server = server();
+    let (_broker, server) = server().await;
     let mut peer = server.connect().await;
     let mut body = b"\x02a\x02b\xe8\x07".to_vec();
     (0..1000).for_each(|_| body.extend_from_slice(b"\x09\x01z"));
@@ -134,7 +138,7 @@ async fn b13_unknown_tagged_fields_do_no_harm() {
 
 #[tokio::test]
 async fn b15_bytes_behind_a_body_are_ignored() {
-    let server = server();
+    let (_broker, server) = server().await;
     let mut peer = server.connect().await;
     peer.send(&request(API_VERSIONS, 0, false, b"surplus")).await;
     assert_eq!(api_versions_answer(&peer.answer().await, 0).1.error_code, 0);
@@ -142,7 +146,7 @@ async fn b15_bytes_behind_a_body_are_ignored() {
 
 #[tokio::test]
 async fn answers_come_at_once() {
-    let server = server();
+    let (_broker, server) = server().await;
     let mut client = Client::connect(("127.0.0.1", server.port), "test").await.unwrap();
     let started = Instant::now();
     for _ in 0..100 {
