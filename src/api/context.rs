@@ -3,6 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use kafka_protocol::protocol::StrBytes;
+
+use crate::metadata::Endpoint;
+
 /// The facts around one request; everything is owned, nothing refers to the request's frame.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
@@ -29,4 +33,16 @@ pub struct ClientSoftware {
     pub name: Box<str>,
     /// For example `4.1.0`.
     pub version: Box<str>,
+}
+
+impl RequestContext {
+    /// The host under which this connection's client reaches the broker at `endpoint`: the one it advertises, or, where
+    /// it advertises none, the address at which the client has reached us.
+    pub fn host_of(&self, endpoint: &Endpoint) -> StrBytes {
+        if endpoint.host.is_empty() {
+            StrBytes::from_string(self.local.ip().to_canonical().to_string())
+        } else {
+            StrBytes::from_string(endpoint.host.as_ref().to_owned())
+        }
+    }
 }

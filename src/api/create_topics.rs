@@ -14,6 +14,9 @@ use crate::controller::{Assignment, CreateTopics, NewTopic, Refusal, TopicCreati
 use crate::ids::Uuid;
 use crate::protocol::ErrorCode;
 
+/// Configs for Kafka's own tests, which no answer names.
+const INTERNAL_PREFIX: &str = "internal.";
+
 /// Where a config's value comes from, in Kafka's numbers.
 const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 const STATIC_BROKER_CONFIG: i8 = 4;
@@ -85,7 +88,8 @@ fn failed(topic: &CreatableTopic, error: ErrorCode) -> CreatableTopicResult {
 
 /// Every config of a topic with `overrides`, by name, with its value and where that comes from.
 fn effective_configs(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs> {
-    let names: BTreeSet<_> = keys::all().filter_map(Key::topic_key).collect();
+    let is_public = |name: &&str| !name.starts_with(INTERNAL_PREFIX);
+    let names: BTreeSet<_> = keys::all().filter_map(Key::topic_key).filter(is_public).collect();
     let effective = |name: &str| {
         let value = overrides.get(name).cloned();
         let (value, source) = match value {

@@ -30,7 +30,7 @@ pub async fn handle(
     let brokers: Vec<_> = image
         .brokers()
         .filter(|broker| request.include_fenced_brokers || !broker.fenced)
-        .filter_map(|broker| Some(described(broker, broker.endpoint(&context.listener)?)))
+        .filter_map(|broker| Some(described(broker, broker.endpoint(&context.listener)?, context)))
         .collect();
     // A controller that is not among the brokers would confuse the client.
     let is_known = |id: &i32| brokers.iter().any(|broker| broker.broker_id.0 == *id);
@@ -50,10 +50,10 @@ pub async fn handle(
     ))
 }
 
-fn described(broker: &BrokerRegistration, endpoint: &Endpoint) -> DescribeClusterBroker {
+fn described(broker: &BrokerRegistration, endpoint: &Endpoint, context: &RequestContext) -> DescribeClusterBroker {
     DescribeClusterBroker::default()
         .with_broker_id(BrokerId(broker.id))
-        .with_host(StrBytes::from_string(endpoint.host.as_ref().to_owned()))
+        .with_host(context.host_of(endpoint))
         .with_port(i32::from(endpoint.port))
         .with_rack(broker.rack.as_ref().map(|rack| StrBytes::from_string(rack.as_ref().to_owned())))
         .with_is_fenced(broker.fenced)

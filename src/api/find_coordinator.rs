@@ -3,19 +3,19 @@
 
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
+use kafka_protocol::protocol::StrBytes;
 
 use super::owned::message_text;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::partition_for;
 use crate::ids::{GROUP_METADATA_TOPIC, NodeId, TRANSACTION_STATE_TOPIC};
-use crate::metadata::{Endpoint, MetadataImage};
+use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 
 /// Kinds of coordinators.
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
-const SHARE: i8 = 2;
 
 /// The first version that asks for several coordinators.
 const FIRST_WITH_KEYS: i16 = 4;
@@ -26,7 +26,7 @@ const NO_NODE: NodeId = -1;
 const NO_PORT: i32 = -1;
 
 /// What the client is told of one key.
-type Found = Result<(NodeId, Endpoint), ErrorCode>;
+type Found = Result<(NodeId, StrBytes, u16), ErrorCode>;
 
 /// Serves one request. The first one for a group creates `__consumer_offsets`.
 ///
@@ -38,7 +38,7 @@ pub async fn handle(
 ) -> Result<Reply<FindCoordinatorResponse>, ApiError> {
     let topic = topic(broker, request.key_type).await;
     let image = broker.image();
-    let find = |key: &str| topic.and_then(|topic| coordinator(&image, &context.listener, topic, key));
+    let find = |key: &str| topic.and_then(|topic| coordinator(&image, context, topic, key));
     let response = if context.api_version >= FIRST_WITH_KEYS {
         let keys = request.coordinator_keys.iter();
         let coordinators = keys.map(|key| shape(&find(key)).with_key(message_text(key)));
@@ -58,18 +58,17 @@ async fn topic(broker: &Broker, key_type: i8) -> Result<&'static str, ErrorCode>
         },
         TRANSACTION if broker.image().topic(TRANSACTION_STATE_TOPIC).is_some() => Ok(TRANSACTION_STATE_TOPIC),
         // Unlike Kafka: there are no transactions yet, and a producer that is told to ask again would do so in vain.
-        TRANSACTION | SHARE => Err(ErrorCode::InvalidRequest),
-        _ => Err(ErrorCode::UnknownServerError),
+        _ => Err(ErrorCode::InvalidRequest),
     }
 }
 
-fn coordinator(image: &MetadataImage, listener: &str, topic: &str, key: &str) -> Found {
+fn coordinator(image: &MetadataImage, context: &RequestContext, topic: &str, key: &str) -> Found {
     let partitions = image.topic(topic).map_or(0, |topic| topic.partitions.len());
     let index = partition_for(key, i32::try_from(partitions).unwrap_or(i32::MAX));
     let leader = image.partition(topic, index).and_then(|partition| image.broker(partition.leader));
     let endpoint = leader.filter(|leader| !leader.fenced).and_then(|leader| {
-        let endpoint = leader.endpoint(listener)?;
-        Some((leader.id, endpoint.clone()))
+        let endpoint = leader.endpoint(&context.listener)?;
+        Some((leader.id, context.host_of(endpoint), endpoint.port))
     });
     endpoint.ok_or(ErrorCode::CoordinatorNotAvailable)
 }
@@ -77,10 +76,9 @@ fn coordinator(image: &MetadataImage, listener: &str, topic: &str, key: &str) ->
 fn shape(found: &Found) -> Coordinator {
     let coordinator = Coordinator::default();
     match found {
-        Ok((id, endpoint)) => coordinator
-            .with_node_id(BrokerId(*id))
-            .with_host(message_text(&endpoint.host))
-            .with_port(i32::from(endpoint.port)),
+        Ok((id, host, port)) => {
+            coordinator.with_node_id(BrokerId(*id)).with_host(host.clone()).with_port(i32::from(*port))
+        }
         Err(error) => coordinator
             .with_node_id(BrokerId(NO_NODE))
             .with_port(NO_PORT)

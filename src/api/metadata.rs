@@ -19,6 +19,9 @@ use crate::protocol::ErrorCode;
 
 /// How many topics one request creates.
 ///
+/// The first version in which a topic may be named by its id alone.
+const FIRST_WITH_NULL_NAMES: i16 = 10;
+
 /// Unlike Kafka, there is a limit: a request is a list of names, and each of them would become files. A client that
 /// subscribes to more asks again and gets the rest.
 const MAX_AUTO_CREATED_TOPICS: usize = 100;
@@ -33,6 +36,10 @@ pub async fn handle(
     request: MetadataRequest,
 ) -> Result<Reply<MetadataResponse>, ApiError> {
     let version = context.api_version;
+    let has_null_name = request.topics.iter().flatten().any(|topic| topic.name.is_none());
+    if version < FIRST_WITH_NULL_NAMES && has_null_name {
+        return Err(ApiError::close("a topic name is null"));
+    }
     let mut topics = match asked(&request, version) {
         Asked::All => all_topics(&broker.image(), context),
         Asked::Ids(ids) => topics_by_id(&broker.image(), context, &ids),
@@ -48,7 +55,7 @@ pub async fn handle(
     let operations = if asked_for_cluster { authorized_operations::CLUSTER } else { authorized_operations::NOT_ASKED };
     let image = broker.image();
     let response = MetadataResponse::default()
-        .with_brokers(brokers(&image, &context.listener))
+        .with_brokers(brokers(&image, context))
         .with_cluster_id(Some(StrBytes::from_string(image.cluster_id.as_ref().to_owned())))
         .with_controller_id(BrokerId(broker.metadata.controller_id().unwrap_or(NO_CONTROLLER)))
         .with_topics(topics)
@@ -195,12 +202,12 @@ fn known_topic(image: &MetadataImage, context: &RequestContext, topic: &TopicIma
         .with_partitions((0..).zip(&topic.partitions).map(partition).collect())
 }
 
-fn brokers(image: &MetadataImage, listener: &str) -> Vec<MetadataResponseBroker> {
-    let brokers = image.alive_brokers().filter_map(|broker| Some((broker, broker.endpoint(listener)?)));
+fn brokers(image: &MetadataImage, context: &RequestContext) -> Vec<MetadataResponseBroker> {
+    let brokers = image.alive_brokers().filter_map(|broker| Some((broker, broker.endpoint(&context.listener)?)));
     let broker = |(broker, endpoint): (&crate::metadata::BrokerRegistration, &crate::metadata::Endpoint)| {
         MetadataResponseBroker::default()
             .with_node_id(BrokerId(broker.id))
-            .with_host(StrBytes::from_string(endpoint.host.as_ref().to_owned()))
+            .with_host(context.host_of(endpoint))
             .with_port(i32::from(endpoint.port))
             .with_rack(broker.rack.as_ref().map(|rack| StrBytes::from_string(rack.as_ref().to_owned())))
     };

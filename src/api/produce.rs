@@ -3,6 +3,8 @@
 //! The append itself is the ordered part; the answer is owed only where replicas or the disk must confirm first. An
 //! error never leaves as `UNKNOWN_SERVER_ERROR`, which makes Java producers write duplicates (KAFKA-14034).
 
+use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use crate::ids::{TopicName, is_internal_topic};
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 use crate::protocol::compression::Compression;
-use crate::protocol::record_batch::BatchHeader;
+use crate::protocol::record_batch::{BatchError, BatchHeader};
 use crate::replication::hosted_partition::{Appended, HostedPartition};
 use crate::replication::partition::RequiredAcks;
 use crate::storage::{AppendOrigin, RecordError};
@@ -90,7 +92,7 @@ impl Appender<'_> {
     fn append_topic(&mut self, topic_index: usize, topic: TopicProduceData) -> TopicProduceResponse {
         let name = self.resolve(&topic);
         let mut responses = Vec::with_capacity(topic.partition_data.len());
-        for data in topic.partition_data {
+        for data in named_last(topic.partition_data) {
             let index = data.index;
             let outcome = name.as_deref().map_err(|&code| code.into()).and_then(|name| self.append(name, data));
             responses.push(match outcome {
@@ -161,6 +163,19 @@ impl Appender<'_> {
     }
 }
 
+/// Of a partition that is named more than once only its last naming, as in Kafka.
+fn named_last(mut partitions: Vec<PartitionProduceData>) -> Vec<PartitionProduceData> {
+    let is_ascending = partitions.windows(2).all(|pair| matches!(pair, [one, next] if one.index < next.index));
+    if is_ascending {
+        return partitions;
+    }
+    let mut seen = HashSet::new();
+    partitions.reverse();
+    partitions.retain(|data| seen.insert(data.index));
+    partitions.reverse();
+    partitions
+}
+
 /// Whether the batch claims to be part of a transaction, which a request without a transactional id cannot hold.
 fn is_transactional(data: &PartitionProduceData) -> bool {
     let records = data.records.as_deref().unwrap_or_default();
@@ -171,9 +186,14 @@ fn is_transactional(data: &PartitionProduceData) -> bool {
 fn one_batch(records: Option<Bytes>, version: i16) -> Result<Bytes, AppendFailure> {
     let invalid = |what: &str| AppendFailure::invalid_record(format!("Produce v{version} takes {what}"));
     let records = records.filter(|records| !records.is_empty()).ok_or_else(|| invalid("one record batch, not none"))?;
-    let header = BatchHeader::parse(&records).map_err(|error| AppendFailure::from_batch_error(&error))?;
-    if header.size_in_bytes() < records.len() {
-        return Err(invalid("exactly one record batch per partition"));
+    let header = match BatchHeader::parse(&records) {
+        Err(BatchError::Truncated) => return Err(invalid("a whole record batch")),
+        parsed => parsed.map_err(|error| AppendFailure::from_batch_error(&error))?,
+    };
+    match header.size_in_bytes().cmp(&records.len()) {
+        Ordering::Greater => return Err(invalid("a whole record batch")),
+        Ordering::Less => return Err(invalid("exactly one record batch per partition")),
+        Ordering::Equal => {}
     }
     if version < FIRST_VERSION_WITH_ZSTD && header.compression().ok() == Some(Compression::Zstd) {
         return Err(ErrorCode::UnsupportedCompressionType.into());
