@@ -135,6 +135,9 @@ def create_topics(bootstrap):
 def run_cycles(broker, loads, reader, arguments):
     """Kills and restarts the broker; every fourth time before it has acknowledged anything since its start."""
     chance = random.Random(arguments.seed)
+    deadline = time.monotonic() + PATIENCE_S
+    while not reader.commits and time.monotonic() < deadline:
+        time.sleep(0.01)
     for cycle in range(arguments.cycles):
         before = sum(len(load.acknowledged) for load in loads)
         deadline = time.monotonic() + PATIENCE_S
@@ -148,7 +151,10 @@ def run_cycles(broker, loads, reader, arguments):
         broker.start()
         ready_ms = (time.monotonic() - started) * 1000
         total = sum(len(load.acknowledged) for load in loads)
-        print(f"cycle {cycle + 1}: ready after {ready_ms:.0f} ms, {total} acknowledged, {reader.commits} commits", flush=True)
+        print(
+            f"cycle {cycle + 1}: ready after {ready_ms:.0f} ms, {total} acknowledged, {reader.commits} commits",
+            flush=True,
+        )
 
 
 def stored(bootstrap):
@@ -225,7 +231,9 @@ def main():
         broker.kill()
         broker.start()
         broken = False
-        for promise, tested, violated in violations(stored(broker.bootstrap), loads, reader, committed_offsets(broker.bootstrap)):
+        for promise, tested, violated in violations(
+            stored(broker.bootstrap), loads, reader, committed_offsets(broker.bootstrap)
+        ):
             print(f"{'FAIL' if violated else 'PASS'} {promise} ({tested} checked, {len(violated)} violations)")
             if violated:
                 print(f"    {violated[:5]}")

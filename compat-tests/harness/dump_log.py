@@ -1,6 +1,6 @@
 """Kafka's own log dump tool as the judge of a data directory: segments, indexes, snapshots and committed offsets.
 
-    python3 -m harness.dump_log DATA_DIRECTORY     (from compat-tests/, or by java/dump_log.sh)
+python3 -m harness.dump_log DATA_DIRECTORY     (from compat-tests/, or by java/dump_log.sh)
 """
 
 import re
@@ -28,7 +28,9 @@ def dump(files, *options):
     """Runs the tool over files; returns its exit status and all that it printed."""
     names = ",".join(str(file) for file in files)
     command = ["java", *JVM, "-cp", kafka_classpath(), "kafka.tools.DumpLogSegments", *options, "--files", names]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
+    )
     return done.returncode, done.stdout
 
 
@@ -46,7 +48,10 @@ def complaints(data):
     if not any(file.suffix == ".log" for file in others):
         return f"no log segment in {data}"
     found = []
-    for chosen, options in ((others, ("--deep-iteration", "--skip-record-metadata")), (offsets, ("--offsets-decoder",))):
+    for chosen, options in (
+        (others, ("--deep-iteration", "--skip-record-metadata")),
+        (offsets, ("--offsets-decoder",)),
+    ):
         if chosen:
             status, output = dump(chosen, *options)
             found += filter(is_complaint, output.splitlines())

@@ -81,7 +81,12 @@ def run_with_own_broker(suite, command, against):
         output, status = run_command(suite, command, against, broker.bootstrap)
         running = broker.process.poll() is None
         report_output(suite, output, status, broker.log_tail())
-        report("PASS" if running and broker.stop() in (0, 143) else "FAIL", suite, "broker stops cleanly", broker.log_tail())
+        report(
+            "PASS" if running and broker.stop() in (0, 143) else "FAIL",
+            suite,
+            "broker stops cleanly",
+            broker.log_tail(),
+        )
         try:
             complaints = dump_log.complaints(broker.data)
             report("FAIL" if complaints else "PASS", suite, "Kafka's tools read the data directory", complaints)

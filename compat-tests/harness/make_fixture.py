@@ -152,7 +152,10 @@ def main():
     FIXTURES.mkdir(parents=True, exist_ok=True)
     lines = [line for line in __doc__.splitlines()[4:] if line]
     lines = ["# " + line for line in lines] + ["# partition TOPIC PARTITION LOG_START_OFFSET LOG_END_OFFSET"]
-    lines += ["# record TOPIC PARTITION OFFSET TIMESTAMP KEY VALUE   (- is null)", "# committed GROUP TOPIC PARTITION OFFSET METADATA"]
+    lines += [
+        "# record TOPIC PARTITION OFFSET TIMESTAMP KEY VALUE   (- is null)",
+        "# committed GROUP TOPIC PARTITION OFFSET METADATA",
+    ]
     for kind in ("clean", "killed"):
         with tempfile.TemporaryDirectory() as directory, ApacheKafka(SETTINGS, directory) as broker:
             Writer(broker.bootstrap).fill()

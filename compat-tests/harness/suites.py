@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from harness import toolchains
-from harness.toolchains import COMPAT_TESTS, CACHE
+from harness.toolchains import CACHE, COMPAT_TESTS
 
 PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", COMPAT_TESTS / "python/pytest.ini"]
 
@@ -30,7 +30,15 @@ def pytest_suite(name, folder, environment=None):
 def java():
     """Runs the compiled Java tests."""
     quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
-    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", quiet, "-cp", toolchains.java_tests_classpath(), "klamm.Main"]
+    return [
+        "java",
+        "-Xmx256m",
+        "-XX:TieredStopAtLevel=1",
+        quiet,
+        "-cp",
+        toolchains.java_tests_classpath(),
+        "klamm.Main",
+    ]
 
 
 def node():

@@ -17,11 +17,11 @@ class Missing(Exception):
     """A toolchain is not on this machine and cannot be installed; the message names it."""
 
 
-def run(command, **options):
-    """Runs an installer quietly; what it said becomes the error's message."""
+def run(command, failure=Missing, **options):
+    """Runs an installer or compiler quietly; what it said becomes the error's message."""
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)
     if result.returncode != 0:
-        raise Missing(f"{' '.join(map(str, command[:4]))}: {(result.stdout + result.stderr).strip()[-600:]}")
+        raise failure(f"{' '.join(map(str, command[:4]))}: {(result.stdout + result.stderr).strip()[-600:]}")
     return result.stdout
 
 
@@ -92,7 +92,7 @@ def java_tests_classpath():
     with installed_once(target, project / "pom.xml", *sorted(project.glob("src/**/*.java"))) as stale:
         if stale:
             shutil.rmtree(target, ignore_errors=True)
-            subprocess.run([str(part) for part in maven(["compile"])], check=True)
+            run(maven(["compile"]), failure=RuntimeError)
     return f"{target}/classes:{jars}"
 
 

@@ -75,7 +75,9 @@ def batch(values=("a",), keys=None, codec=None, payload=None, **wrong):
     )
     crc = wrong.get("crc", crc32c(tail + records))
     length = wrong.get("length", 9 + len(tail) + len(records))
-    head = struct.pack(">qiibI", wrong.get("base_offset", 0), length, wrong.get("leader_epoch", -1), wrong.get("magic", 2), crc)
+    head = struct.pack(
+        ">qiibI", wrong.get("base_offset", 0), length, wrong.get("leader_epoch", -1), wrong.get("magic", 2), crc
+    )
     return head + tail + records
 
 

@@ -21,25 +21,32 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import codec  # noqa: E402
 from connection import Connection  # noqa: E402
 from conversation import SECTIONS  # noqa: E402
+from talk import Talk  # noqa: E402
+
 from harness.broker import ApacheKafka, broker_class  # noqa: E402
 from harness.toolchains import kafka_classpath  # noqa: E402
-from talk import Talk  # noqa: E402
 
 # What this issue serves; the table of ApiVersions is compared for these.
 SERVED = """Produce Fetch ListOffsets Metadata OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
 DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics InitProducerId OffsetForLeaderEpoch CreatePartitions DeleteGroups
 OffsetDelete DescribeCluster DescribeTopicPartitions""".split()
-# Kafka writes a topic's and a group's existence to no log that is compared here; both brokers start empty.
+# A session of a day is refused and one of ten seconds is not, whatever a broker's default is.
 SETTINGS = {"group.max.session.timeout.ms": "600000"}
 
 
 def served_ranges(port, messages):
     """The versions that a broker advertises for SERVED: name -> (first, last)."""
-    names = {message.key: name.removesuffix("Request") for name, message in messages.items() if name.endswith("Request")}
+    names = {
+        message.key: name.removesuffix("Request") for name, message in messages.items() if name.endswith("Request")
+    }
     connection = Connection(port, messages)
     answer = connection.ask("ApiVersions", 3, {"ClientSoftwareName": "oracle", "ClientSoftwareVersion": "1"})
     connection.close()
-    table = {names[row["ApiKey"]]: (row["MinVersion"], row["MaxVersion"]) for row in answer["ApiKeys"] if row["ApiKey"] in names}
+    table = {
+        names[row["ApiKey"]]: (row["MinVersion"], row["MaxVersion"])
+        for row in answer["ApiKeys"]
+        if row["ApiKey"] in names
+    }
     return {name: table[name] for name in SERVED if name in table}
 
 

@@ -19,7 +19,18 @@ CHOSEN = {
     "ProducerId": -1,
     "FinalizedFeaturesEpoch": -1,
 }
-ORDER = ("Name", "Topic", "TopicId", "ApiKey", "GroupId", "Key", "PartitionIndex", "Partition", "MemberId", "GroupInstanceId")
+ORDER = (
+    "Name",
+    "Topic",
+    "TopicId",
+    "ApiKey",
+    "GroupId",
+    "Key",
+    "PartitionIndex",
+    "Partition",
+    "MemberId",
+    "GroupInstanceId",
+)
 
 
 class Talk:
@@ -83,7 +94,9 @@ class Talk:
         for _ in range(500):
             topic = self.main.ask("Metadata", 1, {"Topics": [{"Name": name}]})["Topics"][0]
             leaders = self.main.ask("ListOffsets", 1, body)["Topics"][0]["Partitions"]
-            if len(topic["Partitions"]) == partitions and not any(p["ErrorCode"] for p in (*topic["Partitions"], *leaders)):
+            if len(topic["Partitions"]) == partitions and not any(
+                p["ErrorCode"] for p in (*topic["Partitions"], *leaders)
+            ):
                 return
             time.sleep(0.01)
         raise AssertionError(f"no leaders for {name}")
@@ -92,7 +105,10 @@ class Talk:
         """Waits until the group's coordinator is ready."""
         for _ in range(500):
             found = self.main.ask("FindCoordinator", 1, {"Key": group, "KeyType": 0})
-            if found["ErrorCode"] == 0 and self.main.ask("DescribeGroups", 0, {"Groups": [group]})["Groups"][0]["ErrorCode"] == 0:
+            if (
+                found["ErrorCode"] == 0
+                and self.main.ask("DescribeGroups", 0, {"Groups": [group]})["Groups"][0]["ErrorCode"] == 0
+            ):
                 return
             time.sleep(0.01)
         raise AssertionError(f"no coordinator for {group}")

@@ -4,6 +4,7 @@ import time
 import uuid
 
 from batches import batch
+
 from conversation.produce import request
 
 NAME = "fetch.topic"
@@ -24,7 +25,13 @@ def partition(index, offset, size=1_000_000, epoch=-1, last_epoch=-1):
 def body(broker, *partitions, name=NAME, wait=0, least=0, most=50_000_000, session=(0, -1), **others):
     """A Fetch request for partitions of one topic."""
     topic = {"Topic": name, "TopicId": broker.topic_ids.get(name, uuid.UUID(int=99)), "Partitions": list(partitions)}
-    fields = {"ReplicaId": -1, "MaxWaitMs": wait, "MinBytes": least, "MaxBytes": most, "Topics": [topic] if partitions else []}
+    fields = {
+        "ReplicaId": -1,
+        "MaxWaitMs": wait,
+        "MinBytes": least,
+        "MaxBytes": most,
+        "Topics": [topic] if partitions else [],
+    }
     return {**fields, "SessionId": session[0], "SessionEpoch": session[1], **others}
 
 
@@ -121,5 +128,7 @@ def waiting(broker):
     broker.note("woken by a record", connection.receive())
     broker.note("woken at once", time.monotonic() - started < 2)
     started = time.monotonic()
-    broker.ask("an error does not wait", "Fetch", 12, body(broker, partition(0, 99), partition(1, 9), wait=5000, least=1))
+    broker.ask(
+        "an error does not wait", "Fetch", 12, body(broker, partition(0, 99), partition(1, 9), wait=5000, least=1)
+    )
     broker.note("answered at once", time.monotonic() - started < 2)

@@ -6,7 +6,15 @@ SESSION_MS = 10_000
 METADATA = b"\x00\x01\x00\x00\x00\x01\x00\x0cgroups.topic\xff\xff\xff\xff"
 
 
-def joining(group, member="", protocols=(("range", METADATA),), kind="consumer", session=SESSION_MS, rebalance=SESSION_MS, instance=None):
+def joining(
+    group,
+    member="",
+    protocols=(("range", METADATA),),
+    kind="consumer",
+    session=SESSION_MS,
+    rebalance=SESSION_MS,
+    instance=None,
+):
     """A JoinGroup request."""
     return {
         "GroupId": group,
@@ -121,15 +129,21 @@ def one_member(broker, version):
     member.start_join()
     broker.note(f"joined, v{version}", member.finish_join())
     sync, beat, leave = (at_most(broker, api, version) for api in ("SyncGroup", "Heartbeat", "LeaveGroup"))
-    broker.ask(f"heartbeat before sync, join v{version}", "Heartbeat", beat, beating(group, member.id, member.generation))
+    broker.ask(
+        f"heartbeat before sync, join v{version}", "Heartbeat", beat, beating(group, member.id, member.generation)
+    )
     broker.ask(f"synced, join v{version}", "SyncGroup", sync, member.sync_body((member.id, b"mine")))
     broker.ask(f"synced again, join v{version}", "SyncGroup", sync, member.sync_body())
     broker.ask(f"heartbeat, join v{version}", "Heartbeat", beat, beating(group, member.id, member.generation))
-    broker.ask(f"described, join v{version}", "DescribeGroups", at_most(broker, "DescribeGroups", version), {"Groups": [group]})
+    broker.ask(
+        f"described, join v{version}", "DescribeGroups", at_most(broker, "DescribeGroups", version), {"Groups": [group]}
+    )
     broker.note(f"joined again, v{version}", member.join())
     broker.ask(f"left, join v{version}", "LeaveGroup", leave, leaving(group, (member.id, None)))
     broker.ask(f"left again, join v{version}", "LeaveGroup", leave, leaving(group, (member.id, None)))
-    broker.ask(f"heartbeat after leaving, join v{version}", "Heartbeat", beat, beating(group, member.id, member.generation))
+    broker.ask(
+        f"heartbeat after leaving, join v{version}", "Heartbeat", beat, beating(group, member.id, member.generation)
+    )
 
 
 def two_members(broker, version):
@@ -185,7 +199,11 @@ def refused_joins(broker):
         ask("no protocols", Protocols=[])
         ask("empty protocol type", ProtocolType="")
         ask("unknown member", MemberId="nobody")
-        ask("protocol with an empty name", Protocols=[{"Name": "", "Metadata": b""}], GroupId=f"groups.unnamed.{version}")
+        ask(
+            "protocol with an empty name",
+            Protocols=[{"Name": "", "Metadata": b""}],
+            GroupId=f"groups.unnamed.{version}",
+        )
         if version >= 5:
             ask("unknown static member", MemberId="nobody", GroupInstanceId="static")
             ask("bad instance id", GroupInstanceId="not/valid")
@@ -214,7 +232,9 @@ def refused_others(broker):
         broker.ask("wrong generation", "SyncGroup", version, syncing(group, member.id, 99))
         if version >= 5:
             broker.ask("other type", "SyncGroup", version, syncing(group, member.id, member.generation, kind="connect"))
-            broker.ask("other protocol", "SyncGroup", version, syncing(group, member.id, member.generation, protocol="x"))
+            broker.ask(
+                "other protocol", "SyncGroup", version, syncing(group, member.id, member.generation, protocol="x")
+            )
             broker.ask("null type", "SyncGroup", version, syncing(group, member.id, member.generation, kind=None))
     broker.ask("unknown member", "Heartbeat", 4, beating(group, "nobody", member.generation))
     broker.ask("wrong generation", "Heartbeat", 4, beating(group, member.id, 99))
@@ -271,14 +291,20 @@ def administration(broker):
     member.join()
     broker.main.ask("SyncGroup", 3, member.sync_body((member.id, b"mine")))
     commit = {"PartitionIndex": 0, "CommittedOffset": 3, "CommittedLeaderEpoch": -1, "CommittedMetadata": ""}
-    commit = {"GroupId": group, "GenerationIdOrMemberEpoch": member.generation, "MemberId": member.id, "Topics": [
-        {"Name": "groups.topic", "Partitions": [commit]}]}
+    commit = {
+        "GroupId": group,
+        "GenerationIdOrMemberEpoch": member.generation,
+        "MemberId": member.id,
+        "Topics": [{"Name": "groups.topic", "Partitions": [commit]}],
+    }
     broker.main.ask("OffsetCommit", 6, commit)
     for version in broker.versions("DescribeGroups", 3, 4, 5):
         broker.ask("groups", "DescribeGroups", version, {"Groups": [group, "groups.unknown", "", group]})
         broker.ask("no groups", "DescribeGroups", version, {"Groups": []})
         if version >= 3:
-            broker.ask("operations", "DescribeGroups", version, {"Groups": [group], "IncludeAuthorizedOperations": True})
+            broker.ask(
+                "operations", "DescribeGroups", version, {"Groups": [group], "IncludeAuthorizedOperations": True}
+            )
     for version in broker.versions("ListGroups", 3, 4):
         listed = broker.main.ask("ListGroups", version, {})
         mine = [one for one in listed["Groups"] if one["GroupId"] == group]

@@ -23,7 +23,12 @@ def talk(broker):
     for name, bad in BAD_NAMES.items():
         for version in (1, 9, 13):
             broker.ask(f"name {name}", "Metadata", version, {"Topics": [{"Name": bad}], "AllowAutoTopicCreation": True})
-    broker.ask("249 letters without creation", "Metadata", 9, {"Topics": [{"Name": "y" * 249}], "AllowAutoTopicCreation": False})
+    broker.ask(
+        "249 letters without creation",
+        "Metadata",
+        9,
+        {"Topics": [{"Name": "y" * 249}], "AllowAutoTopicCreation": False},
+    )
     auto_creation(broker)
     cluster(broker)
     topic_partitions(broker, topic_id)
@@ -43,7 +48,11 @@ def by_version(broker, version, topic_id):
         unknown = {"Topics": [{"Name": "metadata.unknown"}, known], "AllowAutoTopicCreation": False}
         broker.ask("unknown topic", "Metadata", version, unknown)
     if 8 <= version:
-        asking = {"Topics": [known], "IncludeTopicAuthorizedOperations": True, "IncludeClusterAuthorizedOperations": True}
+        asking = {
+            "Topics": [known],
+            "IncludeTopicAuthorizedOperations": True,
+            "IncludeClusterAuthorizedOperations": True,
+        }
         broker.ask("authorized operations", "Metadata", version, asking)
     if version >= 12:
         broker.ask("by id", "Metadata", version, {"Topics": [{"TopicId": topic_id, "Name": None}]})
@@ -86,7 +95,10 @@ def topic_partitions(broker, topic_id):
         "limit 4": {"Topics": [known, other], "ResponsePartitionLimit": 4},
         "limit 0": {"Topics": [known], "ResponsePartitionLimit": 0},
         "cursor": {"Topics": [known, other], "Cursor": {"TopicName": "metadata.known", "PartitionIndex": 1}},
-        "cursor at another topic": {"Topics": [known, other], "Cursor": {"TopicName": "metadata.mean", "PartitionIndex": 0}},
+        "cursor at another topic": {
+            "Topics": [known, other],
+            "Cursor": {"TopicName": "metadata.mean", "PartitionIndex": 0},
+        },
         "cursor negative": {"Topics": [known], "Cursor": {"TopicName": "metadata.known", "PartitionIndex": -1}},
     }.items():
         broker.ask_alone(step, api, 0, body)

@@ -1,6 +1,7 @@
 """ListOffsets and OffsetForLeaderEpoch."""
 
 from batches import START_MS, batch
+
 from conversation.produce import request
 
 # Record n has the timestamp START_MS + TIMES[n]; the newest is not the last.
@@ -30,7 +31,15 @@ def listing(name, *partitions, isolation=0, replica=-1):
 
 def times(broker, name, version):
     """Every timestamp of interest, and the special ones."""
-    special = {"latest": -1, "earliest": -2, "newest": -3, "earliest local": -4, "tiered": -5, "pending": -6, "-99": -99}
+    special = {
+        "latest": -1,
+        "earliest": -2,
+        "newest": -3,
+        "earliest local": -4,
+        "tiered": -5,
+        "pending": -6,
+        "-99": -99,
+    }
     for step, timestamp in special.items():
         broker.ask_alone(step, "ListOffsets", version, listing(name, (0, timestamp)))
         broker.ask_alone(f"{step} of an empty partition", "ListOffsets", version, listing(name, (1, timestamp)))

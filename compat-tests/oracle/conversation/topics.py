@@ -129,10 +129,14 @@ def deleting(broker):
         identity = broker.create_topic(name)
         wait = {"TimeoutMs": 10_000}
         names = [name, "topics.unknown"]
-        broker.ask("known and unknown", api, version, {"TopicNames": names, "Topics": [{"Name": one} for one in names], **wait})
+        broker.ask(
+            "known and unknown", api, version, {"TopicNames": names, "Topics": [{"Name": one} for one in names], **wait}
+        )
         broker.ask("none", api, version, {"TopicNames": [], "Topics": [], **wait})
         twice = ["topics.configs", "topics.configs"]
-        broker.ask("the same twice", api, version, {"TopicNames": twice, "Topics": [{"Name": one} for one in twice], **wait})
+        broker.ask(
+            "the same twice", api, version, {"TopicNames": twice, "Topics": [{"Name": one} for one in twice], **wait}
+        )
         broker.ask("invalid name", api, version, {"TopicNames": ["a/b"], "Topics": [{"Name": "a/b"}], **wait})
         if version >= 6:
             broker.ask("by an id that is gone", api, version, {"Topics": [{"TopicId": identity, "Name": None}], **wait})
@@ -143,4 +147,9 @@ def deleting(broker):
             broker.ask("by nothing", api, version, {"Topics": [{"Name": None}], **wait})
             broker.ask("by unknown id", api, version, {"Topics": [{"TopicId": uuid.UUID(int=5), "Name": None}], **wait})
             broker.ask("by id", api, version, {"Topics": [by_id], **wait})
-    broker.ask("deleted topics are gone", "Metadata", 9, {"Topics": [{"Name": "topics.delete.v1"}], "AllowAutoTopicCreation": False})
+    broker.ask(
+        "deleted topics are gone",
+        "Metadata",
+        9,
+        {"Topics": [{"Name": "topics.delete.v1"}], "AllowAutoTopicCreation": False},
+    )

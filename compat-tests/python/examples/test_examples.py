@@ -23,7 +23,11 @@ class Program:
     def __init__(self, bootstrap, name, *arguments):
         command = [sys.executable, FOLDER / f"{name}.py", *arguments]
         self.process = subprocess.Popen(
-            command, env={**os.environ, "BOOTSTRAP": bootstrap}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env={**os.environ, "BOOTSTRAP": bootstrap},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self.lines = []
         self.reader = threading.Thread(target=self.read, daemon=True)

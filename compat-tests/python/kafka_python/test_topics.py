@@ -3,7 +3,12 @@
 import pytest
 from clients import VERSION, wait_until
 from kafka.admin import NewPartitions, NewTopic
-from kafka.errors import InvalidPartitionsError, InvalidTopicError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    InvalidPartitionsError,
+    InvalidTopicError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
 
 
 def test_create_list_describe_delete(clients, name):
