@@ -24,7 +24,7 @@ from harness import toolchains  # noqa: E402
 from harness.broker import broker_class  # noqa: E402
 
 try:
-    from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+    from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
     from confluent_kafka.admin import AdminClient, NewTopic
 except ImportError:  # Go on in the environment that has the client, installing it if need be.
     interpreter = toolchains.python("confluent-kafka")
@@ -157,14 +157,28 @@ def run_cycles(broker, loads, reader, arguments):
         )
 
 
-def stored(bootstrap):
+def ends(consumer, denied):
+    """The end offset of each partition that holds something; refusals go to `denied`.
+
+    Just after its start a broker may say that it does not lead a partition yet, as Apache Kafka does: clients try again.
+    """
+    found, deadline = {}, time.monotonic() + PATIENCE_S
+    for key in PARTITIONS:
+        while key not in found:
+            try:
+                found[key] = consumer.get_watermark_offsets(TopicPartition(*key), PATIENCE_S)[1]
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                    denied.append((key, str(error)))
+                if time.monotonic() > deadline:
+                    raise
+    return {key: end for key, end in found.items() if end > 0}
+
+
+def stored(bootstrap, denied):
     """Everything that the partitions hold: (topic, partition) -> list of (offset, value)."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "crash-check", "enable.auto.commit": False})
-    found, left = defaultdict(list), {}
-    for key in PARTITIONS:
-        low, high = consumer.get_watermark_offsets(TopicPartition(*key), PATIENCE_S)
-        if high > low:
-            left[key] = high
+    found, left = defaultdict(list), ends(consumer, denied)
     consumer.assign([TopicPartition(*key, 0) for key in left])
     deadline = time.monotonic() + PATIENCE_S
     while left and time.monotonic() < deadline:
@@ -187,8 +201,11 @@ def committed_offsets(bootstrap):
     return {(partition.topic, partition.partition): partition.offset for partition in answer}
 
 
-def violations(found, loads, reader, committed):
+def violations(bootstrap, loads, reader):
     """Yields each promise with how much it was tested and a list of what broke it."""
+    denied = []
+    found, committed = stored(bootstrap, denied), committed_offsets(bootstrap)
+    yield "a restarted broker denies no partition", len(PARTITIONS), denied
     place = {value: (*key, offset) for key, records in found.items() for offset, value in records}
     acknowledged = {value: where for load in loads for value, where in load.acknowledged.items()}
     total = sum(len(records) for records in found.values())
@@ -231,9 +248,7 @@ def main():
         broker.kill()
         broker.start()
         broken = False
-        for promise, tested, violated in violations(
-            stored(broker.bootstrap), loads, reader, committed_offsets(broker.bootstrap)
-        ):
+        for promise, tested, violated in violations(broker.bootstrap, loads, reader):
             print(f"{'FAIL' if violated else 'PASS'} {promise} ({tested} checked, {len(violated)} violations)")
             if violated:
                 print(f"    {violated[:5]}")
