@@ -294,8 +294,9 @@ const COMPACTION: &[Key] = &[
 const GROUPS: &[Key] = &[
     Key::int("group.min.session.timeout.ms", "6000", "The shortest session timeout that a member may ask for."),
     Key::int("group.max.session.timeout.ms", "1800000", "The longest session timeout that a member may ask for."),
-    // Unlike Kafka, whose 3000 makes everybody's first consumer wait; its packaged single-node configuration has 0, too.
-    Key::int("group.initial.rebalance.delay.ms", "0", "How long a new group waits for more members."),
+    // Unlike Kafka, whose 3000 makes everybody's first consumer wait. Not 0: kafka-python 3.0 asks for its topics' metadata
+    // 100 ms after it has joined, and may never notice that the assignment it made before then is empty.
+    Key::int("group.initial.rebalance.delay.ms", "200", "How long a new group waits for more members."),
     Key::int("group.max.size", UNBOUNDED, "The most members of a group.").at_least(1),
     Key::list("group.coordinator.rebalance.protocols", "classic,consumer,streams", "The group protocols Kafka offers.")
         .one_of(&["consumer", "classic", "share", "streams"]),

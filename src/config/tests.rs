@@ -43,7 +43,7 @@ fn a_broker_that_nobody_configured_is_a_single_node_on_localhost() {
     };
     assert_eq!(config.listeners, [listener]);
     assert_eq!(config.broker.offsets_topic_num_partitions, 50);
-    assert_eq!(config.broker.group_initial_rebalance_delay_ms, 0);
+    assert_eq!(config.broker.group_initial_rebalance_delay_ms, 200);
     assert_eq!(config.topic_defaults.retention_ms, 604_800_000);
     assert_eq!(config.topic_defaults.segment_bytes, 1 << 30);
     assert_eq!(config.topic_defaults.cleanup_policy, CleanupPolicy { compact: false, delete: true });

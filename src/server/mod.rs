@@ -79,17 +79,15 @@ impl Server {
             config,
         });
         let background = Background::start(&broker);
-        let offset = broker.image().offset;
+        // A partition that is not open yet would be denied, and clients take that for an answer.
+        let applied = broker.replicas_applied(broker.image().offset).await;
+        applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })?;
         let network = serve(&broker, listeners, clock).map_err(|reason| StartError::ListenFailed {
             listener: bound.first().map_or_else(String::new, |(name, _)| name.to_string()),
             address: bound.first().map_or_else(String::new, |(_, address)| address.to_string()),
             reason,
         })?;
-        let server = Self { broker, bound, network, driver, background };
-        if let Err(code) = server.broker.replicas_applied(offset).await {
-            return Err(StartError::Metadata { reason: format!("this broker's partitions do not follow it: {code}") });
-        }
-        Ok(server)
+        Ok(Self { broker, bound, network, driver, background })
     }
 
     /// Where clients connect: each listener's name and address, with the port that was bound.
