@@ -3,7 +3,6 @@
 //! The append itself is the ordered part; the answer is owed only where replicas or the disk must confirm first. An
 //! error never leaves as `UNKNOWN_SERVER_ERROR`, which makes Java producers write duplicates (KAFKA-14034).
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use crate::ids::{TopicName, is_internal_topic};
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 use crate::protocol::compression::Compression;
-use crate::protocol::record_batch::{BatchError, BatchHeader};
+use crate::protocol::record_batch::{BatchHeader, batches};
 use crate::replication::hosted_partition::{Appended, HostedPartition};
 use crate::replication::partition::RequiredAcks;
 use crate::storage::{AppendOrigin, RecordError};
@@ -60,7 +59,8 @@ pub async fn handle(
     }
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let mut appender = Appender { broker, context, image: broker.image(), acks, pending: Vec::new() };
-    let topics = request.topic_data.into_iter().enumerate().map(|(index, topic)| appender.append_topic(index, topic));
+    let topic_data = last_of_each_partition(request.topic_data);
+    let topics = topic_data.into_iter().enumerate().map(|(index, topic)| appender.append_topic(index, topic));
     let response = ProduceResponse::default().with_responses(topics.collect());
     let pending = appender.pending;
     match acks {
@@ -92,7 +92,7 @@ impl Appender<'_> {
     fn append_topic(&mut self, topic_index: usize, topic: TopicProduceData) -> TopicProduceResponse {
         let name = self.resolve(&topic);
         let mut responses = Vec::with_capacity(topic.partition_data.len());
-        for data in named_last(topic.partition_data) {
+        for data in topic.partition_data {
             let index = data.index;
             let outcome = name.as_deref().map_err(|&code| code.into()).and_then(|name| self.append(name, data));
             responses.push(match outcome {
@@ -163,17 +163,22 @@ impl Appender<'_> {
     }
 }
 
-/// Of a partition that is named more than once only its last naming, as in Kafka.
-fn named_last(mut partitions: Vec<PartitionProduceData>) -> Vec<PartitionProduceData> {
-    let is_ascending = partitions.windows(2).all(|pair| matches!(pair, [one, next] if one.index < next.index));
-    if is_ascending {
-        return partitions;
+/// A partition that is named more than once is appended to once, with what is named last, as in Kafka.
+fn last_of_each_partition(mut topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
+    if let [topic] = &*topics
+        && !topic.partition_data.is_empty()
+        && topic.partition_data.is_sorted_by(|one, next| one.index < next.index)
+    {
+        return topics;
     }
     let mut seen = HashSet::new();
-    partitions.reverse();
-    partitions.retain(|data| seen.insert(data.index));
-    partitions.reverse();
-    partitions
+    for TopicProduceData { name, topic_id, partition_data, .. } in topics.iter_mut().rev() {
+        partition_data.reverse();
+        partition_data.retain(|data| seen.insert((name.clone(), *topic_id, data.index)));
+        partition_data.reverse();
+    }
+    topics.retain(|topic| !topic.partition_data.is_empty());
+    topics
 }
 
 /// Whether the batch claims to be part of a transaction, which a request without a transactional id cannot hold.
@@ -185,20 +190,19 @@ fn is_transactional(data: &PartitionProduceData) -> bool {
 /// The records, if they are one batch of the newest format; the log looks at everything else.
 fn one_batch(records: Option<Bytes>, version: i16) -> Result<Bytes, AppendFailure> {
     let invalid = |what: &str| AppendFailure::invalid_record(format!("Produce v{version} takes {what}"));
-    let records = records.filter(|records| !records.is_empty()).ok_or_else(|| invalid("one record batch, not none"))?;
-    let header = match BatchHeader::parse(&records) {
-        Err(BatchError::Truncated) => return Err(invalid("a whole record batch")),
-        parsed => parsed.map_err(|error| AppendFailure::from_batch_error(&error))?,
-    };
-    match header.size_in_bytes().cmp(&records.len()) {
-        Ordering::Greater => return Err(invalid("a whole record batch")),
-        Ordering::Less => return Err(invalid("exactly one record batch per partition")),
-        Ordering::Equal => {}
-    }
-    if version < FIRST_VERSION_WITH_ZSTD && header.compression().ok() == Some(Compression::Zstd) {
+    let records = records.unwrap_or_default();
+    let mut found = batches(&records);
+    let first = found.next().ok_or_else(|| invalid("one whole record batch, not none"))?;
+    let first = first.map_err(|error| AppendFailure::from_batch_error(&error))?;
+    if version < FIRST_VERSION_WITH_ZSTD && first.header.compression().ok() == Some(Compression::Zstd) {
         return Err(ErrorCode::UnsupportedCompressionType.into());
     }
-    Ok(records)
+    match found.next() {
+        // Bytes that are too few for another batch are none, as in Kafka.
+        None => Ok(records),
+        Some(Ok(_)) => Err(invalid("exactly one record batch per partition")),
+        Some(Err(error)) => Err(AppendFailure::from_batch_error(&error)),
+    }
 }
 
 fn success(index: i32, appended: &Appended) -> PartitionProduceResponse {
