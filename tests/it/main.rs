@@ -3,6 +3,8 @@
 
 mod api_table;
 mod bad_input;
+mod bad_records;
+mod broker;
 mod decode;
 mod fetch_response;
 mod groups;
