@@ -39,12 +39,13 @@ pub async fn handle(
 ) -> Result<Reply<ListOffsetsResponse>, ApiError> {
     let read_committed = request.isolation_level == 1;
     let duplicates = duplicates(&request.topics);
-    let topics = request.topics.iter().filter(|topic| !topic.partitions.is_empty()).map(|topic| {
-        let mut refused = HashSet::new();
+    let mut refused = HashSet::new();
+    let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().filter_map(|partition| {
             let index = partition.partition_index;
-            let found = if duplicates.contains(&(topic.name.as_str(), index)) {
-                refused.insert(index).then_some(Err(ErrorCode::InvalidRequest))?
+            let named = (topic.name.as_str(), index);
+            let found = if duplicates.contains(&named) {
+                refused.insert(named).then_some(Err(ErrorCode::InvalidRequest))?
             } else {
                 find(broker, context.api_version, &topic.name, partition, read_committed)
             };
@@ -52,6 +53,7 @@ pub async fn handle(
         });
         ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
     });
+    let topics = topics.filter(|topic| !topic.partitions.is_empty());
     Ok(Reply::Ready(ListOffsetsResponse::default().with_topics(topics.collect())))
 }
 
