@@ -10,3 +10,4 @@ mod fetch_response;
 mod groups;
 mod network;
 mod server;
+mod versions;
