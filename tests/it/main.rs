@@ -10,4 +10,5 @@ mod fetch_response;
 mod groups;
 mod network;
 mod server;
+mod topics;
 mod versions;
