@@ -7,6 +7,7 @@ mod bad_records;
 mod broker;
 mod decode;
 mod fetch_response;
+mod fetching;
 mod groups;
 mod network;
 mod server;
