@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod api_table;
+mod bad_groups;
 mod bad_input;
 mod bad_records;
 mod broker;
@@ -10,6 +11,7 @@ mod fetch_response;
 mod fetching;
 mod groups;
 mod network;
+mod producers;
 mod server;
 mod topics;
 mod versions;
