@@ -212,7 +212,7 @@ pub fn crc_of(front: &[u8], rest: &[u8]) -> u32 {
 /// The bytes of the batch or old message that begins with `prefix`; `None` when that can be neither.
 pub fn legacy_message_size(prefix: &[u8]) -> Option<usize> {
     let length = i32::from_be_bytes(field(prefix, 8).ok()?);
-    (length >= MIN_LENGTH).then_some(length as usize + LOG_OVERHEAD)
+    (length >= MIN_LENGTH).then(|| length as usize + LOG_OVERHEAD)
 }
 
 /// The version, 0 or 1, of the message of an old format that `message` is, if it is one with a right checksum

@@ -164,3 +164,10 @@ fn a_count_that_lies_is_an_error() {
         assert_eq!(raw.len(), good + 1, "{count}");
     }
 }
+
+#[test]
+fn no_length_of_an_old_message_is_negative() {
+    let prefix = |length: i32| [&[0; 8][..], &length.to_be_bytes()].concat();
+    let sizes = [i32::MIN, -1, 13, 14, i32::MAX].map(|length| legacy_message_size(&prefix(length)));
+    assert_eq!(sizes, [None, None, None, Some(26), Some(i32::MAX as usize + LOG_OVERHEAD)]);
+}
