@@ -10,6 +10,10 @@ use klamm::config::{Config, Settings, reference};
 const STATUS_BEGIN: &str = "<!-- status: derived from src/api/mod.rs by tests/generated.rs -->\n";
 const STATUS_END: &str = "<!-- end of status -->";
 
+const ORACLE_BEGIN: &str =
+    "<!-- oracle: derived from compat-tests/oracle/expected_differences.txt by tests/generated.rs -->\n";
+const ORACLE_END: &str = "<!-- end of oracle -->";
+
 /// The keys of Kafka's protocol run from 0 to below this.
 const API_KEYS: i16 = 100;
 
@@ -49,6 +53,26 @@ fn status() -> String {
         rows.concat(),
         missing.join(", ")
     )
+}
+
+/// The differences that the oracle expects: what is asked, which part of the answer differs, and why.
+fn expected_differences() -> String {
+    let text = fs::read_to_string(path("compat-tests/oracle/expected_differences.txt")).unwrap();
+    let rules = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let rows = rules.map(|rule| {
+        let (pattern, reason) = rule.split_once(" => ").expect("a rule has a reason");
+        let (step, answer) = pattern.split_once(" | ").expect("a rule has a step and a path");
+        format!("- {step}, `{answer}`: {reason}.\n").replace("v*", "all versions").replace(" *,", ",")
+    });
+    format!("\n{}\n", rows.collect::<String>())
+}
+
+#[test]
+fn the_readmes_list_of_oracle_differences_is_fresh() {
+    let readme = fs::read_to_string(path("README.md")).unwrap();
+    let block = expected_differences();
+    let expected = with_block(&readme, ORACLE_BEGIN, ORACLE_END, &block).expect("README.md has no oracle block");
+    assert_fresh("README.md", &expected);
 }
 
 #[test]
