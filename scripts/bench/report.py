@@ -1,0 +1,79 @@
+"""The results as a text table and as JSON; losing rows stand like winning ones."""
+
+import json
+
+import plots
+from participants import AGAIN, KAFKA, KLAMM
+
+UNITS = {
+    "mb_s": "MB/s", "records_s": "records/s", "cpu_s_per_gb": "broker CPU s/GB", "cpu_s_per_wire_gb": "broker CPU s/wire GB",
+    "peak_mib": "peak MiB", "broker_busy": "broker busy", "client_busy": "client busy", "p50_us": "p50 us", "p99_us": "p99 us",
+    "p999_us": "p99.9 us", "cpu_s": "broker CPU s", "alone_p99_us": "p99 us alone", "over_alone": "p99 over alone",
+    "start_ms": "start ms", "idle_mib": "idle MiB",
+}  # fmt: skip
+
+
+def number(value):
+    """A figure with three digits that matter."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def ranged(values):
+    """A median with its range."""
+    return "-" if values is None else f"{number(values[0])} [{number(values[1])}, {number(values[2])}]"
+
+
+def scenario_lines(result):
+    """A scenario's table."""
+    names = list(result["rounds"][0])
+    others = [name for name in names if name not in (KLAMM, AGAIN)]
+    headings = ["", *names, *(f"klamm / {name}" for name in others), "A/A"]
+    rows = [headings]
+    for metric, found in result["metrics"].items():
+        medians = [number(found["medians"][name] and found["medians"][name][0]) for name in names]
+        rows.append([UNITS[metric], *medians, *(ranged(found["beside"][name]) for name in others), ranged(found["again"])])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
+    yield f"row {result['row']}  {result['title']}" + ("  (client-bound)" if result["client_bound"] else "")
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths)))
+    yield from (f"  target {target_line(target)}" for target in result["targets"])
+    yield from (f"  VOID {name}: {reasons[0]}" for name, reasons in result["void"].items())
+    if result["disturbed"]:
+        yield f"  {result['disturbed']:.0%} of the turns were disturbed by another process"
+    yield ""
+
+
+def target_line(target):
+    """A target and what became of it."""
+    sign = ">=" if target["at_least"] else "<="
+    beside = f"of {target['beside']}" if target["beside"] else "itself"
+    return f"{UNITS[target['metric']]} {sign} {target['value']:g} {beside}: {ranged(target['range'])}: {target['verdict']}"
+
+
+def text(results):
+    """The whole table."""
+    lines = [f"{key}: {value}" for key, value in results["conditions"].items()]
+    lines += ["", "floors of the machine, MB/s"]
+    lines += [f"  {name}: {ranged(found)}" for name, found in results["machine_floors"].items()] + [""]
+    for result in results["scenarios"]:
+        lines += scenario_lines(result)
+    verdicts = [target["verdict"] for result in results["scenarios"] for target in result["targets"]]
+    lines.append("targets: " + ", ".join(f"{verdicts.count(kind)} {kind}" for kind in sorted(set(verdicts))))
+    return "\n".join(lines) + "\n"
+
+
+def write(results, folder):
+    """Writes table.txt, results.json and a plot for each metric of each scenario."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.txt").write_text(text(results))
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    for result in results["scenarios"]:
+        for metric, found in result["metrics"].items():
+            bars = [(name, values) for name, values in found["medians"].items() if values]
+            (folder / f"{result['row']}-{result['name']}-{metric}.svg").write_text(
+                plots.bars(f"row {result['row']}: {result['title']}", UNITS[metric], bars)
+            )
+    targets = [(f"{result['row']} {result['name']}, {target_line(target)}", target) for result in results["scenarios"] for target in result["targets"]]
+    (folder / "targets.svg").write_text(plots.targets(targets))

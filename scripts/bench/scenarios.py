@@ -1,0 +1,123 @@
+"""The scenarios: a row each, declared; with what they are judged by."""
+
+from dataclasses import dataclass, field
+from typing import Callable
+
+import trials
+from participants import KAFKA
+
+ACK, APPEND, SYNC = "ack", "append", "sync"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a metric must be: `value` is a ratio to another participant's figure, or, `beside` nobody, the figure itself."""
+
+    metric: str
+    at_least: bool
+    value: float
+    beside: str | None = KAFKA
+    # A throughput target is met as well when the client is what limits Klamm.
+    or_client_bound: bool = False
+
+
+def at_least(metric, value, beside=KAFKA, or_client_bound=False):
+    """More is better."""
+    return Target(metric, True, value, beside, or_client_bound)
+
+
+def at_most(metric, value, beside=KAFKA):
+    """Less is better."""
+    return Target(metric, False, value, beside)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row of the table. Counts are those of a full run; `--scale` makes them smaller."""
+
+    row: str
+    name: str
+    title: str
+    run: Callable
+    metrics: tuple
+    targets: tuple = ()
+    floors: tuple = ()
+    setup: Callable | None = None
+    partitions: int = 1
+    count: int = 0
+    size: int = 1024
+    configs: dict = field(default_factory=dict)
+    # What `run` needs beside the fields above.
+    choices: dict = field(default_factory=dict)
+    # Whether `run` starts and stops the participant itself.
+    fresh: bool = False
+    most_rounds: int = 1000
+
+    def pre_touch_bytes(self, scale):
+        """The size of a round's data set."""
+        return int(self.count * scale) * self.size
+
+
+FLOW = ("mb_s", "records_s", "cpu_s_per_gb", "peak_mib", "broker_busy", "client_busy")
+LATENCY = ("p50_us", "p99_us", "p999_us", "cpu_s", "peak_mib")
+FASTER = (
+    at_least("mb_s", 1.5, or_client_bound=True),
+    at_most("cpu_s_per_gb", 0.3),
+    at_least("mb_s", 0.8, APPEND),
+    at_most("peak_mib", 0.1),
+    at_most("peak_mib", 30, None),
+)
+READING = (at_least("mb_s", 1.2, or_client_bound=True), at_most("cpu_s_per_gb", 0.5), at_least("mb_s", 0.8, APPEND))
+CODEC = ("mb_s", "cpu_s_per_wire_gb", "p50_us", "p99_us", "peak_mib")
+
+
+def codec(name):
+    """Row 9 with one codec."""
+    return Scenario(
+        "9", f"codec-{name}", f"ProducerPerformance, {name} on client and topic", trials.java_produce, CODEC,
+        (at_most("cpu_s_per_wire_gb", 0.4),), partitions=6, count=1_000_000, configs={"compression.type": name},
+        choices={"codec": name if name != "uncompressed" else "none"},
+    )  # fmt: skip
+
+
+SCENARIOS = [
+    Scenario("1", "produce-1k", "produce 1 KiB, acks=all, 6 partitions, linger 5 ms", trials.produce, FLOW, FASTER,
+             (ACK, APPEND), partitions=6, count=3_000_000),
+    Scenario("1j", "produce-1k-java", "the same with ProducerPerformance", trials.java_produce, (*FLOW, "p50_us", "p99_us"),
+             FASTER, (), partitions=6, count=1_500_000),
+    Scenario("2", "produce-100b", "produce 100 B, acks=all, 6 partitions, linger 5 ms", trials.produce, FLOW, FASTER,
+             (ACK, APPEND), partitions=6, count=10_000_000, size=100),
+    Scenario("3", "produce-flush", "produce 1 KiB, flush.messages=1, 6 partitions", trials.produce, FLOW,
+             (at_least("mb_s", 2), at_least("mb_s", 0.8, SYNC)), (SYNC,), partitions=6, count=300_000,
+             configs={"flush.messages": "1"}),
+    Scenario("4", "produce-latency", "produce latency at 1,000/s, linger 0", trials.produce_latency, LATENCY,
+             (at_most("p50_us", 0.5), at_most("p99_us", 0.5), at_most("p50_us", 100, None), at_most("p99_us", 300, None)),
+             (ACK, APPEND), count=6_000),
+    Scenario("5", "consume-1", "tail consume 1 KiB, 1 partition", trials.consume, FLOW,
+             (*READING, at_most("cpu_s_per_gb", 0.233, None)), (APPEND,), trials.fill, partitions=1, count=3_000_000),
+    Scenario("5", "consume-6", "tail consume 1 KiB, 6 partitions", trials.consume, FLOW,
+             (*READING, at_most("cpu_s_per_gb", 0.233, None)), (APPEND,), trials.fill, partitions=6, count=3_000_000),
+    Scenario("5j", "consume-java", "the same with ConsumerPerformance", trials.java_consume, FLOW, READING[:2], (),
+             trials.fill, partitions=6, count=1_500_000),
+    Scenario("6", "consume-cold", "cold catch-up read, 6 partitions", trials.consume_cold, FLOW,
+             (at_least("mb_s", 1.0), at_least("mb_s", 0.8, APPEND)), (APPEND,), trials.fill, partitions=6, count=1_500_000),
+    Scenario("7", "end-to-end", "end to end at 1,000/s", trials.end_to_end, LATENCY,
+             (at_most("p50_us", 0.5), at_most("p99_us", 0.5), at_most("p50_us", 150, None), at_most("p99_us", 400, None)),
+             (), count=6_000),
+    Scenario("7j", "end-to-end-java", "EndToEndLatency, one record at a time", trials.java_end_to_end, LATENCY[:3],
+             (at_most("p50_us", 0.5), at_most("p99_us", 0.5)), count=5_000),
+    Scenario("8", "catch-up", "produce latency at 1,000/s while one reader catches up", trials.catch_up,
+             ("p99_us", "alone_p99_us", "over_alone", "mb_s"), (at_most("p99_us", 1.0), at_most("over_alone", 2, None)),
+             (), trials.fill, partitions=6, count=3_000_000),
+    codec("uncompressed"), codec("lz4"), codec("zstd"),
+    Scenario("10", "many-clients", "100 producers and 100 consumers, 100 topics x 10 partitions", trials.many_clients,
+             ("mb_s", "p50_us", "p99_us", "cpu_s_per_gb", "peak_mib"),
+             (at_least("mb_s", 1.5), at_most("p99_us", 0.5), at_most("peak_mib", 0.1), at_most("peak_mib", 30, None)),
+             partitions=10, count=1_000_000, choices={"clients": 100}),
+    Scenario("11", "start-empty", "start with an empty directory; memory when idle", trials.start_empty,
+             ("start_ms", "idle_mib"), (at_most("start_ms", 0.02), at_most("start_ms", 15, None),
+             at_most("idle_mib", 0.05), at_most("idle_mib", 12, None)), fresh=True),
+    Scenario("11", "start-10k", "start with 10,000 partitions", trials.start_full, ("start_ms", "idle_mib"),
+             (at_most("start_ms", 0.02), at_most("start_ms", 1000, None)), (), trials.fill_partitions,
+             fresh=True, count=10_000, size=0, partitions=1000, most_rounds=5),
+]  # fmt: skip

@@ -1,0 +1,213 @@
+"""What is done with one participant in one round of a scenario, and what is observed of it meanwhile."""
+
+import time
+from dataclasses import dataclass
+
+import clients
+import machine
+from clients import Void
+
+RATE = 1000
+FILLED = "filled"
+# Records at the beginning of a latency measurement that are not counted: connections are made then.
+SKIP = 500
+
+
+@dataclass
+class Trial:
+    """One participant's turn; `number` tells rounds apart, `scale` makes all counts smaller."""
+
+    scenario: object
+    participant: object
+    number: int
+    scale: float
+
+    @property
+    def topic(self):
+        """The round's own topic."""
+        return f"{self.scenario.name}-{self.number}"
+
+    @property
+    def count(self):
+        """How many records."""
+        return max(1, int(self.scenario.count * self.scale))
+
+    @property
+    def bootstrap(self):
+        """The participant's address."""
+        return self.participant.bootstrap
+
+
+def observed(trial, action):
+    """What an action measured, with the CPU time and the memory that the broker took meanwhile."""
+    broker = trial.participant
+    machine.settle()
+    machine.reset_peak(broker.pid)
+    foreign, cpu, child = machine.foreign_seconds({broker.pid}), machine.cpu_seconds(broker.pid), clients.child_seconds()
+    started = time.monotonic()
+    result = action()
+    wall = time.monotonic() - started
+    cpu = machine.cpu_seconds(broker.pid) - cpu
+    others = machine.foreign_seconds({broker.pid})
+    most_foreign = max((seconds - foreign.get(pid, seconds) for pid, seconds in others.items()), default=0.0)
+    result |= {"cpu_s": cpu, "peak_mib": machine.status_mib(broker.pid, "VmHWM"), "foreign": most_foreign / wall}
+    # A client that tells it was active for less than it ran: starting and ending take it no CPU time to speak of.
+    active = result.pop("active_s", wall)
+    result |= {"client_busy": min(1.0, (clients.child_seconds() - child) / active), "broker_busy": min(1.0, cpu / active)}
+    if "payload_bytes" in result:
+        result["cpu_s_per_gb"] = cpu / (result["payload_bytes"] / 1e9)
+    return result
+
+
+def on_new_topic(trial, action, expected=None):
+    """`observed` with a topic of the round's own, which must hold all records at the end."""
+    scenario, broker = trial.scenario, trial.participant
+    broker.create_topic(trial.topic, scenario.partitions, scenario.configs)
+    result = observed(trial, action)
+    held = broker.record_count(trial.topic, scenario.partitions)
+    expected = result["records"] if expected is None else expected
+    if held is not None and held != expected:
+        raise Void(f"{expected} records acknowledged, {held} in the log")
+    result["log_bytes"] = broker.topic_bytes(trial.topic)
+    broker.delete_topic(trial.topic)
+    return result
+
+
+def produce(trial):
+    """As many records as go, by librdkafka."""
+    return on_new_topic(trial, lambda: clients.produce(trial.bootstrap, trial.topic, trial.count, trial.scenario.size))
+
+
+def java_produce(trial):
+    """As many records as go, by ProducerPerformance."""
+    codec = trial.scenario.choices.get("codec", "none")
+    warm_up = trial.count // 3
+
+    size = trial.scenario.size
+    action = lambda: clients.java_produce(trial.bootstrap, trial.topic, trial.count, size, warm_up, codec=codec)  # noqa: E731
+    result = on_new_topic(trial, action)
+    result["cpu_s_per_wire_gb"] = result["cpu_s"] / (result["log_bytes"] / 1e9)
+    return result
+
+
+def produce_latency(trial):
+    """Records at a rate, each on its own."""
+    count = max(2 * SKIP, trial.count)
+    size = trial.scenario.size
+    return on_new_topic(trial, lambda: clients.produce_latency(trial.bootstrap, trial.topic, count, size, RATE, SKIP))
+
+
+def end_to_end(trial):
+    """From one client to another."""
+    count = max(2 * SKIP, trial.count)
+    size = trial.scenario.size
+    return on_new_topic(trial, lambda: clients.end_to_end(trial.bootstrap, trial.topic, 1, count, size, RATE, SKIP))
+
+
+def java_end_to_end(trial):
+    """From one client to itself."""
+    count = max(SKIP, trial.count)
+    return on_new_topic(trial, lambda: clients.java_end_to_end(trial.bootstrap, trial.topic, count, trial.scenario.size))
+
+
+def fill(trial):
+    """A topic that all rounds read."""
+    scenario, broker = trial.scenario, trial.participant
+    broker.create_topic(FILLED, scenario.partitions, scenario.configs)
+    clients.produce(trial.bootstrap, FILLED, trial.count, scenario.size)
+    held = broker.record_count(FILLED, scenario.partitions)
+    if held not in (None, trial.count):
+        raise Void(f"{trial.count} records acknowledged, {held} in the log")
+
+
+def consume(trial):
+    """All that `fill` wrote, by librdkafka, while the page cache holds it."""
+    return observed(trial, lambda: clients.consume(trial.bootstrap, FILLED, trial.scenario.partitions, trial.count))
+
+
+def consume_cold(trial):
+    """The same when nothing is in the page cache."""
+    machine.drop_page_cache()
+    return consume(trial)
+
+
+def java_consume(trial):
+    """The same by ConsumerPerformance."""
+    return observed(trial, lambda: clients.java_consume(trial.bootstrap, FILLED, trial.count))
+
+
+def catch_up(trial):
+    """Latency of a producer, alone and while a reader takes all that `fill` wrote."""
+    count, size, partitions = max(2 * SKIP, int(3000 * trial.scale)), trial.scenario.size, trial.scenario.partitions
+
+    def action():
+        alone = clients.produce_latency(trial.bootstrap, trial.topic, count, size, RATE, SKIP)
+        reader = clients.start(clients.rdkafka_consumer(trial.bootstrap, FILLED, partitions, trial.count))
+        during = clients.produce_latency(trial.bootstrap, trial.topic, count, size, RATE, SKIP)
+        flow = clients.consumed(clients.finish(reader), trial.count)
+        over = during["p99_us"] / alone["p99_us"]
+        return {**flow, **during, "alone_p99_us": alone["p99_us"], "over_alone": over}
+
+    return on_new_topic(trial, action, expected=2 * count)
+
+
+def many_clients(trial):
+    """Many producers, each to its own topic, and a consumer behind each; latency is end to end."""
+    scenario, broker = trial.scenario, trial.participant
+    number = max(2, int(scenario.choices["clients"] * min(1.0, trial.scale * 2)))
+    each = max(200, trial.count // number)
+    topics = [f"{trial.topic}-{index}" for index in range(number)]
+    for topic in topics:
+        broker.create_topic(topic, scenario.partitions, scenario.configs)
+    result = observed(trial, lambda: clients.pairs(trial.bootstrap, topics, scenario.partitions, each, scenario.size))
+    for topic in topics:
+        broker.delete_topic(topic)
+    return result
+
+
+def start_empty(trial):
+    """From exec to the first answer, with nothing on disk; and the memory a second later."""
+    broker = trial.participant
+    broker.wipe()
+    broker.prepare()
+    return started(broker)
+
+
+def started(broker, ready=lambda: None):
+    """Starts, waits until `ready` returns, looks at the memory, stops."""
+    began = time.perf_counter()
+    broker.launch()
+    ready()
+    milliseconds = (time.perf_counter() - began) * 1000
+    time.sleep(1)
+    idle = machine.status_mib(broker.pid, "VmRSS")
+    broker.stop()
+    return {"start_ms": milliseconds, "idle_mib": idle}
+
+
+def topics_of(trial):
+    """The topics of the start with many partitions: name and partitions."""
+    per_topic = min(trial.scenario.partitions, trial.count)
+    return [(f"many-{index}", per_topic) for index in range(max(1, trial.count // per_topic))]
+
+
+def fill_partitions(trial):
+    """Creates many partitions and stops."""
+    broker = trial.participant
+    broker.prepare()
+    broker.launch()
+    for name, partitions in topics_of(trial):
+        broker.create_topic(name, partitions, {})
+    broker.stop()
+
+
+def start_full(trial):
+    """From exec until the last partition answers."""
+    broker = trial.participant
+    name, partitions = topics_of(trial)[-1]
+
+    def ready():
+        while broker.record_count(name, partitions) is None:
+            time.sleep(0.001)
+
+    return started(broker, ready)
