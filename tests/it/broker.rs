@@ -1,6 +1,7 @@
 //! Whole brokers for the tests, in memory or on a directory, and a client that panics where a test has to fail.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -195,9 +196,10 @@ pub(crate) fn batch(values: &[&str]) -> Bytes {
     builder(values).build()
 }
 
-/// A batch of records of some moment in the past, to be changed.
+/// A batch of records of this moment, to be changed. Producers whose records are old are soon forgotten.
 pub(crate) fn builder(values: &[&str]) -> BatchBuilder {
-    let mut builder = BatchBuilder::new(1_700_000_000_000);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let mut builder = BatchBuilder::new(now.as_millis() as i64);
     for value in values {
         builder.record(None, Some(value.as_bytes()));
     }

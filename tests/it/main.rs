@@ -12,6 +12,7 @@ mod fetching;
 mod groups;
 mod network;
 mod producers;
+mod restart;
 mod server;
 mod topics;
 mod versions;
