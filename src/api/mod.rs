@@ -31,6 +31,7 @@ pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 mod owned;
+mod partition_outcomes;
 mod partition_view;
 pub mod produce;
 pub mod reply;

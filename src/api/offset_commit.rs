@@ -2,9 +2,10 @@
 
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse, TopicName};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
-use super::owned::{message_text, owned, owned_option};
+use super::owned::{owned, owned_option};
+use super::partition_outcomes::PartitionOutcomes;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::{CommitOffsetsRequest, MemberRequest, OffsetToCommit};
@@ -18,9 +19,6 @@ const DEFAULT_RETENTION: i64 = -1;
 /// The first version whose clients know `GROUP_ID_NOT_FOUND` (KIP-848).
 const FIRST_WITH_GROUP_ID_NOT_FOUND: i16 = 9;
 
-/// A partition's index and its error code.
-type Outcome = (i32, i16);
-
 /// Serves one request. Partitions that do not exist are refused here; the coordinator knows only groups.
 pub async fn handle(
     broker: &Broker,
@@ -28,10 +26,10 @@ pub async fn handle(
     request: OffsetCommitRequest,
 ) -> Result<Reply<OffsetCommitResponse>, ApiError> {
     let version = context.api_version;
-    let mut response = OffsetCommitResponse::default();
-    let topics = existing(&broker.image(), &request.topics, &mut response);
+    let mut outcomes = PartitionOutcomes::default();
+    let topics = existing(&broker.image(), &request.topics, &mut outcomes);
     if topics.is_empty() {
-        return Ok(Reply::Ready(response));
+        return Ok(Reply::Ready(response(outcomes)));
     }
     let partitions = |offsets: &[OffsetToCommit]| offsets.iter().map(|offset| offset.partition).collect::<Vec<_>>();
     let asked: Vec<_> = topics.iter().map(|(topic, offsets)| (topic.clone(), partitions(offsets))).collect();
@@ -51,17 +49,17 @@ pub async fn handle(
             Ok(GroupResponse::CommitOffsets(Ok(topics))) => {
                 for (topic, partitions) in topics {
                     let code = |error: Option<ErrorCode>| error.map_or(0, |error| error.code());
-                    add(&mut response, &topic, partitions.into_iter().map(|(index, error)| (index, code(error))));
+                    outcomes.add(&topic, partitions.into_iter().map(|(index, error)| (index, code(error))));
                 }
-                return response;
+                return response(outcomes);
             }
             Ok(GroupResponse::CommitOffsets(Err(error))) | Err(error) => group_error(version, error),
             Ok(_) => ErrorCode::UnknownServerError,
         };
         for (topic, partitions) in asked {
-            add(&mut response, &topic, partitions.into_iter().map(|index| (index, error.code())));
+            outcomes.add(&topic, partitions.into_iter().map(|index| (index, error.code())));
         }
-        response
+        response(outcomes)
     }))
 }
 
@@ -69,7 +67,7 @@ pub async fn handle(
 fn existing(
     image: &MetadataImage,
     topics: &[OffsetCommitRequestTopic],
-    response: &mut OffsetCommitResponse,
+    outcomes: &mut PartitionOutcomes,
 ) -> Vec<(crate::ids::TopicName, Vec<OffsetToCommit>)> {
     let mut found = Vec::new();
     for topic in topics {
@@ -78,7 +76,7 @@ fn existing(
             topic.partitions.iter().partition(|partition| exists(partition.partition_index));
         let code = ErrorCode::UnknownTopicOrPartition.code();
         if !unknown.is_empty() || image.topic(&topic.name).is_none() {
-            add(response, &topic.name, unknown.into_iter().map(|partition| (partition.partition_index, code)));
+            outcomes.add(&topic.name, unknown.into_iter().map(|partition| (partition.partition_index, code)));
         }
         if !known.is_empty() {
             let offsets = known.into_iter().map(|partition| OffsetToCommit {
@@ -93,19 +91,15 @@ fn existing(
     found
 }
 
-/// Adds to the answer of `topic`.
-fn add(response: &mut OffsetCommitResponse, topic: &str, outcomes: impl Iterator<Item = Outcome>) {
-    let partitions = outcomes.map(|(index, code)| {
-        OffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(code)
+fn response(outcomes: PartitionOutcomes) -> OffsetCommitResponse {
+    let partition =
+        |(index, code)| OffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(code);
+    let topics = outcomes.into_topics().map(|(name, partitions)| {
+        OffsetCommitResponseTopic::default()
+            .with_name(name)
+            .with_partitions(partitions.into_iter().map(partition).collect())
     });
-    match response.topics.iter_mut().find(|answered| answered.name.as_str() == topic) {
-        Some(answered) => answered.partitions.extend(partitions),
-        None => response.topics.push(
-            OffsetCommitResponseTopic::default()
-                .with_name(TopicName(message_text(topic)))
-                .with_partitions(partitions.collect()),
-        ),
-    }
+    OffsetCommitResponse::default().with_topics(topics.collect())
 }
 
 fn group_error(version: i16, error: ErrorCode) -> ErrorCode {

@@ -2,9 +2,10 @@
 
 use kafka_protocol::messages::offset_delete_request::OffsetDeleteRequestTopic;
 use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
-use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse, TopicName};
+use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
-use super::owned::{message_text, owned};
+use super::owned::owned;
+use super::partition_outcomes::PartitionOutcomes;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::DeleteOffsetsRequest;
@@ -22,8 +23,8 @@ pub async fn handle(
     if request.group_id.is_empty() {
         return Ok(Reply::Ready(refused(ErrorCode::InvalidGroupId)));
     }
-    let mut response = OffsetDeleteResponse::default();
-    let topics = existing(&broker.image(), &request.topics, &mut response);
+    let mut outcomes = PartitionOutcomes::default();
+    let topics = existing(&broker.image(), &request.topics, &mut outcomes);
     let delete = DeleteOffsetsRequest { group_id: owned(&request.group_id), topics };
     let answer = broker.groups.enqueue(&request.group_id, GroupRequest::DeleteOffsets(delete));
     Ok(Reply::owed(async move {
@@ -31,9 +32,9 @@ pub async fn handle(
             Ok(GroupResponse::DeleteOffsets(Ok(topics))) => {
                 for (topic, partitions) in topics {
                     let code = |error: Option<ErrorCode>| error.map_or(0, |error| error.code());
-                    add(&mut response, &topic, partitions.into_iter().map(|(index, error)| (index, code(error))));
+                    outcomes.add(&topic, partitions.into_iter().map(|(index, error)| (index, code(error))));
                 }
-                response
+                response(outcomes)
             }
             // As in Kafka, what is wrong with the group hides what is wrong with partitions.
             Ok(GroupResponse::DeleteOffsets(Err(error))) | Err(error) => refused(error),
@@ -46,7 +47,7 @@ pub async fn handle(
 fn existing(
     image: &MetadataImage,
     topics: &[OffsetDeleteRequestTopic],
-    response: &mut OffsetDeleteResponse,
+    outcomes: &mut PartitionOutcomes,
 ) -> Vec<(ids::TopicName, Vec<i32>)> {
     let mut found = Vec::new();
     for topic in topics {
@@ -55,7 +56,7 @@ fn existing(
             indexes.partition(|index| image.partition(&topic.name, *index).is_some());
         let code = ErrorCode::UnknownTopicOrPartition.code();
         if !unknown.is_empty() {
-            add(response, &topic.name, unknown.into_iter().map(|index| (index, code)));
+            outcomes.add(&topic.name, unknown.into_iter().map(|index| (index, code)));
         }
         if !known.is_empty() {
             found.push((owned(&topic.name), known));
@@ -64,19 +65,15 @@ fn existing(
     found
 }
 
-/// Adds to the answer of `topic`: partitions' indexes and error codes.
-fn add(response: &mut OffsetDeleteResponse, topic: &str, outcomes: impl Iterator<Item = (i32, i16)>) {
-    let partitions = outcomes.map(|(index, code)| {
-        OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code)
+fn response(outcomes: PartitionOutcomes) -> OffsetDeleteResponse {
+    let partition =
+        |(index, code)| OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code);
+    let topics = outcomes.into_topics().map(|(name, partitions)| {
+        OffsetDeleteResponseTopic::default()
+            .with_name(name)
+            .with_partitions(partitions.into_iter().map(partition).collect())
     });
-    match response.topics.iter_mut().find(|answered| answered.name.as_str() == topic) {
-        Some(answered) => answered.partitions.extend(partitions),
-        None => response.topics.push(
-            OffsetDeleteResponseTopic::default()
-                .with_name(TopicName(message_text(topic)))
-                .with_partitions(partitions.collect()),
-        ),
-    }
+    OffsetDeleteResponse::default().with_topics(topics.collect())
 }
 
 fn refused(error: ErrorCode) -> OffsetDeleteResponse {
