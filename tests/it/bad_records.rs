@@ -239,7 +239,7 @@ async fn b26_batches_larger_than_the_topic_allows() {
     broker.stop().await;
 }
 
-/// Beside the matrix: Kafka answers UNKNOWN_SERVER_ERROR to the codecs 5 to 7, with which clients send again.
+/// Beside the matrix: Kafka answers `UNKNOWN_SERVER_ERROR` to the codecs 5 to 7, with which clients send again.
 #[tokio::test]
 async fn b27_codecs_that_are_unknown_or_too_new_for_the_version() {
     let unknown = |codec: i16| altered(|header| header.attributes = codec);

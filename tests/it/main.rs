@@ -10,6 +10,7 @@ mod decode;
 mod fetch_response;
 mod fetching;
 mod groups;
+mod hostile;
 mod network;
 mod producers;
 mod restart;

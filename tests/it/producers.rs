@@ -25,6 +25,9 @@ async fn send(client: &mut Client, version: i16, topic: &Topic, records: Bytes) 
     if answer.error_code == 0 { Ok(answer.base_offset) } else { Err(answer.error_code) }
 }
 
+/// What is sent, its epoch, its first sequence number, its values, and the answer.
+type Step = (&'static str, i16, i32, &'static [&'static str], Result<i64, i16>);
+
 #[tokio::test]
 async fn b32_each_batch_is_stored_once_and_in_order() {
     let broker = Broker::start().await;
@@ -32,7 +35,7 @@ async fn b32_each_batch_is_stored_once_and_in_order() {
         let (mut client, topic) = broker.client_with_topic(&format!("t{version}"), 1).await;
         let id = new_producer_id(&mut client).await;
         let gap = Err(OUT_OF_ORDER_SEQUENCE_NUMBER);
-        let steps: &[(&str, i16, i32, &[&str], Result<i64, i16>)] = &[
+        let steps: &[Step] = &[
             ("the first", 0, 0, &["a", "b"], Ok(0)),
             ("the first again", 0, 0, &["a", "b"], Ok(0)),
             ("the next", 0, 2, &["c"], Ok(2)),

@@ -347,7 +347,7 @@ async fn b47_made_up_names_create_no_storm_of_topics() {
     broker.stop().await;
 }
 
-/// The matrix asks for DeleteRecords as well, which is not served yet.
+/// The matrix asks for `DeleteRecords` as well, which is not served yet.
 #[tokio::test]
 async fn b49_internal_topics_are_protected() {
     let broker = Broker::start().await;
