@@ -141,9 +141,9 @@ def catch_up(trial):
     count, size, partitions = max(2 * SKIP, int(3000 * trial.scale)), trial.scenario.size, trial.scenario.partitions
 
     def action():
-        alone = clients.produce_latency(trial.bootstrap, trial.topic, count, size, RATE, SKIP)
+        alone = clients.produce_latency(trial.bootstrap, trial.topic, count, size, RATE, SKIP, alone=False)
         reader = clients.start(clients.rdkafka_consumer(trial.bootstrap, FILLED, partitions, trial.count))
-        during = clients.produce_latency(trial.bootstrap, trial.topic, count, size, RATE, SKIP)
+        during = clients.produce_latency(trial.bootstrap, trial.topic, count, size, RATE, SKIP, alone=False)
         flow = clients.consumed(clients.finish(reader), trial.count)
         over = during["p99_us"] / alone["p99_us"]
         return {**flow, **during, "alone_p99_us": alone["p99_us"], "over_alone": over}
