@@ -126,7 +126,10 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         };
         let stop = self.0.stop.clone();
         self.0.tasks.spawn(async move {
-            stop.run_until_cancelled(actor.run(mailbox)).await;
+            // A load looks after `stop` itself: it runs on a thread that dropping its future would leave behind.
+            if let Some(actor) = actor.load(stop.clone()).await {
+                stop.run_until_cancelled(actor.run(mailbox)).await;
+            }
         });
         sender
     }
@@ -201,27 +204,23 @@ struct Actor<M: CoordinatorMachine> {
 }
 
 impl<M: CoordinatorMachine> Actor<M> {
-    async fn run(self, mut mailbox: mpsc::Receiver<Envelope<M>>) {
-        let Ok(Some(mut actor)) = tokio::task::spawn_blocking(move || self.load()).await else {
-            // The partition stays without a coordinator; the load has logged why.
-            return;
-        };
+    async fn run(mut self, mut mailbox: mpsc::Receiver<Envelope<M>>) {
         loop {
-            let deadline = actor.machine.next_deadline();
+            let deadline = self.machine.next_deadline();
             let due = async {
                 match deadline {
-                    Some(at) => tokio::time::sleep(at.saturating_sub(actor.clock.now().monotonic)).await,
+                    Some(at) => tokio::time::sleep(at.saturating_sub(self.clock.now().monotonic)).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 envelope = mailbox.recv() => match envelope {
-                    Some(envelope) => actor.take_burst(envelope, &mut mailbox),
+                    Some(envelope) => self.take_burst(envelope, &mut mailbox),
                     None => return,
                 },
-                () = due => actor.decide(M::handle_timeout),
+                () = due => self.decide(M::handle_timeout),
             }
-            actor.release_replies().await;
+            self.release_replies().await;
         }
     }
 
@@ -312,9 +311,11 @@ impl<M: CoordinatorMachine> Actor<M> {
         }
     }
 
-    /// Replays the partition; `None`, with an ERROR, if it cannot be read.
-    fn load(mut self) -> Option<Self> {
-        match self.replay_log() {
+    /// Replays the partition on a thread of its own. `None` if `stop` comes first, or, with an ERROR, if the partition
+    /// cannot be read and stays without a coordinator.
+    async fn load(mut self, stop: CancellationToken) -> Option<Self> {
+        let load = tokio::task::spawn_blocking(move || match self.replay_log(&stop) {
+            _ if stop.is_cancelled() => None,
             Ok(()) => {
                 self.machine.loaded(self.clock.now());
                 Some(self)
@@ -324,13 +325,15 @@ impl<M: CoordinatorMachine> Actor<M> {
                 tracing::error!(%partition, %reason, "the coordinator's partition cannot be loaded");
                 None
             }
-        }
+        });
+        load.await.ok().flatten()
     }
 
-    fn replay_log(&mut self) -> Result<(), String> {
+    /// Stops early, its work unfinished, once `stop` is cancelled.
+    fn replay_log(&mut self, stop: &CancellationToken) -> Result<(), String> {
         let offsets = self.hosted.offsets(-1).map_err(|code| code.to_string())?;
         let mut fetch_offset = offsets.log_start_offset;
-        while fetch_offset < offsets.high_watermark {
+        while fetch_offset < offsets.high_watermark && !stop.is_cancelled() {
             let request = ReadRequest {
                 fetch_offset,
                 max_bytes: LOAD_CHUNK_BYTES,
