@@ -1,6 +1,8 @@
 //! Whole brokers for the tests, in memory or on a directory, and a client that panics where a test has to fail.
 
+use std::io;
 use std::path::Path;
+use std::sync::{Mutex, Once};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -31,6 +33,29 @@ const DECOMPRESSED_LIMIT: usize = 16 << 20;
 pub(crate) const PRODUCE: i16 = 12;
 pub(crate) const FETCH: i16 = 12;
 
+/// What was logged as an ERROR, by any broker of this process: somebody would have to look at it.
+static ERRORS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct ErrorLog;
+
+impl io::Write for ErrorLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        ERRORS.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn listen_to_errors() {
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| {
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_ansi(false);
+        log.with_writer(|| ErrorLog).init();
+    });
+}
+
 /// A running broker.
 pub(crate) struct Broker(pub(crate) Server);
 
@@ -51,6 +76,7 @@ impl Broker {
     }
 
     async fn configured(pairs: &[(&str, &str)]) -> Self {
+        listen_to_errors();
         Self(within(Server::start(config(pairs))).await.unwrap())
     }
 
@@ -74,13 +100,16 @@ impl Broker {
         (client, topic)
     }
 
-    /// Checks that the broker still answers, stops it, and checks that nobody listens any more.
+    /// Checks that the broker still answers, stops it, and checks that nobody listens any more and that no broker has
+    /// logged an error.
     pub(crate) async fn stop(self) {
         let port = self.port();
         let answer = self.client().await.ask(0, &messages::ApiVersionsRequest::default()).await;
         assert_eq!(answer.error_code, 0);
         within(self.0.stop()).await;
         assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err(), "it still listens");
+        let errors = String::from_utf8_lossy(&ERRORS.lock().unwrap()).into_owned();
+        assert!(errors.is_empty(), "{errors}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The group APIs over the wire, at every version: an in-process broker in memory, and one connection.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
@@ -11,77 +11,30 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest,
+    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest,
     JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, RequestHeader, ResponseHeader, SyncGroupRequest, TopicName,
+    OffsetFetchRequest, SyncGroupRequest, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
-use klamm::config::Config;
-use klamm::controller::{CreateTopics, NewTopic};
-use klamm::ids::Uuid;
-use klamm::server::Server;
-use tokio::net::TcpStream;
+use kafka_protocol::protocol::Request;
 
-use crate::server::Peer;
+use crate::broker::{Broker, Client, group_id, text, topic_name};
 
-/// A broker and a client of it.
-struct Client {
-    server: Server,
-    peer: Peer,
-    next_correlation_id: i32,
+/// A broker with a topic `t` of two partitions, and a client of it.
+struct Talk {
+    broker: Broker,
+    client: Client,
 }
 
-impl Client {
-    /// Starts a broker with a topic `t` of two partitions, and connects to it.
+impl Talk {
     async fn start() -> Self {
-        let pairs = [("klamm.storage.kind", "memory"), ("listeners", "PLAINTEXT://127.0.0.1:0")];
-        let server = Server::start(Config::with(&pairs).unwrap()).await.unwrap();
-        let topic = NewTopic {
-            name: "t".into(),
-            id: Uuid::new_v4(),
-            partitions: 2,
-            replication_factor: 1,
-            assignments: Vec::new(),
-            configs: Ok(std::collections::BTreeMap::new()),
-        };
-        let request = CreateTopics {
-            topics: vec![topic],
-            validate_only: false,
-            allow_internal: false,
-            default_partitions: 1,
-            default_replication_factor: 1,
-            seed: 0,
-        };
-        server.broker().controller.create_topics(request).await.unwrap();
-        let peer = Peer(TcpStream::connect(server.listeners()[0].1).await.unwrap());
-        Self { server, peer, next_correlation_id: 1 }
-    }
-
-    async fn send<R: Request>(&mut self, version: i16, request: &R) {
-        let mut frame = BytesMut::new();
-        let header = RequestHeader::default()
-            .with_request_api_key(R::KEY)
-            .with_request_api_version(version)
-            .with_correlation_id(self.next_correlation_id)
-            .with_client_id(Some(text("c")));
-        header.encode(&mut frame, R::header_version(version)).unwrap();
-        request.encode(&mut frame, version).unwrap();
-        self.peer.request(&frame).await;
-    }
-
-    async fn answer<R: Request>(&mut self, version: i16) -> R::Response {
-        let mut frame = Bytes::from(self.peer.answer().await);
-        let header = ResponseHeader::decode(&mut frame, R::Response::header_version(version)).unwrap();
-        assert_eq!(header.correlation_id, self.next_correlation_id);
-        self.next_correlation_id += 1;
-        let response = R::Response::decode(&mut frame, version).unwrap();
-        assert!(!frame.has_remaining());
-        response
+        let broker = Broker::start().await;
+        let (mut client, _) = broker.client_with_topic("t", 2).await;
+        client.find_coordinator("g").await;
+        Self { broker, client }
     }
 
     async fn ask<R: Request>(&mut self, version: i16, request: R) -> R::Response {
-        self.send(version, &request).await;
-        self.answer::<R>(version).await
+        self.client.ask(version, &request).await
     }
 
     /// Joins `group` until the client is a member, as real clients do.
@@ -94,16 +47,8 @@ impl Client {
     }
 }
 
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
-
-fn group_id(group: &str) -> GroupId {
-    GroupId(text(group))
-}
-
 fn topic() -> TopicName {
-    TopicName(text("t"))
+    topic_name("t")
 }
 
 fn join(version: i16, group: &str, member_id: &str) -> JoinGroupRequest {
@@ -149,42 +94,41 @@ fn commit(group: &str, joined: Option<&JoinGroupResponse>, partition: i32) -> Of
 
 #[tokio::test]
 async fn the_coordinator_of_a_group_is_found_at_every_version() {
-    let mut client = Client::start().await;
-    let port = i32::from(client.server.listeners()[0].1.port());
+    let mut talk = Talk::start().await;
+    let port = i32::from(talk.broker.port());
     for version in 0..=3 {
-        let found = client.ask(version, FindCoordinatorRequest::default().with_key(text("g"))).await;
+        let found = talk.ask(version, FindCoordinatorRequest::default().with_key(text("g"))).await;
         assert_eq!((found.error_code, found.node_id.0, found.port), (0, 1, port), "v{version}");
     }
     for version in 4..=6 {
         let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g"), text("h")]);
-        let found = client.ask(version, request).await.coordinators;
+        let found = talk.ask(version, request).await.coordinators;
         let keys: Vec<_> = found.iter().map(|each| (each.key.as_str(), each.error_code, each.port)).collect();
         assert_eq!(keys, [("g", 0, port), ("h", 0, port)], "v{version}");
     }
     let transaction = FindCoordinatorRequest::default().with_key(text("x")).with_key_type(1);
-    assert_eq!(client.ask(3, transaction).await.error_code, 42);
-    client.server.stop().await;
+    assert_eq!(talk.ask(3, transaction).await.error_code, 42);
+    talk.broker.stop().await;
 }
 
 #[tokio::test]
 async fn a_group_lives_and_dies_at_every_version() {
-    let mut client = Client::start().await;
-    client.ask(0, FindCoordinatorRequest::default().with_key(text("g"))).await;
+    let mut talk = Talk::start().await;
     for version in 0..=9 {
         let group = format!("g{version}");
-        let joined = client.join(version, &group).await;
+        let joined = talk.join(version, &group).await;
         assert_eq!((joined.error_code, joined.generation_id, joined.members.len()), (0, 1, 1), "v{version}");
         assert_eq!((joined.leader.clone(), joined.protocol_name.as_deref()), (joined.member_id.clone(), Some("range")));
         let sync_version = version.min(5);
-        let synced = client.ask(sync_version, sync(sync_version, &group, &joined)).await;
+        let synced = talk.ask(sync_version, sync(sync_version, &group, &joined)).await;
         assert_eq!((synced.error_code, &synced.assignment[..]), (0, &b"all"[..]), "v{version}");
         let heartbeat = HeartbeatRequest::default()
             .with_group_id(group_id(&group))
             .with_generation_id(1)
             .with_member_id(joined.member_id.clone());
-        assert_eq!(client.ask(version.min(4), heartbeat).await.error_code, 0, "v{version}");
+        assert_eq!(talk.ask(version.min(4), heartbeat).await.error_code, 0, "v{version}");
         let describe = DescribeGroupsRequest::default().with_groups(vec![group_id(&group), group_id("nowhere")]);
-        let described = client.ask(version.min(6), describe).await.groups;
+        let described = talk.ask(version.min(6), describe).await.groups;
         assert_eq!((described[0].group_state.as_str(), described[0].members.len()), ("Stable", 1));
         assert_eq!(described[0].members[0].client_host.as_str(), "/127.0.0.1");
         let expected = if version >= 6 { 69 } else { 0 };
@@ -195,35 +139,34 @@ async fn a_group_lives_and_dies_at_every_version() {
         } else {
             leave.with_members(vec![MemberIdentity::default().with_member_id(joined.member_id)])
         };
-        assert_eq!(client.ask(version.min(5), leave).await.error_code, 0, "v{version}");
-        let listed = client.ask(version.min(5), ListGroupsRequest::default()).await;
+        assert_eq!(talk.ask(version.min(5), leave).await.error_code, 0, "v{version}");
+        let listed = talk.ask(version.min(5), ListGroupsRequest::default()).await;
         assert_eq!(listed.groups.len(), 1, "v{version}");
         let delete = DeleteGroupsRequest::default().with_groups_names(vec![group_id(&group), group_id("nowhere")]);
-        let deleted = client.ask(version.min(2), delete).await.results;
+        let deleted = talk.ask(version.min(2), delete).await.results;
         let codes: Vec<_> = deleted.iter().map(|result: &DeletableGroupResult| result.error_code).collect();
         assert_eq!(codes, [0, 69], "v{version}");
     }
-    client.server.stop().await;
+    talk.broker.stop().await;
 }
 
 #[tokio::test]
 async fn offsets_are_committed_and_fetched_at_every_version() {
-    let mut client = Client::start().await;
-    client.ask(0, FindCoordinatorRequest::default().with_key(text("g"))).await;
+    let mut talk = Talk::start().await;
     for version in 2..=9 {
-        let committed = client.ask(version, commit("g", None, 1)).await;
+        let committed = talk.ask(version, commit("g", None, 1)).await;
         assert_eq!(committed.topics[0].partitions[0].error_code, 0, "v{version}");
-        let unknown = client.ask(version, commit("g", None, 2)).await;
+        let unknown = talk.ask(version, commit("g", None, 2)).await;
         assert_eq!(unknown.topics[0].partitions[0].error_code, 3, "v{version}");
         let mut member = commit("nowhere", None, 1);
         member.generation_id_or_member_epoch = 1;
-        let refused = client.ask(version, member).await;
+        let refused = talk.ask(version, member).await;
         assert_eq!(refused.topics[0].partitions[0].error_code, if version >= 9 { 69 } else { 22 }, "v{version}");
     }
     for version in 1..=7 {
         let topics = vec![OffsetFetchRequestTopic::default().with_name(topic()).with_partition_indexes(vec![0, 1])];
         let request = OffsetFetchRequest::default().with_group_id(group_id("g")).with_topics(Some(topics));
-        let fetched = client.ask(version, request).await.topics;
+        let fetched = talk.ask(version, request).await.topics;
         let offsets: Vec<_> = fetched[0].partitions.iter().map(|each| each.committed_offset).collect();
         assert_eq!(offsets, [-1, 42], "v{version}");
     }
@@ -231,7 +174,7 @@ async fn offsets_are_committed_and_fetched_at_every_version() {
         let topics = OffsetFetchRequestTopics::default().with_name(topic()).with_partition_indexes(vec![1]);
         let some = OffsetFetchRequestGroup::default().with_group_id(group_id("g")).with_topics(Some(vec![topics]));
         let all = OffsetFetchRequestGroup::default().with_group_id(group_id("g")).with_topics(None);
-        let fetched = client.ask(version, OffsetFetchRequest::default().with_groups(vec![some, all])).await.groups;
+        let fetched = talk.ask(version, OffsetFetchRequest::default().with_groups(vec![some, all])).await.groups;
         for group in &fetched {
             assert_eq!(group.topics[0].partitions[0].metadata.as_deref(), Some("note"), "v{version}");
         }
@@ -241,40 +184,36 @@ async fn offsets_are_committed_and_fetched_at_every_version() {
     let topics =
         OffsetDeleteRequestTopic::default().with_name(topic()).with_partitions(vec![partition(1), partition(2)]);
     let delete = OffsetDeleteRequest::default().with_group_id(group_id("g")).with_topics(vec![topics]);
-    let deleted = client.ask(0, delete).await;
+    let deleted = talk.ask(0, delete).await;
     let codes: Vec<_> =
         deleted.topics[0].partitions.iter().map(|each| (each.partition_index, each.error_code)).collect();
     assert_eq!(codes, [(2, 3), (1, 0)]);
-    client.server.stop().await;
+    talk.broker.stop().await;
 }
 
 #[tokio::test]
 async fn pipelined_requests_of_a_member_keep_their_order() {
-    let mut client = Client::start().await;
-    client.ask(0, FindCoordinatorRequest::default().with_key(text("g"))).await;
-    let joined = client.join(5, "g").await;
-    client.send(3, &sync(3, "g", &joined)).await;
-    client.next_correlation_id += 1;
-    client.send(7, &commit("g", Some(&joined), 0)).await;
-    client.next_correlation_id -= 1;
-    assert_eq!(client.answer::<SyncGroupRequest>(3).await.error_code, 0);
-    let committed = client.answer::<OffsetCommitRequest>(7).await;
+    let mut talk = Talk::start().await;
+    let joined = talk.join(5, "g").await;
+    let synced = talk.client.0.send(3, &sync(3, "g", &joined)).await.unwrap();
+    let committed = talk.client.0.send(7, &commit("g", Some(&joined), 0)).await.unwrap();
+    assert_eq!(talk.client.0.receive(synced).await.unwrap().error_code, 0);
+    let committed = talk.client.0.receive(committed).await.unwrap();
     assert_eq!(committed.topics[0].partitions[0].error_code, 0);
-    client.server.stop().await;
+    talk.broker.stop().await;
 }
 
 #[tokio::test]
 async fn requests_without_a_group_id_or_protocol_are_refused() {
-    let mut client = Client::start().await;
-    client.ask(0, FindCoordinatorRequest::default().with_key(text("g"))).await;
-    assert_eq!(client.ask(5, join(5, "", "")).await.error_code, 24);
-    assert_eq!(client.ask(4, HeartbeatRequest::default()).await.error_code, 24);
-    assert_eq!(client.ask(4, LeaveGroupRequest::default()).await.error_code, 24);
-    assert_eq!(client.ask(4, SyncGroupRequest::default()).await.error_code, 24);
-    assert_eq!(client.ask(5, SyncGroupRequest::default()).await.error_code, 23);
-    assert_eq!(client.ask(0, OffsetDeleteRequest::default()).await.error_code, 24);
+    let mut talk = Talk::start().await;
+    assert_eq!(talk.ask(5, join(5, "", "")).await.error_code, 24);
+    assert_eq!(talk.ask(4, HeartbeatRequest::default()).await.error_code, 24);
+    assert_eq!(talk.ask(4, LeaveGroupRequest::default()).await.error_code, 24);
+    assert_eq!(talk.ask(4, SyncGroupRequest::default()).await.error_code, 24);
+    assert_eq!(talk.ask(5, SyncGroupRequest::default()).await.error_code, 23);
+    assert_eq!(talk.ask(0, OffsetDeleteRequest::default()).await.error_code, 24);
     let mut large = join(5, "g", "");
     large.protocols[0].metadata = vec![0; 15 << 20].into();
-    assert_eq!(client.ask(5, large).await.error_code, 42);
-    client.server.stop().await;
+    assert_eq!(talk.ask(5, large).await.error_code, 42);
+    talk.broker.stop().await;
 }
