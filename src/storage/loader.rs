@@ -187,6 +187,7 @@ fn recover(request: &LoadRequest, segments: &mut Vec<Segment>, epochs: &mut Lead
     let first_unflushed = if request.had_clean_shutdown { segments.len() } else { holds_recovery_point };
     let mut log_end_offset = request.log_start_offset;
     for index in 0..segments.len() {
+        let end_offset = segments.get(index + 1).map_or(i64::MAX, Segment::base_offset);
         let Some(segment) = segments.get_mut(index) else { break };
         let is_last = index == last;
         if index < first_unflushed {
@@ -199,7 +200,7 @@ fn recover(request: &LoadRequest, segments: &mut Vec<Segment>, epochs: &mut Lead
                 Err(error) => tracing::warn!(%error, "the last segment is recovered although the last stop was clean"),
             }
         }
-        let (next_offset, cut) = segment.recover(&mut |header| {
+        let (next_offset, cut) = segment.recover(end_offset, &mut |header| {
             if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest) {
                 epochs.assign(header.partition_leader_epoch, header.base_offset);
             }

@@ -345,8 +345,13 @@ impl Segment {
     }
 
     /// Reads every batch, checks it, rebuilds the indexes in memory and cuts off everything from the first invalid
-    /// batch on. Calls `visit` with each valid header; returns the offset behind the last one and the bytes cut off.
-    pub(super) fn recover(&mut self, visit: &mut dyn FnMut(&BatchHeader)) -> Result<(i64, u64), StorageError> {
+    /// batch on; one that reaches `end_offset`, where the next segment begins, is invalid, too. Calls `visit` with each
+    /// valid header; returns the offset behind the last one and the bytes cut off.
+    pub(super) fn recover(
+        &mut self,
+        end_offset: i64,
+        visit: &mut dyn FnMut(&BatchHeader),
+    ) -> Result<(i64, u64), StorageError> {
         let size = self.forget_indexes();
         let data = std::mem::replace(&mut self.data, SegmentData::Memory(Vec::new()));
         let mut reader = BufReader::with_capacity(SCAN_BUFFER, DataReader::new(&data, 0));
@@ -354,7 +359,8 @@ impl Segment {
         while let Some(batch) = next_batch(&mut reader, size - self.size) {
             let header = batch.header;
             let in_order = header.base_offset >= next_offset && header.last_offset() >= header.base_offset;
-            let in_range = header.last_offset().saturating_sub(self.base_offset) <= i64::from(i32::MAX);
+            let in_range = header.last_offset() < end_offset
+                && header.last_offset().saturating_sub(self.base_offset) <= i64::from(i32::MAX);
             if !in_order || !in_range || batch.verify_crc().is_err() {
                 break;
             }
@@ -422,6 +428,9 @@ impl Segment {
         let mut next_offset = self.base_offset;
         let mut position = self.search_start(i64::MAX);
         while let Some(header) = self.header_at(position)? {
+            if header.base_offset < next_offset || header.last_offset_delta < 0 {
+                return Err(self.corrupt(position, &BatchError::InvalidRecord("the offsets are out of order")));
+            }
             next_offset = header.next_offset();
             position += header.size_in_bytes() as u64;
         }

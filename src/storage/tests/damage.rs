@@ -267,3 +267,30 @@ fn recovery_does_not_read_what_is_flushed() {
     let (_dir, log) = disk.start();
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (0, 120));
 }
+
+/// Overwrites the base offset, which no checksum covers, of the `index`th batch in the file.
+fn renumber(path: &Path, index: usize, base_offset: i64) {
+    let mut bytes = fs::read(path).unwrap();
+    let size = RecordBatch::parse(&Bytes::from(bytes.clone())).unwrap().bytes.len();
+    bytes[index * size..][..8].copy_from_slice(&base_offset.to_be_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_batch_in_the_next_segments_range_ends_the_log() {
+    for base_offset in [3, 1000, i64::MAX - 5] {
+        let disk = filled(small_segments(), 60, false);
+        renumber(&disk.partition_dir().join(FIRST), 2, base_offset);
+        let (_dir, log) = disk.start();
+        assert_eq!((log.log_end_offset(), read_all(&log, 0, 700).len()), (4, 2), "{base_offset}");
+    }
+}
+
+#[test]
+fn offsets_out_of_order_in_the_last_segment_are_noticed_after_a_clean_stop() {
+    let disk = filled(LogConfig::default(), 6, true);
+    renumber(&disk.partition_dir().join(FIRST), 4, 2);
+    let (_dir, mut log) = disk.start();
+    assert_eq!(log.log_end_offset(), 8);
+    assert_eq!(append(&mut log, &idempotent(7, 0, 8, 2)).first_offset, 8);
+}
