@@ -20,8 +20,8 @@ use super::error::{AppendFailure, append_failure};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::clock::Now;
-use crate::ids::{TopicName, is_internal_topic};
-use crate::metadata::MetadataImage;
+use crate::ids::is_internal_topic;
+use crate::metadata::{MetadataImage, TopicImage};
 use crate::protocol::ErrorCode;
 use crate::protocol::compression::Compression;
 use crate::protocol::record_batch::{BatchHeader, batches};
@@ -90,11 +90,11 @@ struct Appender<'a> {
 
 impl Appender<'_> {
     fn append_topic(&mut self, topic_index: usize, topic: TopicProduceData) -> TopicProduceResponse {
-        let name = self.resolve(&topic);
+        let known = self.resolve(&topic);
         let mut responses = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
             let index = data.index;
-            let outcome = name.as_deref().map_err(|&code| code.into()).and_then(|name| self.append(name, data));
+            let outcome = known.as_deref().map_err(|&code| code.into()).and_then(|known| self.append(known, data));
             responses.push(match outcome {
                 Ok((hosted, appended)) => {
                     let response = success(index, &appended);
@@ -104,7 +104,7 @@ impl Appender<'_> {
                     }
                     response
                 }
-                Err(failure) => self.refusal(name.as_deref().ok(), index, failure),
+                Err(failure) => self.refusal(known.as_deref().ok(), index, failure),
             });
         }
         TopicProduceResponse::default()
@@ -113,8 +113,8 @@ impl Appender<'_> {
             .with_partition_responses(responses)
     }
 
-    /// The topic's name, which may not be an internal one except for Kafka's own tools.
-    fn resolve(&self, topic: &TopicProduceData) -> Result<TopicName, ErrorCode> {
+    /// The topic, which may not be an internal one except for Kafka's own tools.
+    fn resolve(&self, topic: &TopicProduceData) -> Result<Arc<TopicImage>, ErrorCode> {
         let known = if self.context.api_version >= FIRST_VERSION_WITH_TOPIC_IDS {
             self.image.topic_by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId)
         } else {
@@ -123,15 +123,15 @@ impl Appender<'_> {
         if is_internal_topic(&known.name) && &*self.context.client_id != ADMIN_CLIENT_ID {
             return Err(ErrorCode::InvalidTopicException);
         }
-        Ok(Arc::clone(&known.name))
+        Ok(Arc::clone(known))
     }
 
     fn append(
         &self,
-        topic: &str,
+        topic: &TopicImage,
         data: PartitionProduceData,
     ) -> Result<(Arc<HostedPartition>, Appended), AppendFailure> {
-        let hosted = self.broker.replicas.partition(topic, data.index)?;
+        let hosted = self.broker.replicas.partition_of(&topic.name, topic.id, data.index)?;
         let records = one_batch(data.records, self.context.api_version)?;
         let appended = hosted
             .append(&records, self.acks, AppendOrigin::Client, self.broker.clock.now())
@@ -139,7 +139,7 @@ impl Appender<'_> {
         Ok((hosted, appended))
     }
 
-    fn refusal(&self, topic: Option<&str>, index: i32, failure: AppendFailure) -> PartitionProduceResponse {
+    fn refusal(&self, topic: Option<&TopicImage>, index: i32, failure: AppendFailure) -> PartitionProduceResponse {
         let mut response = PartitionProduceResponse::default()
             .with_index(index)
             .with_error_code(failure.code.code())
@@ -153,7 +153,7 @@ impl Appender<'_> {
         }
         if version >= FIRST_VERSION_WITH_LEADER
             && failure.code == ErrorCode::NotLeaderOrFollower
-            && let Some(partition) = topic.and_then(|topic| self.image.partition(topic, index))
+            && let Some(partition) = topic.and_then(|topic| topic.partition(index))
         {
             response.current_leader = LeaderIdAndEpoch::default()
                 .with_leader_id(BrokerId(partition.leader))

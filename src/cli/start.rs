@@ -87,7 +87,14 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let (listeners, storage) = (config.listeners.clone(), config.storage.clone());
     let server = Server::start(config).await?;
     print(&banner(&listeners, &storage, &server.listeners()));
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        what = server.failed() => {
+            // As Kafka, which halts without its last log directory: the data must be recovered by a new start.
+            let hint = Some("see the log for the reason; a start recovers what is on disk".to_owned());
+            return Err(Failure { what: what.to_owned(), hint });
+        }
+    }
     tracing::info!("stopping; a second signal stops at once");
     tokio::select! {
         () = server.stop() => Ok(ExitCode::SUCCESS),

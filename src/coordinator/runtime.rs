@@ -24,13 +24,16 @@ use crate::replication::hosted_partition::{AppendError, HostedPartition, ReadReq
 use crate::replication::partition::RequiredAcks;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
-use crate::storage::AppendOrigin;
+use crate::storage::{self, AppendOrigin};
 
 /// Requests that may wait for one machine; more are refused as "not available", which clients retry.
 const MAILBOX_CAPACITY: usize = 10_000;
 
 /// Requests handled before their replies are released together.
 const BURST: usize = 256;
+
+/// A batch of tombstones is closed when it has grown beyond this; well below any `max.message.bytes` that makes sense.
+const TOMBSTONE_BATCH_BYTES: usize = 64 << 10;
 
 /// Bytes of the log read at a time while loading.
 const LOAD_CHUNK_BYTES: usize = 1 << 20;
@@ -267,8 +270,17 @@ impl<M: CoordinatorMachine> Actor<M> {
                 tracing::error!(%error, "a coordinator's record cannot be written");
                 ErrorCode::CoordinatorNotAvailable
             })?;
+            // Tombstones may be many, and a crash between them only leaves some of their work to be done again.
+            if encoded.value.is_none() && batch.uncompressed_size() > TOMBSTONE_BATCH_BYTES {
+                self.append_batch(&batch, now)?;
+                batch = BatchBuilder::new(now.timestamp_ms);
+            }
             batch.record(Some(&encoded.key), encoded.value.as_deref());
         }
+        self.append_batch(&batch, now)
+    }
+
+    fn append_batch(&mut self, batch: &BatchBuilder, now: Now) -> Result<(), ErrorCode> {
         let appended = self
             .hosted
             .append(&batch.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
@@ -391,6 +403,10 @@ fn coordinator_error(error: &AppendError) -> ErrorCode {
             ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut | ErrorCode::UnknownTopicOrPartition,
         ) => ErrorCode::CoordinatorNotAvailable,
         AppendError::Refused(_) => ErrorCode::NotCoordinator,
+        // Trying again would not help.
+        AppendError::Log(
+            storage::AppendError::MessageTooLarge { .. } | storage::AppendError::RecordListTooLarge { .. },
+        ) => ErrorCode::MessageTooLarge,
         AppendError::Log(error) => {
             tracing::error!(%error, "a coordinator's record could not be appended");
             ErrorCode::CoordinatorNotAvailable

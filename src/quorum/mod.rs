@@ -153,6 +153,12 @@ impl MetadataQuorum {
         i32::try_from(self.raft.server_metrics().borrow_watched().vote.leader_id.term).unwrap_or(i32::MAX)
     }
 
+    /// Completes when the metadata log cannot be written any more, or was shut down.
+    pub async fn failed(&self) {
+        // Ends with an error where the engine has ended, which is the same news.
+        drop(self.raft.wait(None).metrics(|metrics| metrics.running_state.is_err(), "a failure").await);
+    }
+
     /// Stops every task; a proposal under way fails, and so does every later one.
     pub async fn shutdown(&self) {
         if let Err(error) = self.raft.shutdown().await {

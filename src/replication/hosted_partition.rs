@@ -108,8 +108,11 @@ pub struct HostedPartition {
     topic_id: Uuid,
     hosted: Mutex<Option<Hosted>>,
     waiters: Waiters,
-    /// Held by the one who runs an fsync; those who queue meanwhile are served by the next one together.
+    /// Held while waiting for an fsync; those who queue meanwhile are served by the next one together.
     flushing: tokio::sync::Mutex<()>,
+    /// Held by the thread that runs an fsync, whoever asked for it: a flush that overtook another could vouch for a
+    /// directory entry that only the other one syncs.
+    syncing: Mutex<()>,
 }
 
 impl Awaited for HostedPartition {
@@ -126,6 +129,7 @@ impl HostedPartition {
             hosted: Mutex::new(Some(Hosted { partition, log, min_insync_replicas, has_rolled: false })),
             waiters: Waiters::default(),
             flushing: tokio::sync::Mutex::new(()),
+            syncing: Mutex::new(()),
         }
     }
 
@@ -320,6 +324,7 @@ impl HostedPartition {
         now: Now,
         task: impl FnOnce(&mut Log) -> Result<Option<FlushTask>, StorageError>,
     ) -> Result<(), ErrorCode> {
+        let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |error: StorageError| {
             tracing::error!(partition = %self.topic_partition, %error, "flushing the log failed");
             ErrorCode::KafkaStorageError

@@ -43,6 +43,9 @@ pub struct ReplicaManager {
     topics: RwLock<HashMap<TopicName, Vec<Place>>>,
     applied: Mutex<Applied>,
     applied_offset: watch::Sender<i64>,
+    checkpointing: Mutex<()>,
+    /// Whether the log directory has failed, as far as housekeeping has noticed.
+    failed: watch::Sender<bool>,
 }
 
 impl ReplicaManager {
@@ -67,6 +70,8 @@ impl ReplicaManager {
             topics: RwLock::default(),
             applied: Mutex::new(Applied { image: Arc::default(), unclaimed }),
             applied_offset: watch::Sender::new(-1),
+            checkpointing: Mutex::new(()),
+            failed: watch::Sender::new(false),
         })
     }
 
@@ -82,6 +87,20 @@ impl ReplicaManager {
             Some(Place::Elsewhere) => Err(ErrorCode::NotLeaderOrFollower),
             None => Err(ErrorCode::UnknownTopicOrPartition),
         }
+    }
+
+    /// Finds a partition of the topic with that id, and not of another one of the same name that is about to come or go.
+    ///
+    /// Errors: as [`ReplicaManager::partition`], and [`ErrorCode::UnknownTopicOrPartition`] for another topic's.
+    pub fn partition_of(&self, topic: &str, topic_id: Uuid, partition: i32) -> Result<Arc<HostedPartition>, ErrorCode> {
+        let hosted = self.partition(topic, partition)?;
+        if hosted.topic_id() == topic_id { Ok(hosted) } else { Err(ErrorCode::UnknownTopicOrPartition) }
+    }
+
+    /// Completes when the log directory has failed, within a second of it.
+    pub async fn failed(&self) {
+        // The sender lives as long as this.
+        drop(self.failed.subscribe().wait_for(|failed| *failed).await);
     }
 
     /// Every hosted partition, in no order.
@@ -106,8 +125,13 @@ impl ReplicaManager {
     pub fn apply(&self, image: &Arc<MetadataImage>) {
         let mut applied = self.lock_applied();
         let before = Arc::clone(&applied.image);
-        for gone in before.topics().filter(|topic| image.topic_by_id(topic.id).is_none()) {
-            self.delete_topic(&gone.name);
+        let gone: Vec<_> = before.topics().filter(|topic| image.topic_by_id(topic.id).is_none()).collect();
+        for topic in &gone {
+            self.delete_topic(&topic.name);
+        }
+        if !gone.is_empty() {
+            // A line about a deleted topic would be taken for one about the next topic of that name.
+            self.write_checkpoints();
         }
         for topic in image.topics() {
             let unchanged = before.topic(&topic.name).is_some_and(|known| Arc::ptr_eq(known, topic));
@@ -203,7 +227,8 @@ impl ReplicaManager {
         now: Now,
     ) -> Result<(Log, i64), StorageError> {
         if let Some(loaded) = applied.unclaimed.remove(topic_partition) {
-            if loaded.topic_id == topic_id {
+            // A directory that lost its id can only be this topic's: another one of that name was deleted with its logs.
+            if loaded.topic_id == topic_id || loaded.topic_id.is_nil() {
                 let mut log = loaded.log;
                 log.set_config(log_config(&self.config, config));
                 return Ok((log, loaded.high_watermark));
@@ -248,6 +273,10 @@ impl ReplicaManager {
 
     /// Flushes what is due: closed segments, and logs that `flush.ms` speaks of. Blocks on fsyncs.
     pub fn flush_due(&self) {
+        if self.log_dir.is_offline() {
+            self.failed.send_replace(true);
+            return;
+        }
         let now = self.clock.now();
         for partition in self.partitions() {
             if partition.flush_due(now) == Err(ErrorCode::KafkaStorageError) {
@@ -263,6 +292,8 @@ impl ReplicaManager {
 
     /// Writes the checkpoint files if anything in them has changed. Blocks on fsyncs.
     pub fn write_checkpoints(&self) {
+        // Nobody may write down what was true before another one wrote.
+        let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = self.log_dir.write_checkpoints(&self.checkpoint_entries()) {
             tracing::error!(%error, "writing the checkpoints failed");
         }

@@ -95,6 +95,14 @@ impl Server {
         self.bound.clone()
     }
 
+    /// Completes when the broker cannot go on, with the reason: its log directory or its metadata log has failed.
+    pub async fn failed(&self) -> &'static str {
+        tokio::select! {
+            () = self.broker.replicas.failed() => "the log directory has failed",
+            () = self.broker.metadata.failed() => "the metadata log has failed",
+        }
+    }
+
     /// The broker inside, for a program that embeds it.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker

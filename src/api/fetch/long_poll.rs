@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Loaded};
 use crate::clock::Clock;
-use crate::ids::{TopicName, Uuid};
-use crate::metadata::MetadataImage;
+use crate::ids::Uuid;
+use crate::metadata::{MetadataImage, TopicImage};
 use crate::protocol::ErrorCode;
 use crate::replication::delayed::Wait;
 use crate::replication::fetch_session::{FetchContext, FetchSessionCache, PartitionFetch};
@@ -22,7 +22,7 @@ use crate::storage::LogSlice;
 
 /// One partition of the request, its topic resolved.
 pub(super) struct Target {
-    pub(super) topic: Result<TopicName, ErrorCode>,
+    pub(super) topic: Result<Arc<TopicImage>, ErrorCode>,
     pub(super) partition: i32,
     pub(super) fetch: PartitionFetch,
 }
@@ -93,7 +93,7 @@ impl LongPoll {
 
     fn partition(&self, target: &Target) -> Result<Arc<HostedPartition>, ErrorCode> {
         let topic = target.topic.as_ref().map_err(|&code| code)?;
-        self.replicas.partition(topic, target.partition)
+        self.replicas.partition_of(&topic.name, topic.id, target.partition)
     }
 
     fn look(&self) -> Look {

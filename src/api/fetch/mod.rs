@@ -17,8 +17,8 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::config::CompressionType;
-use crate::ids::{NodeId, TopicName};
-use crate::metadata::MetadataImage;
+use crate::ids::NodeId;
+use crate::metadata::{MetadataImage, TopicImage};
 use crate::protocol::ErrorCode;
 use crate::replication::fetch_session::{FetchContext, PartitionFetch, PartitionRef, SessionRequest, TopicRef};
 use long_poll::{LongPoll, Target};
@@ -128,7 +128,12 @@ fn targets(broker: &Broker, version: i16, session: &FetchContext, replica_id: No
         .collect()
 }
 
-fn resolve(broker: &Broker, image: &MetadataImage, version: i16, topic: &TopicRef) -> Result<TopicName, ErrorCode> {
+fn resolve(
+    broker: &Broker,
+    image: &MetadataImage,
+    version: i16,
+    topic: &TopicRef,
+) -> Result<Arc<TopicImage>, ErrorCode> {
     let known = match topic {
         TopicRef::Name(name) => image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition),
         TopicRef::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId),
@@ -138,5 +143,5 @@ fn resolve(broker: &Broker, image: &MetadataImage, version: i16, topic: &TopicRe
     {
         return Err(ErrorCode::UnsupportedCompressionType);
     }
-    Ok(Arc::clone(&known.name))
+    Ok(Arc::clone(known))
 }
