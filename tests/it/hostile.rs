@@ -253,7 +253,7 @@ async fn b52_pipelined_requests_are_answered_in_order() {
 /// B53: the limits on connections come from the configuration.
 #[tokio::test]
 async fn b53_limits_on_connections_are_configured() {
-    let pairs = [("max.connections.per.ip", "3"), ("connections.max.idle.ms", "300")];
+    let pairs = [("max.connections.per.ip", "3"), ("connections.max.idle.ms", "1000")];
     let broker = Broker::with(&pairs).await;
     let started = Instant::now();
     let mut idle = Vec::new();
@@ -264,7 +264,7 @@ async fn b53_limits_on_connections_are_configured() {
         idle.push(peer);
     }
     broker.peer().await.assert_closed().await;
-    assert!(started.elapsed() < Duration::from_millis(250), "the machine is too slow for this test");
+    assert!(started.elapsed() < Duration::from_millis(900), "the machine is too slow for this test");
     for mut peer in idle {
         peer.assert_closed().await;
     }

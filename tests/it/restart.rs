@@ -46,6 +46,36 @@ impl Mortal {
     }
 }
 
+/// Commits an offset of group `g`.
+async fn commit(client: &mut Client, topic: &Topic, partition: i32, offset: i64) {
+    let partition = OffsetCommitRequestPartition::default()
+        .with_partition_index(partition)
+        .with_committed_offset(offset)
+        .with_committed_metadata(Some(text("note")));
+    let topic = OffsetCommitRequestTopic::default().with_name(topic.name.clone()).with_partitions(vec![partition]);
+    let commit = OffsetCommitRequest::default()
+        .with_group_id(group_id("g"))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
+    assert_eq!(client.ask(8, &commit).await.topics[0].partitions[0].error_code, 0);
+}
+
+/// What group `g` has committed, or -1.
+async fn committed(client: &mut Client, topic: &Topic, partition: i32) -> i64 {
+    client.find_coordinator("g").await;
+    let topic =
+        OffsetFetchRequestTopic::default().with_name(topic.name.clone()).with_partition_indexes(vec![partition]);
+    let request = OffsetFetchRequest::default().with_group_id(group_id("g")).with_topics(Some(vec![topic]));
+    let response = client.ask(7, &request.with_require_stable(true)).await;
+    assert_eq!(response.error_code, 0);
+    response.topics[0].partitions[0].committed_offset
+}
+
+async fn delete(client: &mut Client, topic: &Topic) {
+    let request = DeleteTopicsRequest::default().with_topic_names(vec![topic.name.clone()]);
+    assert_eq!(client.ask(5, &request).await.responses[0].error_code, 0);
+}
+
 /// What a client has done with a broker, and must find again.
 struct Story {
     topic: Topic,
@@ -63,8 +93,7 @@ impl Story {
         let compressed = client.create_topic("compressed", 1, &[]).await;
         let deleted = client.create_topic("deleted", 1, &[]).await;
         client.append(&deleted, 0, &["gone"]).await;
-        let request = DeleteTopicsRequest::default().with_topic_names(vec![deleted.name.clone()]);
-        assert_eq!(client.ask(5, &request).await.responses[0].error_code, 0);
+        delete(client, &deleted).await;
         for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
             let records = builder(&["x", "y"]).compression(codec).build();
             assert_eq!(client.produce(&compressed, 0, records).await.error_code, 0);
@@ -85,17 +114,7 @@ impl Story {
         let answer = client.produce(&self.topic, 1, records).await;
         assert_eq!((answer.error_code, answer.base_offset), (0, self.appended.len() as i64));
         self.appended.push(value);
-        let partition = OffsetCommitRequestPartition::default()
-            .with_partition_index(1)
-            .with_committed_offset(self.appended.len() as i64)
-            .with_committed_metadata(Some(text("note")));
-        let topic =
-            OffsetCommitRequestTopic::default().with_name(self.topic.name.clone()).with_partitions(vec![partition]);
-        let commit = OffsetCommitRequest::default()
-            .with_group_id(group_id("g"))
-            .with_generation_id_or_member_epoch(-1)
-            .with_topics(vec![topic]);
-        assert_eq!(client.ask(8, &commit).await.topics[0].partitions[0].error_code, 0);
+        commit(client, &self.topic, 1, self.appended.len() as i64).await;
     }
 
     async fn assert_found(&self, client: &mut Client) {
@@ -117,13 +136,8 @@ impl Story {
             assert_eq!(fetched(&client.ask(12, &stale).await)[0].1, FENCED_LEADER_EPOCH);
         }
 
-        let topic =
-            OffsetFetchRequestTopic::default().with_name(self.topic.name.clone()).with_partition_indexes(vec![0, 1]);
-        let request = OffsetFetchRequest::default().with_group_id(group_id("g")).with_topics(Some(vec![topic]));
-        client.find_coordinator("g").await;
-        let found = client.ask(7, &request.with_require_stable(true)).await;
-        let offsets: Vec<_> = found.topics[0].partitions.iter().map(|found| found.committed_offset).collect();
-        assert_eq!((found.error_code, offsets), (0, vec![-1, self.appended.len() as i64]));
+        let offsets = [committed(client, &self.topic, 0).await, committed(client, &self.topic, 1).await];
+        assert_eq!(offsets, [-1, self.appended.len() as i64]);
     }
 
     /// The producer's last batch is known, a gap is one, and its configuration is the topic's still.
@@ -179,6 +193,38 @@ async fn a_stopped_broker_finds_everything_again() {
 #[tokio::test]
 async fn a_killed_broker_finds_everything_again() {
     live_through(&[false, false, true, false, true]).await;
+}
+
+/// A topic's successor of the same name inherits nothing: no records, no offsets, no id.
+#[tokio::test]
+async fn a_topic_made_anew_starts_empty_and_stays_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut last = None;
+    for start in 0..3 {
+        let mortal = Mortal::on(directory.path()).await;
+        let mut client = mortal.broker.client().await;
+        if let Some(last) = &last {
+            assert_eq!(client.read(last, 0, 0).await, ["b"], "start {start}");
+            assert_eq!(committed(&mut client, last, 0).await, 1, "start {start}");
+            delete(&mut client, last).await;
+        }
+        client.find_coordinator("g").await;
+        for values in [&["a", "a"][..], &["b"]] {
+            let topic = client.create_topic("t", 1, &[]).await;
+            assert!(last.replace(topic.clone()).is_none_or(|before: Topic| before.id != topic.id));
+            assert_eq!(client.offset(&topic, 0, -1).await, 0, "start {start}");
+            assert_eq!(committed(&mut client, &topic, 0).await, -1, "start {start}");
+            client.append(&topic, 0, values).await;
+            commit(&mut client, &topic, 0, values.len() as i64).await;
+            if values.len() > 1 {
+                delete(&mut client, &topic).await;
+            }
+        }
+        mortal.kill().await;
+    }
+    Broker::on(directory.path()).await.stop().await;
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("-delete")), "{left:?}");
 }
 
 #[tokio::test]
