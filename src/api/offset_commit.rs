@@ -104,7 +104,6 @@ fn response(outcomes: PartitionOutcomes) -> OffsetCommitResponse {
 
 fn group_error(version: i16, error: ErrorCode) -> ErrorCode {
     match error {
-        ErrorCode::MessageTooLarge => ErrorCode::InvalidCommitOffsetSize,
         ErrorCode::GroupIdNotFound if version < FIRST_WITH_GROUP_ID_NOT_FOUND => ErrorCode::IllegalGeneration,
         error => error,
     }

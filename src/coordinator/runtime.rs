@@ -32,11 +32,11 @@ const MAILBOX_CAPACITY: usize = 10_000;
 /// Requests handled before their replies are released together.
 const BURST: usize = 256;
 
-/// A batch of tombstones is closed when it has grown beyond this; well below any `max.message.bytes` that makes sense.
-const TOMBSTONE_BATCH_BYTES: usize = 64 << 10;
-
 /// Bytes of the log read at a time while loading.
 const LOAD_CHUNK_BYTES: usize = 1 << 20;
+
+/// Records that are written together fill a batch up to this size, half of the default `max.message.bytes`.
+const BATCH_BYTES: usize = 512 << 10;
 
 /// The most that one batch of an internal topic may decompress to while loading.
 const MAX_BATCH_BYTES: usize = 256 << 20;
@@ -249,44 +249,36 @@ impl<M: CoordinatorMachine> Actor<M> {
         let now = self.clock.now();
         let mut effects = Effects::new();
         decide(&mut self.machine, now, &mut effects);
-        if !effects.records.is_empty() {
-            if let Err(code) = self.append(&effects.records, now) {
+        match self.append(&effects.records, now) {
+            Ok(()) => self.ready.extend(effects.replies),
+            Err(code) => {
                 for (reply_to, _) in effects.replies {
                     self.answer(reply_to, Err(code));
                 }
-                return;
             }
-            for record in &effects.records {
+        }
+    }
+
+    /// Appends and replays `records`.
+    ///
+    /// Unlike Kafka, which refuses what does not fit into one batch, the records of a large decision (a commit for
+    /// thousands of partitions, the end of a group that has as many) are written as several.
+    fn append(&mut self, records: &[M::Record], now: Now) -> Result<(), ErrorCode> {
+        let mut unwritten = records;
+        while !unwritten.is_empty() {
+            let batch = first_batch::<M>(unwritten, now)?;
+            let appended = self
+                .hosted
+                .append(&batch.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
+                .map_err(|error| coordinator_error(&error))?;
+            self.last_appended = appended.info.last_offset;
+            self.unflushed |= appended.needs_flush;
+            let (written, rest) = unwritten.split_at(batch.record_count() as usize);
+            for record in written {
                 self.machine.replay(record);
             }
+            unwritten = rest;
         }
-        self.ready.extend(effects.replies);
-    }
-
-    fn append(&mut self, records: &[M::Record], now: Now) -> Result<(), ErrorCode> {
-        let mut batch = BatchBuilder::new(now.timestamp_ms);
-        for record in records {
-            let encoded = M::encode(record).map_err(|error| {
-                tracing::error!(%error, "a coordinator's record cannot be written");
-                ErrorCode::CoordinatorNotAvailable
-            })?;
-            // Tombstones may be many, and a crash between them only leaves some of their work to be done again.
-            if encoded.value.is_none() && batch.uncompressed_size() > TOMBSTONE_BATCH_BYTES {
-                self.append_batch(&batch, now)?;
-                batch = BatchBuilder::new(now.timestamp_ms);
-            }
-            batch.record(Some(&encoded.key), encoded.value.as_deref());
-        }
-        self.append_batch(&batch, now)
-    }
-
-    fn append_batch(&mut self, batch: &BatchBuilder, now: Now) -> Result<(), ErrorCode> {
-        let appended = self
-            .hosted
-            .append(&batch.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
-            .map_err(|error| coordinator_error(&error))?;
-        self.last_appended = appended.info.last_offset;
-        self.unflushed |= appended.needs_flush;
         Ok(())
     }
 
@@ -396,6 +388,23 @@ impl<M: CoordinatorMachine> Actor<M> {
     }
 }
 
+/// As many of `records` as one batch shall hold, and at least one.
+fn first_batch<M: CoordinatorMachine>(records: &[M::Record], now: Now) -> Result<BatchBuilder, ErrorCode> {
+    let mut batch = BatchBuilder::new(now.timestamp_ms);
+    for record in records {
+        let encoded = M::encode(record).map_err(|error| {
+            tracing::error!(%error, "a coordinator's record cannot be written");
+            ErrorCode::CoordinatorNotAvailable
+        })?;
+        let size = encoded.key.len() + encoded.value.as_deref().map_or(0, <[u8]>::len);
+        if batch.record_count() > 0 && batch.uncompressed_size() + size > BATCH_BYTES {
+            break;
+        }
+        batch.record(Some(&encoded.key), encoded.value.as_deref());
+    }
+    Ok(batch)
+}
+
 /// What a client of a coordinator is told of a failed append, as in Kafka's `CoordinatorPartitionWriter` callers.
 fn coordinator_error(error: &AppendError) -> ErrorCode {
     match error {
@@ -403,13 +412,16 @@ fn coordinator_error(error: &AppendError) -> ErrorCode {
             ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut | ErrorCode::UnknownTopicOrPartition,
         ) => ErrorCode::CoordinatorNotAvailable,
         AppendError::Refused(_) => ErrorCode::NotCoordinator,
-        // Trying again would not help.
         AppendError::Log(
             storage::AppendError::MessageTooLarge { .. } | storage::AppendError::RecordListTooLarge { .. },
-        ) => ErrorCode::MessageTooLarge,
+        ) => {
+            // One record alone is too large: no fault of ours, and no use in asking again.
+            tracing::warn!(%error, "a coordinator's record is larger than its topic allows");
+            ErrorCode::UnknownServerError
+        }
         AppendError::Log(error) => {
             tracing::error!(%error, "a coordinator's record could not be appended");
-            ErrorCode::CoordinatorNotAvailable
+            ErrorCode::NotCoordinator
         }
     }
 }
