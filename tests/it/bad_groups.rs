@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     DeleteGroupsRequest, DescribeGroupsRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
     LeaveGroupRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, TopicName,
@@ -14,6 +15,7 @@ use kafka_protocol::messages::{
 use crate::broker::{Broker, Client, Topic, group_id, text, topic_name};
 use crate::server::within;
 
+const UNKNOWN_SERVER_ERROR: i16 = -1;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const OFFSET_METADATA_TOO_LARGE: i16 = 12;
 const ILLEGAL_GENERATION: i16 = 22;
@@ -151,6 +153,27 @@ async fn b41_groups_that_cannot_be_joined() {
     broker.stop().await;
 }
 
+/// B41: what no record of `__consumer_offsets` can hold is refused for good, and harms nobody else.
+#[tokio::test]
+async fn b41_groups_too_large_for_their_record() {
+    let (broker, mut client, _) = broker_with_coordinator(&[]).await;
+    let mut request = join("g", "range", "");
+    request.protocols[0].metadata = vec![0; (1 << 20) - 5].into();
+    let joined = client.ask(JOIN, &request).await;
+    assert_eq!(joined.error_code, 0);
+    let assignment = SyncGroupRequestAssignment::default()
+        .with_member_id(joined.member_id.clone())
+        .with_assignment(Bytes::from_static(b"assignment"));
+    let sync = SyncGroupRequest::default()
+        .with_group_id(group_id("g"))
+        .with_generation_id(joined.generation_id)
+        .with_member_id(joined.member_id)
+        .with_assignments(vec![assignment]);
+    assert_eq!(client.ask(3, &sync).await.error_code, UNKNOWN_SERVER_ERROR);
+    join_alone(&mut client, "h").await;
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn b41_members_and_generations_that_are_not_there() {
     let (broker, mut client, _) = broker_with_coordinator(&[]).await;
@@ -252,6 +275,30 @@ async fn b43_commits_that_cannot_be_stored() {
         assert_eq!(commit_code(&mut client, version, &commit("g", "t", 0, -5)).await, 0, "v{version}");
         assert_eq!(committed(&mut client, "g", &topic.name).await, -5);
     }
+    broker.stop().await;
+}
+
+/// Kafka refuses a commit that does not fit into one batch; here it is written as several, and found again.
+#[tokio::test]
+async fn b43_commits_of_thousands_of_partitions() {
+    const PARTITIONS: i32 = 9_000;
+    let (broker, mut client, _) = broker_with_coordinator(&[("offset.metadata.max.bytes", "200")]).await;
+    let large = client.create_topic("large", PARTITIONS, &[]).await;
+    let mut request = commit("g", "large", 0, 7);
+    request.topics[0].partitions[0].committed_metadata = Some(text(&"x".repeat(200)));
+    let one = request.topics[0].partitions[0].clone();
+    request.topics[0].partitions = (0..PARTITIONS).map(|index| one.clone().with_partition_index(index)).collect();
+    let response = client.ask(8, &request).await;
+    assert!(response.topics[0].partitions.iter().all(|partition| partition.error_code == 0));
+    let topic =
+        OffsetFetchRequestTopic::default().with_name(large.name).with_partition_indexes((0..PARTITIONS).collect());
+    let fetch = OffsetFetchRequest::default().with_group_id(group_id("g")).with_topics(Some(vec![topic]));
+    let response = client.ask(7, &fetch).await;
+    assert!(response.topics[0].partitions.iter().all(|partition| partition.committed_offset == 7));
+    let delete = DeleteGroupsRequest::default().with_groups_names(vec![group_id("g")]);
+    assert_eq!(client.ask(2, &delete).await.results[0].error_code, 0);
+    let response = client.ask(7, &fetch).await;
+    assert!(response.topics[0].partitions.iter().all(|partition| partition.committed_offset == -1));
     broker.stop().await;
 }
 
