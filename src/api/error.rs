@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::protocol::record_batch::BatchError;
 use crate::protocol::{DecodeError, EncodeError, ErrorCode};
 use crate::replication::hosted_partition::{self, HostedPartition};
-use crate::storage::{self, RecordError};
+use crate::storage::{self, RecordError, StorageError};
 
 /// Why a handler gives no answer at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +92,8 @@ pub fn append_failure(error: hosted_partition::AppendError, hosted: &HostedParti
         Log::InvalidTxnState(_) => (ErrorCode::InvalidTxnState, Vec::new()),
         // Only replicated batches carry offsets; a producer's have been refused before.
         Log::OffsetsOutOfOrder | Log::UnexpectedOffset { .. } => (ErrorCode::InvalidRecord, Vec::new()),
+        // What took the directory offline was logged then.
+        Log::Storage(StorageError::Offline { .. }) => (ErrorCode::KafkaStorageError, Vec::new()),
         Log::Storage(error) => {
             tracing::error!(%partition, %error, "appending to the log failed");
             (ErrorCode::KafkaStorageError, Vec::new())
