@@ -47,6 +47,9 @@ def by_version(broker, version):
     twice = request(broker, name, batch())
     twice["TopicData"][0]["PartitionData"] *= 2
     broker.ask_alone("a partition twice", "Produce", version, twice)
+    again = request(broker, name, batch(["z"]))
+    again["TopicData"] *= 2
+    broker.ask_alone("a topic twice", "Produce", version, again)
     broker.ask_alone("a transaction nobody began", "Produce", version, request(broker, name, batch(), transaction="tx"))
     without_answer(broker, version, name)
 
@@ -78,6 +81,9 @@ def bad_batches():
         "magic 3": batch(magic=3),
         "magic 1 in a new header": batch(magic=1),
         "two batches": batch() + batch(),
+        "a few bytes behind": batch() + b"surplus",
+        "too short to hold its records": batch(length=49),
+        "half a batch behind": batch() + batch()[:40],
         "empty bytes": b"",
         "null": None,
         "base offset 5": batch(base_offset=5),
