@@ -2,8 +2,8 @@
 //!
 //! The crate's decoders reserve room for as many array elements as a length on the wire claims, so that five bytes
 //! can ask for 150 GB, and a failed allocation aborts the whole process. [`Guard`] stands between the two: it is the
-//! buffer that the decoders read from, and it withholds every number that could be such a length and is larger than
-//! what is left of the frame. Nothing here depends on the allocator.
+//! buffer that the decoders read from, and it never lets them see an array's length that the frame cannot hold.
+//! Nothing here depends on the allocator.
 
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::Decodable;
@@ -16,8 +16,21 @@ use super::DecodeError;
 /// whatever its frame's size. A commit of 250,000 offsets stays below.
 const MAX_FIELDS: usize = 1024 * 1024;
 
+/// How many elements any array may claim: room for them, at up to 200 bytes each, is reserved before they are read.
+const SMALL_ARRAY: usize = 4096;
+/// A longer array's elements take at least this many bytes on the wire each.
+const ELEMENT_SIZE: usize = 4;
+/// And no array is longer than this: 50 MB at the most.
+const LARGEST_ARRAY: usize = 256 * 1024;
+
 /// How far a varint may exceed the bytes that are left: it may be the number of a tagged field, and those are small.
 const TOLERATED: usize = 1024;
+
+/// The longest varint of 32 bits.
+const VARINT_SIZE: usize = 5;
+
+/// The varint that says that a byte field has one byte.
+const LENGTH_OF_ONE: u8 = 2;
 
 /// A request body and what the frame holds beyond it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,15 +45,22 @@ pub struct Decoded<R> {
 ///
 /// # Errors
 /// When the bytes are not a message of that version: truncated, a negative or too large length, null where the schema
-/// has none, text that is not UTF-8, or more fields than any honest request has.
+/// has none, text that is not UTF-8, or more fields or array elements than any honest request has.
 pub fn decode_request<R: Decodable>(body: Bytes, api_version: i16) -> Result<Decoded<R>, DecodeError> {
     let mut guard = Guard::new(body.clone());
-    let message = R::decode(&mut guard, api_version).map_err(|error| malformed(&error))?;
-    if !guard.withheld {
-        return Ok(Decoded { message, surplus: guard.bytes.len() });
+    loop {
+        let decoded = R::decode(&mut guard, api_version);
+        if guard.is_misled {
+            return Err(DecodeError::Malformed("an array claims more elements than the frame can hold".to_owned()));
+        }
+        match (decoded, guard.suspect) {
+            (Ok(message), _) if !guard.withheld => return Ok(Decoded { message, surplus: guard.bytes.len() }),
+            // The decoder read to the end without the numbers that were withheld, so none of them was a length.
+            (Ok(_), _) => break,
+            (Err(_), Some(place)) => guard = guard.again(body.clone(), place),
+            (Err(error), None) => return Err(malformed(&error)),
+        }
     }
-    // The decoder read to the end without the numbers that were withheld, so none of them was a length.
-    drop(message);
     let mut bytes = body;
     let message = R::decode(&mut bytes, api_version).map_err(|error| malformed(&error))?;
     Ok(Decoded { message, surplus: bytes.len() })
@@ -50,58 +70,104 @@ fn malformed(error: &impl ToString) -> DecodeError {
     DecodeError::Malformed(error.to_string())
 }
 
-/// A buffer that never lets a decoder see a length larger than the bytes that are left.
+/// A buffer that never lets a decoder see an array's length that is too large.
 ///
-/// A 32-bit integer may be a length or a plain value, and the buffer cannot tell which. A large one is replaced by
-/// `i32::MIN`: as a length that is an error in every decoder, as a value it changes nothing about what is read next,
-/// so that the message can be decoded again without the guard. Unsigned varints are lengths and tag numbers only and
-/// are refused when too large.
+/// What a number is, a length or a plain value, only the decoder knows, and it asks for a byte field's bytes right
+/// behind the field's length. So a number that is too large for an array is replaced:
+/// - A varint, which is a length or a tag's number, by one that stands for a length of 1. If one byte is asked for
+///   next, the bytes that the true length means are handed out; if anything else is, it was an array.
+/// - A 32-bit integer by `i32::MIN`: as a length that is an error in every decoder, as a value it changes nothing about
+///   what is read next, so that the message can be decoded again without the guard. After such an error it is decoded
+///   once more, and the number at that place is treated like a varint.
 struct Guard {
     bytes: Bytes,
     fields_left: usize,
+    /// A number was replaced by `i32::MIN`.
     withheld: bool,
-    /// The bytes read one by one just before, as long as they say that their varint goes on.
-    varint: [u8; 4],
-    varint_length: usize,
+    /// The last thing read was such a number, with this many bytes behind it, and might have been a byte field's length.
+    suspect: Option<usize>,
+    /// Where the lengths of 32 bits are that were suspects before.
+    lengths: Vec<usize>,
+    /// The length in whose stead another was just given.
+    owed: Option<Owed>,
+    /// Such a length was not that of a byte field.
+    is_misled: bool,
+    /// The bytes that belong to the varint that has begun.
+    varint_left: usize,
+}
+
+/// A number that was replaced by a small one.
+#[derive(Clone, Copy)]
+struct Owed {
+    number: usize,
+    given: usize,
 }
 
 impl Guard {
     fn new(bytes: Bytes) -> Self {
-        Self { bytes, fields_left: MAX_FIELDS, withheld: false, varint: [0; 4], varint_length: 0 }
+        Self {
+            bytes,
+            fields_left: MAX_FIELDS,
+            withheld: false,
+            suspect: None,
+            lengths: Vec::new(),
+            owed: None,
+            is_misled: false,
+            varint_left: 0,
+        }
+    }
+
+    /// A guard for another attempt, which knows what this one found out. All attempts share one allowance of fields.
+    fn again(self, bytes: Bytes, length: usize) -> Self {
+        let mut lengths = self.lengths;
+        lengths.push(length);
+        Self { fields_left: self.fields_left, lengths, ..Self::new(bytes) }
     }
 
     fn refuse(&self, requested: usize) -> TryGetError {
         TryGetError { requested, available: self.bytes.len() }
     }
 
+    /// How many elements an array may have when `left` bytes are behind its length.
+    fn largest_array(left: usize) -> usize {
+        (left / ELEMENT_SIZE).clamp(SMALL_ARRAY, LARGEST_ARRAY)
+    }
+
+    /// Notes that something is read which is not a byte field's content.
+    fn begin_read(&mut self) -> Result<(), TryGetError> {
+        self.suspect = None;
+        self.is_misled |= self.owed.take().is_some();
+        if self.is_misled { Err(self.refuse(usize::MAX)) } else { Ok(()) }
+    }
+
     fn count_field(&mut self) -> Result<(), TryGetError> {
-        self.varint_length = 0;
+        self.varint_left = 0;
         self.fields_left = self.fields_left.checked_sub(1).ok_or_else(|| self.refuse(usize::MAX))?;
         Ok(())
     }
 
-    /// Takes `byte` as the next one of a varint. Booleans are read in the same way and might run into the varint behind
-    /// them, so every suffix of the run is looked at as if the varint began there.
-    fn check_varint(&mut self, byte: u8) -> Result<(), TryGetError> {
-        let run = self.varint.get(..self.varint_length).unwrap_or_default();
-        let mut value = u64::from(byte & 0x7f);
-        let mut largest = value;
-        for earlier in run.iter().rev() {
-            value = value << 7 | u64::from(earlier & 0x7f);
-            largest = largest.max(value);
+    /// Looks at the varint that may begin here; `Some` is what to read in its stead. Booleans and bytes are read in the
+    /// same way: they pass unless they look like the first byte of a varint that is too large.
+    fn check_varint(&mut self) -> Result<Option<u8>, TryGetError> {
+        self.count_field()?;
+        let ahead = self.bytes.get(..VARINT_SIZE).unwrap_or(&self.bytes);
+        let Some(last) = ahead.iter().position(|byte| *byte < 0x80) else {
+            // Either the frame ends here, and the decoder will notice, or the varint does not.
+            return if ahead.len() < VARINT_SIZE { Ok(None) } else { Err(self.refuse(usize::MAX)) };
+        };
+        let bits = |value: usize, byte: &u8| value << 7 | usize::from(byte & 0x7f);
+        let number = ahead.get(..=last).unwrap_or_default().iter().rev().fold(0, bits);
+        let left = self.bytes.len() - last - 1;
+        if number > left + TOLERATED {
+            return Err(self.refuse(number));
         }
-        if largest > (self.bytes.len() + TOLERATED) as u64 {
-            return Err(self.refuse(largest as usize));
+        if number <= Self::largest_array(left) {
+            self.varint_left = last;
+            return Ok(None);
         }
-        if byte < 0x80 {
-            return self.count_field();
-        }
-        match self.varint.get_mut(self.varint_length) {
-            Some(next) => *next = byte,
-            None => return Err(self.refuse(usize::MAX)),
-        }
-        self.varint_length += 1;
-        Ok(())
+        self.bytes.advance(last + 1);
+        self.owed = Some(Owed { number, given: usize::from(LENGTH_OF_ONE) });
+        Ok(Some(LENGTH_OF_ONE))
     }
 }
 
@@ -115,24 +181,38 @@ impl Buf for Guard {
     }
 
     fn advance(&mut self, count: usize) {
-        self.varint_length = 0;
+        // Nothing can be refused here; the next read will be, or the message at its end.
+        let _ = self.begin_read();
+        self.varint_left = 0;
         self.bytes.advance(count);
     }
 
     fn try_get_u8(&mut self) -> Result<u8, TryGetError> {
-        let byte = self.bytes.try_get_u8()?;
-        self.check_varint(byte)?;
-        Ok(byte)
+        self.begin_read()?;
+        if self.varint_left > 0 {
+            self.varint_left -= 1;
+        } else if let Some(given) = self.check_varint()? {
+            return Ok(given);
+        }
+        self.bytes.try_get_u8()
     }
 
     fn try_get_i32(&mut self) -> Result<i32, TryGetError> {
+        self.begin_read()?;
         self.count_field()?;
         let value = self.bytes.try_get_i32()?;
-        if usize::try_from(value).is_ok_and(|length| length > self.bytes.len()) {
-            self.withheld = true;
-            return Ok(i32::MIN);
+        let left = self.bytes.len();
+        let Some(number) = usize::try_from(value).ok().filter(|&number| number > Self::largest_array(left).min(left))
+        else {
+            return Ok(value);
+        };
+        if self.lengths.contains(&left) {
+            self.owed = Some(Owed { number, given: 1 });
+            return Ok(1);
         }
-        Ok(value)
+        self.withheld = true;
+        self.suspect = (number <= left).then_some(left);
+        Ok(i32::MIN)
     }
 }
 
@@ -142,23 +222,24 @@ impl ByteBuf for Guard {
     }
 
     fn get_bytes(&mut self, size: usize) -> Bytes {
-        self.varint_length = 0;
+        self.varint_left = 0;
         self.bytes.split_to(size)
     }
 
     fn try_get_bytes(&mut self, size: usize) -> Result<Bytes, NotEnoughBytesError> {
-        if self.count_field().is_err() || size > self.bytes.len() {
-            return Err(NotEnoughBytesError);
-        }
-        Ok(self.get_bytes(size))
+        // A varint may hold a length plus one, so that one less than was given is asked for.
+        let size = self.owed.take().map_or(size, |owed| (owed.number + size).saturating_sub(owed.given));
+        self.begin_read().and_then(|()| self.count_field()).map_err(|_| NotEnoughBytesError)?;
+        if size > self.bytes.len() { Err(NotEnoughBytesError) } else { Ok(self.get_bytes(size)) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::{BufMut, BytesMut};
-    use kafka_protocol::messages::{FetchRequest, MetadataRequest};
-    use kafka_protocol::protocol::Encodable;
+    use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+    use kafka_protocol::messages::{FetchRequest, MetadataRequest, ProduceRequest};
+    use kafka_protocol::protocol::{Encodable, StrBytes};
 
     use super::*;
 
@@ -203,5 +284,33 @@ mod tests {
         assert!((0..6).any(|_| guard.try_get_u8().is_err()));
         let mut guard = Guard::new(Bytes::from_static(b"\xff\xff\xff\xff\x0f"));
         assert!((0..5).any(|_| guard.try_get_u8().is_err()));
+    }
+
+    #[test]
+    fn an_array_cannot_claim_more_than_an_honest_one_has() {
+        for (version, claim) in [(1, &b"\x00\x0f\xff\x00"[..]), (12, b"\x80\xfe\x3f"), (12, b"\x80\x80\x18")] {
+            let body = [claim, &vec![0; 1024 * 1024]].concat();
+            let decoded = decode_request::<MetadataRequest>(body.into(), version);
+            assert!(decoded.is_err_and(|error| error.to_string().contains("array")), "version {version}");
+        }
+    }
+
+    #[test]
+    fn byte_fields_may_be_as_large_as_the_frame() {
+        let large = |size: usize| Bytes::from(vec![7; size]);
+        for version in [3, 8, 9, 12] {
+            for timeout_ms in [1000, 300_000, 2_000_000] {
+                let partitions = [5_000, 800_000, 3, 0, 900_000]
+                    .map(|size| PartitionProduceData::default().with_index(1 << 20).with_records(Some(large(size))));
+                let topic = TopicProduceData::default()
+                    .with_name(StrBytes::from_static_str("t").into())
+                    .with_partition_data(partitions.into());
+                let request = ProduceRequest::default().with_timeout_ms(timeout_ms).with_topic_data(vec![topic]);
+                let mut body = BytesMut::new();
+                request.encode(&mut body, version).expect("encodes");
+                let decoded = decode_request::<ProduceRequest>(body.freeze(), version).expect("decodes");
+                assert_eq!((decoded.message, decoded.surplus), (request, 0), "version {version}");
+            }
+        }
     }
 }
