@@ -17,9 +17,10 @@ pub struct FlushTask {
     state: Arc<DirState>,
     /// The `.log` files that have grown.
     logs: Vec<Arc<File>>,
-    /// Small files beside them; one that is gone by now is not needed any more.
-    small_files: Vec<PathBuf>,
-    dirs: Vec<PathBuf>,
+    /// Small files beside them, and maybe the partition's directory; what is gone by now is not needed any more.
+    beside: Vec<PathBuf>,
+    /// The log directory, if the partition's directory in it is new. It cannot be gone.
+    log_dir: Option<PathBuf>,
     flushed: Flushed,
 }
 
@@ -54,15 +55,15 @@ impl FlushTask {
         for log in &self.logs {
             log.sync_data().map_err(StorageError::io("cannot sync a segment in", &self.state.path))?;
         }
-        for path in &self.small_files {
-            match File::open(path).and_then(|file| file.sync_data()) {
+        for path in &self.beside {
+            match File::open(path).and_then(|file| file.sync_all()) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(StorageError::io("cannot sync", path)(error));
                 }
                 _ => {}
             }
         }
-        self.dirs.iter().try_for_each(|dir| files::sync_dir(dir))
+        self.log_dir.as_deref().map_or(Ok(()), files::sync_dir)
     }
 }
 
@@ -100,20 +101,21 @@ impl Log {
             return Ok(None);
         };
         let mut logs = Vec::new();
-        let mut small_files = vec![place.dir.join(leader_epoch::FILE_NAME)];
+        let mut beside = vec![place.dir.join(leader_epoch::FILE_NAME)];
         for segment in self.segments.iter().skip(first).filter(|segment| segment.base_offset() < offset) {
             if let (Some(file), Some((offset_index, time_index))) = (segment.file(), segment.index_paths()) {
                 logs.push(file.handle()?.clone());
-                small_files.extend([offset_index, time_index]);
+                beside.extend([offset_index, time_index]);
             }
         }
-        small_files.extend(place.snapshots.paths(self.recovery_point..=offset));
-        let mut dirs = Vec::new();
+        beside.extend(place.snapshots.paths(self.recovery_point..=offset));
+        let mut log_dir = None;
         if std::mem::take(&mut place.is_dir_unsynced) {
-            dirs = vec![place.dir.clone(), place.state.path.clone()];
+            beside.push(place.dir.clone());
+            log_dir = Some(place.state.path.clone());
         }
         let flushed = Flushed { offset, truncations: self.truncations };
-        Ok(Some(FlushTask { state: place.state.clone(), logs, small_files, dirs, flushed }))
+        Ok(Some(FlushTask { state: place.state.clone(), logs, beside, log_dir, flushed }))
     }
 
     /// Notes what a [`FlushTask`] has achieved; nothing, if the log was truncated since the task was made: other

@@ -2,6 +2,7 @@
 
 mod damage;
 mod directory;
+mod failures;
 mod fixtures;
 mod model;
 mod reading;
