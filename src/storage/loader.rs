@@ -71,12 +71,12 @@ fn finish(
     let mut snapshots = ProducerSnapshots::new(&request.dir, names);
     let base_offsets: BTreeSet<_> = segments.iter().map(Segment::base_offset).collect();
     snapshots.remove_strays(&base_offsets)?;
-    let is_dir_unsynced = !request.had_clean_shutdown;
+    let dir_changes = u64::from(!request.had_clean_shutdown);
     let mut log = Log {
         topic_partition: request.topic_partition,
         topic_id: request.topic_id,
         config: Arc::new(request.config),
-        place: Some(Place { dir: request.dir, state: request.state, snapshots, is_dir_unsynced }),
+        place: Some(Place { dir: request.dir, state: request.state, snapshots, dir_changes, synced_dir_changes: 0 }),
         segments,
         log_start_offset: request.log_start_offset.max(first_base),
         log_end_offset,

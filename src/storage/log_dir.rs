@@ -387,7 +387,7 @@ fn create_place(
     let metadata = format!("version: 0\ntopic_id: {}", format_uuid(topic_id));
     files::replace(&dir.join(PARTITION_METADATA_FILE), metadata.as_bytes())?;
     let snapshots = ProducerSnapshots::new(&dir, &[]);
-    Ok(Place { dir, state: state.clone(), snapshots, is_dir_unsynced: true })
+    Ok(Place { dir, state: state.clone(), snapshots, dir_changes: 1, synced_dir_changes: 0 })
 }
 
 fn read_topic_id(dir: &Path) -> Uuid {

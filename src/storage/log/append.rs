@@ -166,7 +166,7 @@ impl Log {
                 file.handle()?;
             }
             place.snapshots.take(base_offset, &self.producers)?;
-            place.is_dir_unsynced = true;
+            place.dir_changes += 1;
         }
         if self.active().size() == 0 {
             self.segments.pop();

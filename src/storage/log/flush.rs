@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Log;
 use crate::clock::Now;
 use crate::storage::log_dir::DirState;
-use crate::storage::{StorageError, files, leader_epoch};
+use crate::storage::{StorageError, leader_epoch};
 
 /// The fsyncs that are due, to be run without the log's lock.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub struct FlushTask {
 pub struct Flushed {
     offset: i64,
     truncations: u64,
+    dir_changes: u64,
 }
 
 impl Flushed {
@@ -40,30 +41,34 @@ impl Flushed {
 }
 
 impl FlushTask {
-    /// Waits for the disk. Blocks. A failure takes the log directory offline: what an fsync could not write, a second
-    /// one would not notice.
+    /// Waits for the disk. Blocks. A failed fsync takes the log directory offline: what it could not write, a second
+    /// one would not notice. Too many open files only fail this flush; all of it stays due.
     pub fn run(self) -> Result<Flushed, StorageError> {
         self.state.check_online()?;
-        let result = self.sync();
-        if let Err(error) = &result {
-            self.state.mark_offline(&error.to_string());
-        }
-        result.map(|()| self.flushed)
-    }
-
-    fn sync(&self) -> Result<(), StorageError> {
         for log in &self.logs {
-            log.sync_data().map_err(StorageError::io("cannot sync a segment in", &self.state.path))?;
+            let synced = log.sync_data().map_err(StorageError::io("cannot sync a segment in", &self.state.path));
+            self.observe_sync(synced)?;
         }
         for path in &self.beside {
-            match File::open(path).and_then(|file| file.sync_all()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(StorageError::io("cannot sync", path)(error));
-                }
-                _ => {}
+            match File::open(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => self.sync_opened(path, opened)?,
             }
         }
-        self.log_dir.as_deref().map_or(Ok(()), files::sync_dir)
+        if let Some(path) = &self.log_dir {
+            self.sync_opened(path, File::open(path))?;
+        }
+        Ok(self.flushed)
+    }
+
+    pub(in crate::storage) fn sync_opened(&self, path: &Path, opened: io::Result<File>) -> Result<(), StorageError> {
+        let file = self.state.observe(opened.map_err(StorageError::io("cannot open", path)))?;
+        self.observe_sync(file.sync_all().map_err(StorageError::io("cannot sync", path)))
+    }
+
+    /// Unlike other failures, none of an fsync passes by itself: not even that of a full disk.
+    fn observe_sync(&self, synced: Result<(), StorageError>) -> Result<(), StorageError> {
+        synced.inspect_err(|error| self.state.mark_offline(&error.to_string()))
     }
 }
 
@@ -110,11 +115,11 @@ impl Log {
         }
         beside.extend(place.snapshots.paths(self.recovery_point..=offset));
         let mut log_dir = None;
-        if std::mem::take(&mut place.is_dir_unsynced) {
+        if place.dir_changes > place.synced_dir_changes {
             beside.push(place.dir.clone());
             log_dir = Some(place.state.path.clone());
         }
-        let flushed = Flushed { offset, truncations: self.truncations };
+        let flushed = Flushed { offset, truncations: self.truncations, dir_changes: place.dir_changes };
         Ok(Some(FlushTask { state: place.state.clone(), logs, beside, log_dir, flushed }))
     }
 
@@ -123,6 +128,9 @@ impl Log {
     pub fn flushed(&mut self, flushed: Flushed, now: Now) {
         if flushed.truncations == self.truncations {
             self.recovery_point = self.recovery_point.max(flushed.offset);
+        }
+        if let Some(place) = &mut self.place {
+            place.synced_dir_changes = place.synced_dir_changes.max(flushed.dir_changes);
         }
         self.last_flush_ms = now.timestamp_ms;
     }

@@ -56,8 +56,10 @@ pub(super) struct Place {
     pub(super) dir: PathBuf,
     pub(super) state: Arc<DirState>,
     pub(super) snapshots: ProducerSnapshots,
-    /// Whether entries of the directory, or the directory itself, may be lost with the power.
-    pub(super) is_dir_unsynced: bool,
+    /// How often entries of the directory, or the directory itself, were changed.
+    pub(super) dir_changes: u64,
+    /// How many of these changes survive a power loss.
+    pub(super) synced_dir_changes: u64,
 }
 
 impl Log {
@@ -194,7 +196,7 @@ impl Log {
     /// recovery point pass, and a file that a power loss damaged is rebuilt from the batches.
     pub(super) fn write_epochs(&mut self) -> Result<(), StorageError> {
         let Some(place) = &mut self.place else { return Ok(()) };
-        place.is_dir_unsynced = true;
+        place.dir_changes += 1;
         let path = place.dir.join(leader_epoch::FILE_NAME);
         let written = files::replace(&path, self.epochs.to_text().as_bytes());
         place.state.observe(written)
