@@ -7,23 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::loader::{self, LoadRequest};
-use super::log::{Log, Place};
+use super::log::Log;
 use super::meta_properties::{self, MetaProperties};
-use super::producer_snapshot::ProducerSnapshots;
-use super::{LogConfig, StorageError, checkpoint, files, format_uuid, parse_uuid};
+use super::{LogConfig, StorageError, checkpoint, files, format_uuid, partition_dir};
 use crate::clock::Now;
 use crate::ids::{NO_TOPIC_ID, NodeId, TopicPartition, Uuid};
 
 const LOCK_FILE: &str = ".lock";
 const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
-const PARTITION_METADATA_FILE: &str = "partition.metadata";
-const DELETE_DIR_SUFFIX: &str = "-delete";
-
-/// A partition's directory whose name is not one of a topic: Kafka's own metadata log.
-const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
-
-/// The longest name that file systems take.
-const MAX_NAME: usize = 255;
 
 /// Who opens a log directory.
 #[derive(Debug, Clone)]
@@ -216,8 +207,8 @@ impl LogDir {
         for topic_partition in partitions(dir)? {
             let offset_in = |offsets: &HashMap<_, i64>| offsets.get(&topic_partition).copied().unwrap_or(0).max(0);
             let high_watermark = offset_in(&high_watermarks);
-            let partition_dir = dir.join(topic_partition.to_string());
-            let topic_id = read_topic_id(&partition_dir);
+            let dir_of_partition = dir.join(topic_partition.to_string());
+            let topic_id = partition_dir::read_topic_id(&dir_of_partition);
             let log = loader::load(LoadRequest {
                 config: config_for(&topic_partition.topic),
                 log_start_offset: offset_in(&log_start_offsets),
@@ -225,7 +216,7 @@ impl LogDir {
                 had_clean_shutdown: on_disk.had_clean_shutdown,
                 topic_partition: topic_partition.clone(),
                 topic_id,
-                dir: partition_dir,
+                dir: dir_of_partition,
                 state: on_disk.state.clone(),
                 now,
             })?;
@@ -245,7 +236,7 @@ impl LogDir {
         let place = match &self.on_disk {
             Some(on_disk) => {
                 on_disk.state.check_online()?;
-                Some(on_disk.state.observe(create_place(&on_disk.state, topic_partition, topic_id))?)
+                Some(on_disk.state.observe(partition_dir::create(&on_disk.state, topic_partition, topic_id))?)
             }
             None => None,
         };
@@ -256,10 +247,37 @@ impl LogDir {
     /// long; one that does not finish is finished at the next start.
     pub fn delete_log(&self, log: Log) -> Result<(), StorageError> {
         let Some(place) = log.place else { return Ok(()) };
-        let doomed = place.dir.with_file_name(doomed_name(&log.topic_partition));
-        let renamed = fs::rename(&place.dir, &doomed).map_err(StorageError::io("cannot rename", &place.dir));
-        place.state.observe(renamed)?;
+        let renamed = partition_dir::rename(&place.dir, &log.topic_partition, partition_dir::DELETE_SUFFIX);
+        let doomed = place.state.observe(renamed)?;
         fs::remove_dir_all(&doomed).map_err(StorageError::io("cannot remove", &doomed))
+    }
+
+    /// Takes a log out of use and keeps its records for whoever wants to look at them: its directory is renamed to
+    /// `<topic>-<partition>.<uuid>-stray`, as Kafka does, which no start loads.
+    pub fn set_aside(&self, log: Log) -> Result<(), StorageError> {
+        let Some(place) = log.place else { return Ok(()) };
+        let renamed = partition_dir::set_aside(&place.dir, &log.topic_partition);
+        place.state.observe(renamed)
+    }
+
+    /// Gives a log whose topic's id is nil, because `partition.metadata` was missing or damaged, the id that the
+    /// caller knows. As with a new log, the next flush makes it survive a power loss. A log with an id keeps it, and
+    /// another one is an error.
+    pub fn adopt_topic_id(&self, log: &mut Log, topic_id: Uuid) -> Result<(), StorageError> {
+        if log.topic_id == topic_id {
+            return Ok(());
+        }
+        if let Some(place) = &mut log.place {
+            place.state.check_online()?;
+            if log.topic_id != NO_TOPIC_ID {
+                let error = io::ErrorKind::InvalidInput.into();
+                return Err(StorageError::io("cannot change the topic id of", &place.dir)(error));
+            }
+            place.dir_changes += 1;
+            place.state.observe(partition_dir::write_topic_id(&place.dir, topic_id))?;
+        }
+        log.topic_id = topic_id;
+        Ok(())
     }
 
     /// Replaces the three checkpoint files. Blocks for the disk when anything has changed.
@@ -341,56 +359,12 @@ fn partitions(dir: &Path) -> Result<Vec<TopicPartition>, StorageError> {
         if !entry.file_type().map_err(cannot_list)?.is_dir() {
             continue;
         }
-        if is_doomed(&name) {
+        if partition_dir::is_doomed(&name) {
             fs::remove_dir_all(entry.path()).map_err(StorageError::io("cannot remove", &entry.path()))?;
-        } else if let Some(topic_partition) = parse_partition(&name) {
+        } else if let Some(topic_partition) = partition_dir::parse_name(&name) {
             found.push(topic_partition);
         }
     }
     found.sort_unstable();
     Ok(found)
-}
-
-/// The partition whose directory has this name; foreign directories, and Kafka's own metadata log, are none.
-fn parse_partition(name: &str) -> Option<TopicPartition> {
-    let (topic, partition) = name.rsplit_once('-')?;
-    let is_number = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
-    if topic.is_empty() || topic == CLUSTER_METADATA_TOPIC || !is_number {
-        return None;
-    }
-    Some(TopicPartition::new(topic, partition.parse().ok()?))
-}
-
-/// `<topic>-<partition>.<32 hex digits>-delete`, the topic's name cut to what a directory may be called.
-fn doomed_name(topic_partition: &TopicPartition) -> String {
-    let suffix = format!("-{}.{}{DELETE_DIR_SUFFIX}", topic_partition.partition, Uuid::new_v4().simple());
-    let topic: String = topic_partition.topic.chars().take(MAX_NAME - suffix.len()).collect();
-    topic + &suffix
-}
-
-fn is_doomed(name: &str) -> bool {
-    let unique = name.strip_suffix(DELETE_DIR_SUFFIX).and_then(|name| name.rsplit_once('.'));
-    unique.is_some_and(|(_, unique)| unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-fn create_place(
-    state: &Arc<DirState>,
-    topic_partition: &TopicPartition,
-    topic_id: Uuid,
-) -> Result<Place, StorageError> {
-    let dir = state.path.join(topic_partition.to_string());
-    if dir.parent() != Some(&state.path) {
-        // Names are checked where topics are created; this is the last line of defence.
-        return Err(StorageError::io("cannot create", &dir)(io::ErrorKind::InvalidFilename.into()));
-    }
-    fs::create_dir(&dir).map_err(StorageError::io("cannot create", &dir))?;
-    let metadata = format!("version: 0\ntopic_id: {}", format_uuid(topic_id));
-    files::replace(&dir.join(PARTITION_METADATA_FILE), metadata.as_bytes())?;
-    let snapshots = ProducerSnapshots::new(&dir, &[]);
-    Ok(Place { dir, state: state.clone(), snapshots, dir_changes: 1, synced_dir_changes: 0 })
-}
-
-fn read_topic_id(dir: &Path) -> Uuid {
-    let parse = |text: String| text.lines().find_map(|line| parse_uuid(line.strip_prefix("topic_id: ")?.trim()));
-    fs::read_to_string(dir.join(PARTITION_METADATA_FILE)).ok().and_then(parse).unwrap_or(NO_TOPIC_ID)
 }

@@ -26,6 +26,7 @@ mod log_dir;
 mod log_slice;
 mod meta_properties;
 mod offset_index;
+mod partition_dir;
 mod producer_snapshot;
 mod producer_state;
 mod retention;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Log;
 use crate::clock::Now;
 use crate::storage::log_dir::DirState;
-use crate::storage::{StorageError, leader_epoch};
+use crate::storage::{StorageError, leader_epoch, partition_dir};
 
 /// The fsyncs that are due, to be run without the log's lock.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Log {
         beside.extend(place.snapshots.paths(self.recovery_point..=offset));
         let mut log_dir = None;
         if place.dir_changes > place.synced_dir_changes {
-            beside.push(place.dir.clone());
+            beside.extend([place.dir.join(partition_dir::METADATA_FILE), place.dir.clone()]);
             log_dir = Some(place.state.path.clone());
         }
         let flushed = Flushed { offset, truncations: self.truncations, dir_changes: place.dir_changes };

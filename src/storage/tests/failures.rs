@@ -52,3 +52,57 @@ fn a_dropped_flush_leaves_the_directories_due() {
     drop(disk);
     assert!(again.run().is_err(), "the log directory is synced again");
 }
+
+#[test]
+fn the_first_flush_syncs_the_topics_id() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    append(&mut log, &batch(1, 10, 0));
+    // A link to itself cannot be opened: whoever tries fails.
+    let metadata = disk.partition_dir().join("partition.metadata");
+    let kept = std::fs::read(&metadata).unwrap();
+    std::fs::remove_file(&metadata).unwrap();
+    std::os::unix::fs::symlink(&metadata, &metadata).unwrap();
+    assert!(log.flush_task().unwrap().unwrap().run().is_err());
+    assert!(dir.is_offline());
+    drop((dir, log));
+    std::fs::remove_file(&metadata).unwrap();
+    std::fs::write(&metadata, kept).unwrap();
+    assert_eq!(disk.start().1.topic_id(), Uuid::from_u128(5));
+}
+
+#[test]
+fn a_log_without_a_topic_id_adopts_one_that_stays() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    append(&mut log, &batch(1, 10, 0));
+    std::fs::write(disk.partition_dir().join("partition.metadata"), "").unwrap();
+    let (dir, mut log) = disk.restart_after_crash((dir, log));
+    assert!(log.topic_id().is_nil());
+    dir.adopt_topic_id(&mut log, Uuid::from_u128(6)).unwrap();
+    dir.adopt_topic_id(&mut log, Uuid::from_u128(6)).unwrap();
+    assert!(dir.adopt_topic_id(&mut log, Uuid::from_u128(7)).is_err() && !dir.is_offline());
+    let (_dir, log) = disk.restart_after_crash((dir, log));
+    assert_eq!((log.topic_id(), log.log_end_offset()), (Uuid::from_u128(6), 1));
+}
+
+#[test]
+fn a_log_set_aside_keeps_its_records_and_is_not_loaded() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    append(&mut log, &batch(1, 10, 0));
+    let records = std::fs::read(disk.partition_dir().join("00000000000000000000.log")).unwrap();
+    dir.set_aside(log).unwrap();
+    let strays = strays(&disk);
+    assert_eq!(std::fs::read(strays[0].join("00000000000000000000.log")).unwrap(), records);
+    let log = dir.create_log(&orders(), Uuid::from_u128(6), LogConfig::default(), at(0)).unwrap();
+    let (_dir, log) = disk.restart_after_crash((dir, log));
+    assert_eq!((log.topic_id(), log.log_end_offset()), (Uuid::from_u128(6), 0));
+    assert!(strays[0].exists());
+}
+
+/// The directories that were set aside.
+fn strays(disk: &Disk) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(disk.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_str().is_some_and(|path| path.ends_with("-stray"))).collect()
+}

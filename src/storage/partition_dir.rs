@@ -1,0 +1,91 @@
+//! The directory of one partition: what it is called, how it comes to be, and whose it says that it is.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::log::Place;
+use super::log_dir::DirState;
+use super::producer_snapshot::ProducerSnapshots;
+use super::{StorageError, files, format_uuid, parse_uuid};
+use crate::ids::{NO_TOPIC_ID, TopicPartition, Uuid};
+
+/// Holds the topic's id.
+pub(super) const METADATA_FILE: &str = "partition.metadata";
+/// Of directories that are being removed.
+pub(super) const DELETE_SUFFIX: &str = "-delete";
+/// Of directories that nobody wants, but whose records nobody has given up.
+const STRAY_SUFFIX: &str = "-stray";
+
+/// A partition's directory whose name is not one of a topic: Kafka's own metadata log.
+const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// The longest name that file systems take.
+const MAX_NAME: usize = 255;
+
+/// The partition whose directory has this name; foreign directories, and Kafka's own metadata log, are none.
+pub(super) fn parse_name(name: &str) -> Option<TopicPartition> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    let is_number = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
+    if topic.is_empty() || topic == CLUSTER_METADATA_TOPIC || !is_number {
+        return None;
+    }
+    Some(TopicPartition::new(topic, partition.parse().ok()?))
+}
+
+/// `<topic>-<partition>.<32 hex digits><suffix>`, the topic's name cut to what a directory may be called.
+fn unique_name(topic_partition: &TopicPartition, suffix: &str) -> String {
+    let suffix = format!("-{}.{}{suffix}", topic_partition.partition, Uuid::new_v4().simple());
+    let topic: String = topic_partition.topic.chars().take(MAX_NAME - suffix.len()).collect();
+    topic + &suffix
+}
+
+/// Gives the partition's directory `dir` a unique name that ends in `suffix`; returns its new path.
+pub(super) fn rename(dir: &Path, topic_partition: &TopicPartition, suffix: &str) -> Result<PathBuf, StorageError> {
+    let renamed = dir.with_file_name(unique_name(topic_partition, suffix));
+    fs::rename(dir, &renamed).map_err(StorageError::io("cannot rename", dir))?;
+    Ok(renamed)
+}
+
+/// Renames `dir`, the partition's directory or what is in its place, so that no start loads it.
+pub(super) fn set_aside(dir: &Path, topic_partition: &TopicPartition) -> Result<(), StorageError> {
+    let stray = rename(dir, topic_partition, STRAY_SUFFIX)?;
+    tracing::warn!(partition = %topic_partition, stray = %stray.display(), "a partition's directory is set aside");
+    Ok(())
+}
+
+/// Whether an interrupted deletion left a directory of this name.
+pub(super) fn is_doomed(name: &str) -> bool {
+    let unique = name.strip_suffix(DELETE_SUFFIX).and_then(|name| name.rsplit_once('.'));
+    unique.is_some_and(|(_, unique)| unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Makes the directory of an empty log. Nothing is synced.
+pub(super) fn create(
+    state: &Arc<DirState>,
+    topic_partition: &TopicPartition,
+    topic_id: Uuid,
+) -> Result<Place, StorageError> {
+    let dir = state.path.join(topic_partition.to_string());
+    if dir.parent() != Some(&state.path) {
+        // Names are checked where topics are created; this is the last line of defence.
+        return Err(StorageError::io("cannot create", &dir)(io::ErrorKind::InvalidFilename.into()));
+    }
+    fs::create_dir(&dir).map_err(StorageError::io("cannot create", &dir))?;
+    write_topic_id(&dir, topic_id)?;
+    let snapshots = ProducerSnapshots::new(&dir, &[]);
+    Ok(Place { dir, state: state.clone(), snapshots, dir_changes: 1, synced_dir_changes: 0 })
+}
+
+/// Says in `dir` whose it is, in a file that is not synced.
+pub(super) fn write_topic_id(dir: &Path, topic_id: Uuid) -> Result<(), StorageError> {
+    let metadata = format!("version: 0\ntopic_id: {}", format_uuid(topic_id));
+    files::replace(&dir.join(METADATA_FILE), metadata.as_bytes())
+}
+
+/// Whose `dir` says that it is; nil when it does not.
+pub(super) fn read_topic_id(dir: &Path) -> Uuid {
+    let parse = |text: String| text.lines().find_map(|line| parse_uuid(line.strip_prefix("topic_id: ")?.trim()));
+    fs::read_to_string(dir.join(METADATA_FILE)).ok().and_then(parse).unwrap_or(NO_TOPIC_ID)
+}
