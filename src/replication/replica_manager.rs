@@ -227,14 +227,16 @@ impl ReplicaManager {
         now: Now,
     ) -> Result<(Log, i64), StorageError> {
         if let Some(loaded) = applied.unclaimed.remove(topic_partition) {
-            // A directory that lost its id can only be this topic's: another one of that name was deleted with its logs.
             if loaded.topic_id == topic_id || loaded.topic_id.is_nil() {
                 let mut log = loaded.log;
+                // A directory that lost its id can only be this topic's; another one of that name took its logs along.
+                self.log_dir.adopt_topic_id(&mut log, topic_id)?;
                 log.set_config(log_config(&self.config, config));
                 return Ok((log, loaded.high_watermark));
             }
-            // The directory is of a deleted topic of the same name, whose deletion a crash cut short.
-            self.log_dir.delete_log(loaded.log)?;
+            // A crash has cut the deletion of an older topic of this name short, or the metadata is not this directory's.
+            tracing::warn!(partition = %topic_partition, "a log of another topic of this name is set aside");
+            self.log_dir.set_aside(loaded.log)?;
         }
         let config = log_config(&self.config, config);
         Ok((self.log_dir.create_log(topic_partition, topic_id, config, now)?, 0))
