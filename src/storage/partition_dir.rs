@@ -13,6 +13,8 @@ use crate::ids::{NO_TOPIC_ID, TopicPartition, Uuid};
 
 /// Holds the topic's id.
 pub(super) const METADATA_FILE: &str = "partition.metadata";
+/// What a crash in the middle of writing it leaves.
+const METADATA_TMP_FILE: &str = "partition.metadata.tmp";
 /// Of directories that are being removed.
 pub(super) const DELETE_SUFFIX: &str = "-delete";
 /// Of directories that nobody wants, but whose records nobody has given up.
@@ -61,7 +63,8 @@ pub(super) fn is_doomed(name: &str) -> bool {
     unique.is_some_and(|(_, unique)| unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Makes the directory of an empty log. Nothing is synced.
+/// Makes the directory of an empty log. Nothing is synced. The caller knows of no log there: what is in its place is
+/// used when it is only half of such a directory, and set aside when it may hold records.
 pub(super) fn create(
     state: &Arc<DirState>,
     topic_partition: &TopicPartition,
@@ -72,10 +75,38 @@ pub(super) fn create(
         // Names are checked where topics are created; this is the last line of defence.
         return Err(StorageError::io("cannot create", &dir)(io::ErrorKind::InvalidFilename.into()));
     }
-    fs::create_dir(&dir).map_err(StorageError::io("cannot create", &dir))?;
-    write_topic_id(&dir, topic_id)?;
+    if !reuse(&dir, topic_partition)? {
+        fs::create_dir(&dir).map_err(StorageError::io("cannot create", &dir))?;
+    }
+    write_topic_id(&dir, topic_id).inspect_err(|_| {
+        // Half a directory would be loaded as a log without a topic; one with other files in it stays.
+        let _ = fs::remove_dir(&dir);
+    })?;
     let snapshots = ProducerSnapshots::new(&dir, &[]);
     Ok(Place { dir, state: state.clone(), snapshots, dir_changes: 1, synced_dir_changes: 0 })
+}
+
+/// Whether `dir` is there and as good as new: it has nothing but what an interrupted [`create`] leaves, which the next
+/// one replaces. Anything else is moved out of the way.
+fn reuse(dir: &Path, topic_partition: &TopicPartition) -> Result<bool, StorageError> {
+    match fs::symlink_metadata(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StorageError::io("cannot read", dir)(error)),
+        Ok(metadata) if metadata.is_dir() && is_half_made(dir)? => Ok(true),
+        Ok(_) => set_aside(dir, topic_partition).map(|()| false),
+    }
+}
+
+fn is_half_made(dir: &Path) -> Result<bool, StorageError> {
+    let cannot_list = |error| StorageError::io("cannot list", dir)(error);
+    for entry in fs::read_dir(dir).map_err(cannot_list)? {
+        let entry = entry.map_err(cannot_list)?;
+        let is_ours = [METADATA_FILE, METADATA_TMP_FILE].iter().any(|name| entry.file_name() == *name);
+        if !is_ours || !entry.file_type().map_err(cannot_list)?.is_file() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Says in `dir` whose it is, in a file that is not synced.

@@ -106,3 +106,45 @@ fn strays(disk: &Disk) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(disk.dir.path()).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.to_str().is_some_and(|path| path.ends_with("-stray"))).collect()
 }
+
+#[test]
+fn what_is_in_a_new_logs_place_is_used_or_set_aside() {
+    let metadata = "partition.metadata";
+    for (files, stray_count) in [
+        (&[][..], 0),
+        (&[metadata], 0),
+        (&[metadata, "partition.metadata.tmp"], 0),
+        (&[metadata, "00000000000000000000.log"], 1),
+        (&["foreign"], 1),
+    ] {
+        let disk = Disk::new(LogConfig::default());
+        let dir = LogDir::open(disk.dir.path(), &options()).unwrap();
+        std::fs::create_dir(disk.partition_dir()).unwrap();
+        for file in files {
+            std::fs::write(disk.partition_dir().join(file), "old").unwrap();
+        }
+        let log = dir.create_log(&orders(), Uuid::from_u128(6), LogConfig::default(), at(0)).unwrap();
+        assert_eq!(strays(&disk).len(), stray_count, "{files:?}");
+        if let Some(stray) = strays(&disk).first() {
+            assert!(files.iter().all(|file| std::fs::read(stray.join(file)).unwrap() == b"old"));
+        }
+        let (dir, log) = disk.restart_after_crash((dir, log));
+        assert_eq!((log.topic_id(), log.log_end_offset()), (Uuid::from_u128(6), 0));
+        assert!(!dir.is_offline());
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_made_leaves_no_directory() {
+    let disk = Disk::new(LogConfig::default());
+    // So deep that the name of the directory fits into a path and those of the files in it do not.
+    let mut deep = disk.dir.path().to_path_buf();
+    while deep.as_os_str().len() < 3_700 {
+        deep.push("d".repeat(200));
+    }
+    deep.push("d".repeat(3_960 - deep.as_os_str().len()));
+    let dir = LogDir::open(&deep, &options()).unwrap();
+    let topic_partition = TopicPartition::new("t".repeat(120), 0);
+    assert!(dir.create_log(&topic_partition, Uuid::from_u128(5), LogConfig::default(), at(0)).is_err());
+    assert!(!deep.join(topic_partition.to_string()).exists());
+}
