@@ -161,7 +161,8 @@ impl Guard {
         if number > left + TOLERATED {
             return Err(self.refuse(number));
         }
-        if number <= Self::largest_array(left) {
+        // As a varint a length is written as one more.
+        if number <= Self::largest_array(left) + 1 {
             self.varint_left = last;
             return Ok(None);
         }
@@ -237,8 +238,9 @@ impl ByteBuf for Guard {
 #[cfg(test)]
 mod tests {
     use bytes::{BufMut, BytesMut};
+    use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
     use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-    use kafka_protocol::messages::{FetchRequest, MetadataRequest, ProduceRequest};
+    use kafka_protocol::messages::{FetchRequest, MetadataRequest, OffsetFetchRequest, ProduceRequest};
     use kafka_protocol::protocol::{Encodable, StrBytes};
 
     use super::*;
@@ -292,6 +294,18 @@ mod tests {
             let body = [claim, &vec![0; 1024 * 1024]].concat();
             let decoded = decode_request::<MetadataRequest>(body.into(), version);
             assert!(decoded.is_err_and(|error| error.to_string().contains("array")), "version {version}");
+        }
+    }
+
+    #[test]
+    fn a_long_array_of_the_smallest_elements_is_read_to_its_end() {
+        let topic = OffsetFetchRequestTopic::default().with_partition_indexes((0..9_000).collect());
+        let request = OffsetFetchRequest::default().with_topics(Some(vec![topic]));
+        for version in 5..=7 {
+            let mut body = BytesMut::new();
+            request.encode(&mut body, version).expect("encodes");
+            let decoded = decode_request::<OffsetFetchRequest>(body.freeze(), version).expect("decodes");
+            assert_eq!(decoded.message, request, "version {version}");
         }
     }
 
