@@ -34,6 +34,7 @@ pub(super) struct LoadRequest {
 pub(super) fn load(request: LoadRequest) -> Result<Log, StorageError> {
     let names = finish_interrupted(&request.dir, &request.config)?;
     let mut segments = list_segments(&request, &names)?;
+    remove_overgrown(&request, &mut segments)?;
     let epochs_path = request.dir.join(leader_epoch::FILE_NAME);
     let saved_epochs = fs::read_to_string(&epochs_path).ok().and_then(|text| LeaderEpochs::from_text(&text));
     let mut epochs = saved_epochs.clone().unwrap_or_default();
@@ -176,6 +177,26 @@ fn list_segments(request: &LoadRequest, names: &[String]) -> Result<Vec<Segment>
         }
     }
     Ok(segments)
+}
+
+/// Removes the empty segments that the one before has grown past: they are from rolls that failed, and the valid
+/// batches beyond them would count as an invalid tail.
+fn remove_overgrown(request: &LoadRequest, segments: &mut Vec<Segment>) -> Result<(), StorageError> {
+    let mut index = 1;
+    while let Some(segment) = segments.get(index) {
+        let base_offset = segment.base_offset();
+        let mut earlier = segments.iter().take(index).rev();
+        let is_overgrown = segment.size() == 0
+            && earlier.find(|segment| segment.size() > 0).is_some_and(|filled| filled.scan_next_offset() > base_offset);
+        if is_overgrown {
+            let partition = &request.topic_partition;
+            tracing::warn!(%partition, base_offset, "an empty segment amid the log is removed");
+            remove_segments(segments.drain(index..=index))?;
+        } else {
+            index += 1;
+        }
+    }
+    Ok(())
 }
 
 /// Opens the indexes of the segments that are on the disk for certain, checks the others batch by batch, and returns

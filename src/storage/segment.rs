@@ -466,12 +466,17 @@ impl Segment {
     /// Writes the index files and searches those from now on: the segment will not be appended to any more.
     pub(super) fn seal(&mut self) -> Result<(), StorageError> {
         self.write_indexes()?;
+        self.close_indexes();
+        Ok(())
+    }
+
+    /// The part of [`seal`](Self::seal) that cannot fail, after the indexes were written.
+    pub(super) fn close_indexes(&mut self) {
         if let Some((offset_path, time_path)) = self.index_paths() {
             self.offset_index.move_to_file(&offset_path);
             self.time_index.move_to_file(&time_path);
         }
         self.recent.clear();
-        Ok(())
     }
 
     /// Cuts off the batch that holds `offset` and everything behind it; the segment can be appended to afterwards.

@@ -149,29 +149,31 @@ impl Log {
     }
 
     /// Closes the active segment and begins one at `base_offset`. An empty active segment is replaced: there is
-    /// nothing in it to keep (KAFKA-6388).
+    /// nothing in it to keep (KAFKA-6388). The new file is made when nothing else can fail: one that is left behind,
+    /// while the active segment grows past it, would end the log there at the next start.
     pub(super) fn roll_at(&mut self, base_offset: i64, now_ms: i64) -> Result<(), StorageError> {
         let dir = self.place.as_ref().map(|place| place.dir.clone());
         let next = Segment::new(dir.as_deref(), base_offset, &self.config, now_ms);
-        if self.active().size() == 0 {
-            if self.active().base_offset() != base_offset {
-                let renamed = self.active().rename_to_deleted()?;
-                files::remove_files(&renamed);
-            }
-        } else {
+        if self.active().size() > 0 {
             self.active_mut().write_indexes()?;
         }
         if let Some(place) = &mut self.place {
-            if let Some(file) = next.file() {
-                file.handle()?;
-            }
-            place.snapshots.take(base_offset, &self.producers)?;
             place.dir_changes += 1;
+            place.snapshots.take(base_offset, &self.producers)?;
         }
-        if self.active().size() == 0 {
-            self.segments.pop();
-        } else {
-            self.active_mut().seal()?;
+        if let Some(file) = next.file() {
+            file.handle()?;
+        }
+        if self.active().size() > 0 {
+            self.active_mut().close_indexes();
+        } else if let Some(empty) = self.segments.pop()
+            && empty.base_offset() != base_offset
+        {
+            match empty.rename_to_deleted() {
+                Ok(renamed) => files::remove_files(&renamed),
+                // It is as harmless as it is useless.
+                Err(error) => tracing::warn!(%error, "an empty segment stays until the next start"),
+            }
         }
         self.segments.push(next);
         Ok(())

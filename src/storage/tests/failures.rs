@@ -148,3 +148,50 @@ fn a_log_that_cannot_be_made_leaves_no_directory() {
     assert!(dir.create_log(&topic_partition, Uuid::from_u128(5), LogConfig::default(), at(0)).is_err());
     assert!(!deep.join(topic_partition.to_string()).exists());
 }
+
+#[test]
+fn a_roll_on_a_full_disk_loses_and_repeats_no_offset() {
+    let disk = Disk::new(small_segments());
+    let (dir, mut log) = disk.create();
+    append(&mut log, &idempotent(7, 0, 0, 2));
+    append(&mut log, &batch(1, 1_500, 0));
+    // What is written to this device does not fit; the link vanishes with the failure.
+    for suffix in ["snapshot", "index"] {
+        let base_offset = if suffix == "index" { 0 } else { log.log_end_offset() };
+        let tmp = disk.partition_dir().join(format!("{base_offset:020}.{suffix}.tmp"));
+        std::os::unix::fs::symlink("/dev/full", tmp).unwrap();
+        assert!(log.append_as_leader(&batch(1, 1_500, 0), 0, AppendOrigin::Client, at(0)).is_err(), "{suffix}");
+        assert!(!dir.is_offline(), "{suffix}");
+        assert_eq!(disk.files().iter().filter(|name| name.ends_with(".log")).count(), 1, "{suffix}");
+        append(&mut log, &batch(1, 1, 0));
+    }
+    append(&mut log, &batch(1, 1_500, 0));
+    assert_eq!((log.segment_count(), log.log_end_offset()), (2, 6));
+    let (_dir, mut log) = disk.restart_after_crash((dir, log));
+    assert_eq!((log.log_end_offset(), read_all(&log, 0, 100).len()), (6, 5));
+    assert_eq!(append(&mut log, &batch(1, 1, 0)).first_offset, 6);
+}
+
+#[test]
+fn an_empty_segment_amid_the_log_ends_nothing() {
+    for clean in [true, false] {
+        let disk = Disk::new(LogConfig::default());
+        let (dir, mut log) = disk.create();
+        for _ in 0..5 {
+            append(&mut log, &batch(2, 10, 0));
+        }
+        if clean {
+            Disk::stop((dir, log));
+        } else {
+            drop((dir, log));
+        }
+        let empty = |offset: i64| disk.partition_dir().join(format!("{offset:020}.log"));
+        for offset in [4, 6, 10] {
+            std::fs::write(empty(offset), "").unwrap();
+        }
+        let (_dir, mut log) = disk.start();
+        assert_eq!((log.log_end_offset(), read_all(&log, 0, 100).len()), (10, 5), "clean: {clean}");
+        assert!(!empty(4).exists() && !empty(6).exists() && empty(10).exists());
+        assert_eq!(append(&mut log, &batch(2, 10, 0)).first_offset, 10);
+    }
+}
