@@ -145,8 +145,11 @@ impl LogDir {
         let identity = identify(path, options)?;
         let clean_shutdown_path = path.join(CLEAN_SHUTDOWN_FILE);
         let had_clean_shutdown = clean_shutdown_path.exists();
-        // From here on, a crash is one.
-        files::remove_if_exists(&clean_shutdown_path)?;
+        if had_clean_shutdown {
+            // From here on, a crash is one; a power loss must not bring the marker back.
+            files::remove_if_exists(&clean_shutdown_path)?;
+            files::sync_dir(path)?;
+        }
         let state = Arc::new(DirState::new(path));
         Ok(Self { on_disk: Some(OnDisk { state, had_clean_shutdown, _lock: lock }), identity })
     }
