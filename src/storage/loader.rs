@@ -31,7 +31,7 @@ pub(super) struct LoadRequest {
 }
 
 /// Loads a log. Loading the same directory again, also after a crash in the middle of this, gives the same log.
-pub(super) fn load(request: LoadRequest) -> Result<Log, StorageError> {
+pub(super) fn load(mut request: LoadRequest) -> Result<Log, StorageError> {
     let names = finish_interrupted(&request.dir, &request.config)?;
     let mut segments = list_segments(&request, &names)?;
     remove_overgrown(&request, &mut segments)?;
@@ -40,12 +40,12 @@ pub(super) fn load(request: LoadRequest) -> Result<Log, StorageError> {
     let mut epochs = saved_epochs.clone().unwrap_or_default();
     let mut log_end_offset = recover(&request, &mut segments, &mut epochs)?;
     if log_end_offset < request.log_start_offset {
-        let (partition, log_start_offset) = (&request.topic_partition, request.log_start_offset);
-        tracing::warn!(%partition, log_end_offset, log_start_offset,
-            "all segments lie before the log start offset and are removed");
-        remove_segments(segments.drain(..))?;
-        epochs = LeaderEpochs::default();
-        log_end_offset = request.log_start_offset;
+        distrust_checkpoint(&mut request, &segments, log_end_offset);
+        if segments.iter().all(|segment| segment.size() == 0) {
+            remove_segments(segments.drain(..))?;
+            epochs = LeaderEpochs::default();
+            log_end_offset = request.log_start_offset;
+        }
     }
     if segments.is_empty() {
         let now_ms = request.now.timestamp_ms;
@@ -55,6 +55,18 @@ pub(super) fn load(request: LoadRequest) -> Result<Log, StorageError> {
         rebuild_epochs(&segments, &mut epochs);
     }
     finish(request, &names, segments, epochs, saved_epochs, log_end_offset)
+}
+
+/// Decides about a checkpoint by which the log starts beyond its end. A log without records begins there, as in Kafka.
+/// Kafka also removes records that lie before it. Here they are kept: the line may be a deleted topic's of the same
+/// name, and records that come back do less harm than records that are lost. The recovery point is then as doubtful.
+fn distrust_checkpoint(request: &mut LoadRequest, segments: &[Segment], log_end_offset: i64) {
+    let Some(first) = segments.iter().find(|segment| segment.size() > 0) else { return };
+    let (partition, log_start_offset) = (&request.topic_partition, request.log_start_offset);
+    tracing::warn!(%partition, log_end_offset, log_start_offset,
+        "the checkpointed log start offset lies beyond the log's end and is ignored");
+    request.log_start_offset = first.base_offset();
+    request.recovery_point = first.base_offset();
 }
 
 /// Puts the parts together and writes down what the recovery has changed.

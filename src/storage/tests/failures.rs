@@ -195,3 +195,44 @@ fn an_empty_segment_amid_the_log_ends_nothing() {
         assert_eq!(append(&mut log, &batch(2, 10, 0)).first_offset, 10);
     }
 }
+
+#[test]
+fn a_stale_log_start_offset_takes_no_records() {
+    for clean in [true, false] {
+        let disk = Disk::new(small_segments());
+        let (dir, mut old) = disk.create();
+        for _ in 0..50 {
+            append(&mut old, &batch(2, 10, 0));
+        }
+        old.increment_log_start_offset(50).unwrap();
+        let stale = CheckpointEntry { recovery_point: 100, ..checkpoint_of(&old) };
+        dir.delete_log(old).unwrap();
+        let mut log = dir.create_log(&orders(), Uuid::from_u128(6), small_segments(), at(0)).unwrap();
+        for _ in 0..10 {
+            append(&mut log, &batch(2, 300, 0));
+        }
+        log.close().unwrap();
+        if clean {
+            dir.close(&[stale], 7).unwrap();
+        } else {
+            dir.write_checkpoints(&[stale]).unwrap();
+        }
+        let (dir, log) = disk.restart_after_crash((dir, log));
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (0, 20), "clean: {clean}");
+        assert_eq!((read_all(&log, 0, 100).len(), log.recovery_point()), (10, if clean { 20 } else { 0 }));
+        assert_eq!(log.end_offset_for_epoch(0), Some((0, 20)));
+        drop((dir, log));
+    }
+}
+
+#[test]
+fn a_log_without_records_begins_at_the_checkpoint() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, log) = disk.create();
+    let entry = CheckpointEntry { log_start_offset: 50, recovery_point: 50, ..checkpoint_of(&log) };
+    dir.write_checkpoints(&[entry]).unwrap();
+    std::fs::write(disk.partition_dir().join("00000000000000000007.log"), "").unwrap();
+    let (_dir, mut log) = disk.restart_after_crash((dir, log));
+    assert_eq!((log.log_start_offset(), log.log_end_offset(), log.segment_count()), (50, 50, 1));
+    assert_eq!(append(&mut log, &batch(1, 10, 0)).first_offset, 50);
+}
