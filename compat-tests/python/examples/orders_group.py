@@ -9,6 +9,9 @@ import sys
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 
+if len(sys.argv) != 2:
+    print("usage: orders_group.py kitchen|delivery|billing", file=sys.stderr)
+    sys.exit(2)
 group = sys.argv[1]
 
 

@@ -6,6 +6,9 @@ import sys
 
 from kafka import KafkaProducer
 
+if len(sys.argv) != 3 or not all(argument.isdecimal() for argument in sys.argv[1:]):
+    print("usage: orders_producer.py FIRST LAST, such as orders_producer.py 1 20", file=sys.stderr)
+    sys.exit(2)
 first, last = int(sys.argv[1]), int(sys.argv[2])
 producer = KafkaProducer(bootstrap_servers=os.environ.get("BOOTSTRAP", "localhost:9092"), acks="all")
 

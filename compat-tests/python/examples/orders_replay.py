@@ -2,10 +2,15 @@
 
 import json
 import os
+import sys
 
 from kafka import KafkaConsumer, TopicPartition
 
 consumer = KafkaConsumer(bootstrap_servers=os.environ.get("BOOTSTRAP", "localhost:9092"))
+# What partitions_for_topic() asks for would be created; the list of topics creates none.
+if "orders" not in consumer.topics():
+    print("there is no topic orders yet: run orders_topic.py and orders_producer.py first", file=sys.stderr)
+    sys.exit(1)
 partitions = [TopicPartition("orders", number) for number in sorted(consumer.partitions_for_topic("orders"))]
 consumer.assign(partitions)
 consumer.seek_to_beginning()

@@ -3,8 +3,12 @@
 import os
 
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import TopicAlreadyExistsError
 
 admin = KafkaAdminClient(bootstrap_servers=os.environ.get("BOOTSTRAP", "localhost:9092"))
-admin.create_topics([NewTopic("orders", num_partitions=4, replication_factor=1)])
+try:
+    admin.create_topics([NewTopic("orders", num_partitions=4, replication_factor=1)])
+    print("created topic orders with 4 partitions")
+except TopicAlreadyExistsError:
+    print("topic orders exists already")
 admin.close()
-print("created topic orders with 4 partitions")
