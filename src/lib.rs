@@ -24,8 +24,8 @@
 //!
 //! # What holds everywhere
 //!
-//! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `state_machine`, `controller`, `coordinator` but
-//!   for its runtime, and `replication::partition` are pure: inputs and the time go in, effects come out. They know no
+//! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `state_machine`, `controller` but for its client,
+//!   `coordinator` but for its runtime, and `replication::partition` are pure: inputs and the time go in, effects come out. They know no
 //!   tasks, files, sockets, threads, clocks, locks or randomness.
 //! - `storage` is synchronous; `async` begins at `network` and `replication`.
 //! - Handlers see neither bytes nor sockets nor files. Machines see neither headers nor futures.

@@ -1,4 +1,4 @@
-//! The one shape of everything that decides on floor 3: a machine decides, and a log remembers.
+//! The one shape of everything that decides: a machine decides, and a log remembers.
 //!
 //! A machine takes a request and the time and returns data: records to remember and replies to give. Its hard state
 //! changes only in [`StateMachine::replay`], so that recovery, fail-over and normal operation are the same code. A

@@ -1,8 +1,8 @@
 //! What the cluster shall be: the machine that decides on every change of the metadata.
 //!
 //! Requests come in with all they need (fresh ids, defaults, a seed for placement), records and answers go out. Its state
-//! is an image of its own that the records change, so that it decides on what is decided, committed or not yet. Pure;
-//! [`crate::quorum::driver`] runs it.
+//! is an image of its own that the records change, so that it decides on what is decided, committed or not yet. Pure,
+//! but for its client; [`crate::quorum::driver`] runs it.
 
 use std::collections::HashMap;
 

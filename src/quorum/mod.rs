@@ -1,4 +1,4 @@
-//! The metadata log: replicated, durable, and applied to the published image.
+//! The metadata log: durable, and applied to the published image; one node so far.
 //!
 //! Consensus is openraft's; the log's encoding and files are ours. A single node is a quorum of one by the same code.
 //! Promises: a proposal that succeeded is durable and in the published image; the controller epoch is openraft's term and
