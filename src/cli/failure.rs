@@ -5,6 +5,7 @@ use std::io;
 
 use crate::config::ConfigError;
 use crate::server::StartError;
+use crate::storage::LogDirError;
 
 /// A failed command: what happened and why, and, where there is an idea, what to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "klamm: {}", self.what)?;
+        write!(formatter, "klamm: {}", without_error_numbers(&self.what))?;
         match &self.hint {
             Some(hint) => write!(formatter, "\n  try: {hint}"),
             None => Ok(()),
@@ -32,15 +33,70 @@ impl fmt::Display for Failure {
     }
 }
 
+/// `text` without the ` (os error 2)` that the standard library adds to what the operating system says.
+fn without_error_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept.push_str(part.split_once(')').map_or(part, |(_, rest)| rest));
+    }
+    kept
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        let hint = error.hint().unwrap_or_else(|| "klamm config keys lists every key with its values".to_owned());
-        Self { what: error.to_string(), hint: Some(hint) }
+        let hint = match &error {
+            ConfigError::UnknownKey { hint: None, .. } => {
+                Some("klamm config keys lists every key with its values".to_owned())
+            }
+            _ => error.hint(),
+        };
+        Self { what: error.to_string(), hint }
     }
+}
+
+/// What to try in a data directory of `theirs`, which is a node or a cluster.
+fn own_node_id(theirs: &str) -> Option<String> {
+    let id = theirs.strip_prefix("node ")?;
+    Some(format!("--node-id {id}, or choose another directory with --data-dir"))
 }
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        Self { what: error.to_string(), hint: error.hint().map(str::to_owned) }
+        let hint = match &error {
+            StartError::DataDirectory(LogDirError::Foreign { theirs, .. }) => own_node_id(theirs),
+            _ => None,
+        };
+        Self { what: error.to_string(), hint: hint.or_else(|| error.hint().map(str::to_owned)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_without_the_systems_numbers() {
+        let failure = Failure::unreadable("k.yaml", &io::Error::from_raw_os_error(2));
+        assert_eq!(failure.to_string(), "klamm: k.yaml cannot be read: No such file or directory");
+        assert_eq!(without_error_numbers("a (os error 2): b (os error 13)"), "a: b");
+    }
+
+    #[test]
+    fn the_list_of_keys_is_the_hint_for_an_unknown_key_only() {
+        let hint = |key: &str, text: &str| match crate::config::Config::with(&[(key, text)]) {
+            Err(error) => Failure::from(error).hint,
+            Ok(_) => panic!("{key}={text} was accepted"),
+        };
+        assert_eq!(hint("qqq", "1").as_deref(), Some("klamm config keys lists every key with its values"));
+        assert_eq!(hint("num.partition", "1").as_deref(), Some("did you mean \"num.partitions\"?"));
+        assert_eq!((hint("listeners", "x"), hint("num.partitions", "x")), (None, None));
+    }
+
+    #[test]
+    fn a_directory_of_another_node_names_that_node() {
+        let error = LogDirError::Foreign { path: "/d".into(), theirs: "node 1".to_owned(), ours: "node 2".to_owned() };
+        let hint = Failure::from(StartError::from(error)).hint;
+        assert_eq!(hint.as_deref(), Some("--node-id 1, or choose another directory with --data-dir"));
     }
 }

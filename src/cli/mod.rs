@@ -14,9 +14,12 @@ use clap::{Args, Parser, Subcommand};
 
 pub use failure::Failure;
 
+/// What `--help` says of the environment.
+const ENVIRONMENT: &str = "KLAMM_LOG sets what is logged to stderr, such as KLAMM_LOG=klamm=debug.";
+
 /// A broker that speaks the Kafka protocol.
 #[derive(Debug, Parser)]
-#[command(name = "klamm", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "klamm", version, about, after_help = ENVIRONMENT, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -27,6 +30,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the broker; what klamm does without a command.
+    #[command(after_help = ENVIRONMENT)]
     Start(StartArguments),
     /// Look at configuration without starting anything.
     #[command(subcommand)]
@@ -39,7 +43,8 @@ struct StartArguments {
     /// The configuration file: YAML, or Java properties if its name ends in .properties.
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
-    /// Where to listen, and what clients are told to connect to; port 0 picks a free one and prints it.
+    /// Where to listen, and what clients are told to connect to; port 0 picks a free one and prints it
+    /// [default: localhost:9092].
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
     /// The directory for the data [default: ./data].
@@ -51,7 +56,7 @@ struct StartArguments {
     /// The id of this node [default: 1].
     #[arg(long, value_name = "N")]
     node_id: Option<String>,
-    /// Any key of klamm config keys, such as num.partitions=3.
+    /// Any key of klamm config keys, such as num.partitions=3; can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }

@@ -6,23 +6,28 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::config::{print, read_file};
 use super::{Failure, StartArguments};
-use crate::config::{Config, ConfigError, Listener, Origin, Settings, Storage};
+use crate::config::{Config, FromValue, HostPort, Listener, Origin, Settings, Storage};
 use crate::server::Server;
 
-/// What is logged where `KLAMM_LOG` does not say: an election of a quorum of one is no news.
-const DEFAULT_LOG_FILTER: &str = "info,openraft=warn";
+/// What is logged where `KLAMM_LOG` does not say.
+const DEFAULT_LOG_FILTER: &str = "info";
+/// Holds unless `KLAMM_LOG` names openraft: an election of a quorum of one is no news.
+const CONSENSUS_LOG_FILTER: &str = "openraft=warn";
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
 const INTERRUPTED: u8 = 130;
 
-/// Runs a broker until SIGTERM or Ctrl-C.
+/// Runs a broker until SIGTERM, SIGHUP or Ctrl-C.
 pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
     let config = configuration(arguments)?;
-    start_logging();
+    let wanted = std::env::var_os("KLAMM_LOG").unwrap_or_default();
+    start_logging(log_filter(&wanted.to_string_lossy())?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("klamm")
@@ -44,6 +49,9 @@ fn configuration(arguments: &StartArguments) -> Result<Config, Failure> {
         listen(&mut settings, address)?;
     }
     if let Some(directory) = &arguments.data_dir {
+        if directory.trim().is_empty() {
+            return Err(Failure { what: "--data-dir: it must name a directory".to_owned(), hint: None });
+        }
         settings.set("log.dirs", directory, Origin::Flag("--data-dir"))?;
         settings.set("klamm.storage.kind", "disk", Origin::Flag("--data-dir"))?;
     }
@@ -60,7 +68,8 @@ fn configuration(arguments: &StartArguments) -> Result<Config, Failure> {
 }
 
 /// `--listen` stands for one plain listener, whatever listeners the file has.
-fn listen(settings: &mut Settings, address: &str) -> Result<(), ConfigError> {
+fn listen(settings: &mut Settings, address: &str) -> Result<(), Failure> {
+    check_listen(address)?;
     let listener = format!("PLAINTEXT://{address}");
     let keys = [
         ("listeners", listener.as_str()),
@@ -68,12 +77,38 @@ fn listen(settings: &mut Settings, address: &str) -> Result<(), ConfigError> {
         ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT"),
         ("inter.broker.listener.name", "PLAINTEXT"),
     ];
-    keys.into_iter().try_for_each(|(key, text)| settings.set(key, text, Origin::Flag("--listen")))
+    Ok(keys.into_iter().try_for_each(|(key, text)| settings.set(key, text, Origin::Flag("--listen")))?)
+}
+
+/// Tells about an address in the words of `--listen`, before it becomes a part of `listeners`.
+fn check_listen(address: &str) -> Result<(), Failure> {
+    let Err(reason) = HostPort::from_value(address) else { return Ok(()) };
+    let has_port = address.rsplit_once(':').is_some_and(|(host, _)| !host.contains(['/', ',']));
+    let what = if has_port { reason } else { format!("\"{address}\" is not of the form HOST:PORT") };
+    let hint = if address.contains("://") {
+        format!("--set listeners={address}")
+    } else {
+        "--listen localhost:9092, or 0.0.0.0:9092 for every interface".to_owned()
+    };
+    Err(Failure { what: format!("--listen: {what}"), hint: Some(hint) })
+}
+
+/// What `KLAMM_LOG` asks for; empty is as good as unset.
+fn log_filter(wanted: &str) -> Result<EnvFilter, Failure> {
+    let wanted = if wanted.trim().is_empty() { DEFAULT_LOG_FILTER } else { wanted };
+    let filter = EnvFilter::builder().parse(wanted).map_err(|_| Failure {
+        what: format!("KLAMM_LOG: \"{wanted}\" is not a log filter"),
+        hint: Some("KLAMM_LOG=klamm=debug".to_owned()),
+    })?;
+    let is_quieter = filter.max_level_hint().is_some_and(|level| level <= LevelFilter::WARN);
+    if is_quieter || wanted.contains("openraft") {
+        return Ok(filter);
+    }
+    Ok(EnvFilter::new(format!("{CONSENSUS_LOG_FILTER},{wanted}")))
 }
 
 /// Logs go to stderr, so that stdout holds what a person or a script wants to read.
-fn start_logging() {
-    let filter = EnvFilter::try_from_env("KLAMM_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG_FILTER));
+fn start_logging(filter: EnvFilter) {
     let is_colourful = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let logging =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_colourful);
@@ -102,24 +137,41 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The two signals that stop a broker.
+/// The signals that stop a broker.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal was closed; `None` under nohup.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     /// From here on the signals no longer end the process by themselves.
     fn install() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: (!is_hangup_ignored()).then(|| signal(SignalKind::hangup())).transpose()?,
+        })
     }
 
     async fn next(&mut self) {
+        let hangup = OptionFuture::from(self.hangup.as_mut().map(Signal::recv));
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            Some(_) = hangup => {}
         }
     }
+}
+
+/// Whether whoever started this process had it ignore SIGHUP, as nohup does: then it shall outlive its terminal. Only
+/// Linux tells.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is signal 1, the lowest bit.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// What a person wants to know after the start: where it listens, where its data is, and what to try.
@@ -132,9 +184,9 @@ fn banner(listeners: &[Listener], storage: &Storage, bound: &[(Arc<str>, SocketA
     });
     if let Some(broker) = reachable_at(listeners, bound) {
         lines.push("Try:".to_owned());
-        lines.push(format!("  kafka-topics.sh --bootstrap-server {broker} --create --topic payments"));
-        lines.push(format!("  echo hello | kcat -b {broker} -P -t payments"));
-        lines.push(format!("  kcat -b {broker} -C -t payments -o beginning -e"));
+        lines.push(format!("  echo hello | kcat -b {broker} -P -t greetings"));
+        lines.push(format!("  kcat -b {broker} -C -t greetings -o beginning -e"));
+        lines.push(format!("  kafka-topics.sh --bootstrap-server {broker} --create --if-not-exists --topic greetings"));
     }
     lines.join("\n") + "\n"
 }
@@ -194,6 +246,41 @@ mod tests {
         let missing = StartArguments { config: Some("/nowhere.yaml".to_owned()), ..StartArguments::default() };
         assert!(
             configuration(&missing).expect_err("read").to_string().starts_with("klamm: /nowhere.yaml cannot be read: ")
+        );
+    }
+
+    #[test]
+    fn an_address_is_checked_in_the_words_of_its_flag() {
+        let told = |address: &str| {
+            let listen = Some(address.to_owned());
+            configuration(&StartArguments { listen, ..StartArguments::default() }).expect_err(address).to_string()
+        };
+        assert_eq!(
+            told("localhost"),
+            "klamm: --listen: \"localhost\" is not of the form HOST:PORT\n  \
+             try: --listen localhost:9092, or 0.0.0.0:9092 for every interface"
+        );
+        assert!(told("localhost:70000").contains("\"70000\" is not a port between 0 and 65535"));
+        assert_eq!(
+            told("IN://h:1"),
+            "klamm: --listen: \"IN://h:1\" is not of the form HOST:PORT\n  try: --set listeners=IN://h:1"
+        );
+        let data_dir = Some(String::new());
+        let nowhere = configuration(&StartArguments { data_dir, ..StartArguments::default() });
+        assert_eq!(nowhere.expect_err("no directory").to_string(), "klamm: --data-dir: it must name a directory");
+    }
+
+    #[test]
+    fn consensus_stays_quiet_unless_it_is_named() {
+        let filter = |wanted: &str| log_filter(wanted).expect(wanted).to_string();
+        assert!(filter("").contains("openraft=warn") && filter(" ").contains("info"), "{}", filter(""));
+        assert!(filter("debug").contains("openraft=warn"));
+        assert!(filter("klamm=debug").contains("klamm=debug") && filter("klamm=debug").contains("openraft=warn"));
+        assert_eq!((filter("error"), filter("off")), ("error".to_owned(), "off".to_owned()));
+        assert!(!filter("openraft=debug").contains("warn"));
+        assert_eq!(
+            log_filter("klamm=loud").expect_err("no level").to_string(),
+            "klamm: KLAMM_LOG: \"klamm=loud\" is not a log filter\n  try: KLAMM_LOG=klamm=debug"
         );
     }
 

@@ -3,6 +3,8 @@
 //! YAML has sections that read well (`node`, `listeners`, `storage`) and `properties` for everything else; any Kafka
 //! name is accepted at the top level, too. Java properties are what `server.properties` is written in.
 
+use std::collections::BTreeSet;
+
 use serde_yaml::{Mapping, Value};
 
 use super::ConfigError;
@@ -27,7 +29,16 @@ pub(super) fn yaml(name: &str, text: &str) -> Result<Vec<Entry>, ConfigError> {
         Value::Mapping(document) => reader.document(&document).map_err(syntax)?,
         _ => return Err(syntax("a configuration is a list of \"key: value\" lines".to_owned())),
     }
-    Ok(reader.entries)
+    match doubled_key(&reader.entries) {
+        Some(key) => Err(syntax(format!("{key} is set twice; leave one of them out"))),
+        None => Ok(reader.entries),
+    }
+}
+
+/// A key that stands in two sections, such as `properties` and the top level: nobody could tell which one holds.
+fn doubled_key(entries: &[Entry]) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    entries.iter().map(|entry| entry.key.as_str()).find(|key| !seen.insert(*key))
 }
 
 struct YamlReader<'a> {
@@ -226,6 +237,11 @@ mod tests {
         );
         assert_eq!(refuse("listeners: [{name: A}]"), "k.yaml: listeners[0]: bind is missing, such as localhost:9092");
         assert!(refuse("node: {nodeid: 1}").contains("node: unknown key \"nodeid\""));
+        assert_eq!(
+            refuse("num.partitions: 1\nproperties: {num.partitions: 2}"),
+            "k.yaml: num.partitions is set twice; leave one of them out"
+        );
+        assert!(refuse("node: {id: 1}\nnode.id: 1").contains("node.id is set twice"));
         assert!(refuse("log: {dirs: x}").contains("log: expected a text"));
         assert!(refuse("- a\n- b").contains("key: value"));
         assert!(refuse("a: [").contains("line"));
