@@ -314,8 +314,15 @@ impl HostedPartition {
             self.with(|hosted| Ok((hosted.log.is_flush_due(now), std::mem::take(&mut hosted.has_rolled))))?;
         match (is_due, has_rolled) {
             (true, _) => self.run_flush(now, Log::flush_task),
-            (false, true) => self.run_flush(now, Log::flush_rolled_task),
+            (false, true) => self.run_flush(now, Log::flush_rolled_task).inspect_err(|_| self.note_roll()),
             (false, false) => Ok(()),
+        }
+    }
+
+    /// Has the closed segments looked at again at the next beat: a flush that found no file handle is still due.
+    fn note_roll(&self) {
+        if let Some(hosted) = self.lock().as_mut() {
+            hosted.has_rolled = true;
         }
     }
 
