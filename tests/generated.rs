@@ -17,6 +17,15 @@ const ORACLE_END: &str = "<!-- end of oracle -->";
 /// The keys of Kafka's protocol run from 0 to below this.
 const API_KEYS: i16 = 100;
 
+/// What a newcomer looks for first among the missing APIs: configs, `DeleteRecords`, transactions, ACLs, and the groups
+/// of KIP-848 and KIP-932. Those that are served drop out by themselves.
+const LOOKED_FOR: &[i16] = &[32, 33, 44, 21, 24, 25, 26, 28, 29, 30, 31, 68, 69, 76, 77, 78, 79];
+
+/// Whether brokers and controllers ask this of each other, and clients do not.
+fn is_inner(key: i16) -> bool {
+    matches!(key, 4..=7 | 27 | 52..=54 | 56 | 58 | 59 | 62 | 63 | 67 | 70 | 73 | 82 | 83..=87)
+}
+
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
@@ -45,13 +54,18 @@ fn status() -> String {
         .map(|api| format!("| {} | {} | {}-{} |\n", api.key, name(api.key), api.min_version, api.max_version))
         .collect();
     let is_served = |key: &i16| APIS.iter().any(|api| api.key == *key);
-    let missing: Vec<String> =
-        (0..API_KEYS).filter(|key| !is_served(key) && ApiKey::try_from(*key).is_ok()).map(name).collect();
+    let is_missing = |key: &i16| !is_served(key) && ApiKey::try_from(*key).is_ok();
+    let (inner, missing): (Vec<i16>, Vec<i16>) = (0..API_KEYS).filter(is_missing).partition(|key| is_inner(*key));
+    let looked_for: Vec<i16> = LOOKED_FOR.iter().copied().filter(is_missing).collect();
+    let others: Vec<i16> = missing.into_iter().filter(|key| !LOOKED_FOR.contains(key)).collect();
+    let names = |keys: Vec<i16>| keys.into_iter().map(name).collect::<Vec<_>>().join(", ");
     format!(
-        "\n| Key | API | Versions |\n|---:|---|---|\n{}\nNot served, of everything that the protocol has, the requests of \
-         brokers and controllers among themselves included: {}.\n\n",
+        "\n| Key | API | Versions |\n|---:|---|---|\n{}\nNot served, of what clients and tools may ask: {}; {}.\n\nNor \
+         is what brokers and controllers ask each other: {}.\n\n",
         rows.concat(),
-        missing.join(", ")
+        names(looked_for),
+        names(others),
+        names(inner),
     )
 }
 
