@@ -83,7 +83,8 @@ impl Log {
                 if let Some(found) = self.find_record(segment, batch, wanted)? {
                     return Ok(Some(found));
                 }
-                start_offset = batch.last_offset.saturating_add(1);
+                let Some(next_offset) = batch.last_offset.checked_add(1) else { break };
+                start_offset = next_offset;
             }
         }
         Ok(None)

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::protocol::compression::Compression;
+use crate::protocol::record_batch::HEADER_SIZE;
 use crate::protocol::record_batch::TimestampType;
 
 fn memory_log(config: LogConfig) -> Log {
@@ -194,4 +195,15 @@ fn segments_roll_by_size_time_and_full_indexes() {
     assert_eq!(segments_after(LogConfig { segment_ms: 10, ..config.clone() }, &[0, 10, 11, 12, 21, 22]), 3);
     let config = LogConfig { segment_index_bytes: 36, index_interval_bytes: 0, ..config };
     assert_eq!(segments_after(config, &[0, 1, 2, 3, 4, 5, 6, 7]), 3, "three time index entries, one of them reserved");
+}
+
+#[test]
+fn a_lying_timestamp_at_the_last_offset_ends_the_search() {
+    let bytes = BatchBuilder::new(START_MS).base_offset(i64::MAX).record(None, None).build();
+    let mut header = RecordBatch::parse(&bytes).unwrap().header;
+    header.max_timestamp = START_MS + 100;
+    header.crc = header.compute_crc(&bytes[HEADER_SIZE..]);
+    let mut log = memory_log(LogConfig::default());
+    log.append_as_follower(&[&header.to_bytes(), &bytes[HEADER_SIZE..]].concat().into(), at(0)).unwrap();
+    assert_eq!(log.offset_for_timestamp(START_MS + 50).unwrap(), None);
 }
