@@ -11,13 +11,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::storage::{IOFlushed, RaftLogStorage};
+use openraft::vote::RaftLeaderId;
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::encoding::Frame;
+use super::encoding::{Frame, invalid};
 use super::log_file::{LogFile, SyncHandle};
-use super::types::{Entry, LogId, Payload, Types, Vote};
+use super::types::{Entry, LogId, Payload, Types, Vote, term};
 use crate::ids::NodeId;
 
 /// A handle on the store; clones share it.
@@ -50,13 +51,19 @@ struct Contents {
 
 impl LogStore {
     /// Opens the log in `directory`, or an empty one in memory, with the voters that count until the log tells others.
+    /// `snapshot` is what the snapshot covers.
     ///
     /// The task that is returned ends when the last handle is gone.
-    pub(super) fn open(directory: Option<&Path>, voters: BTreeSet<NodeId>) -> io::Result<(Self, JoinHandle<()>)> {
+    pub(super) fn open(
+        directory: Option<&Path>,
+        voters: BTreeSet<NodeId>,
+        snapshot: Option<LogId>,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         let mut contents = Contents { vote: None, purged: None, entries: VecDeque::new(), voters };
         let file = directory
             .map(|directory| LogFile::open(directory.join("log"), |frame| contents.replay(frame)))
             .transpose()?;
+        contents.check(snapshot)?;
         let inner = Arc::new(Mutex::new(Inner { contents, file }));
         let (sender, requests) = mpsc::unbounded_channel();
         let flusher = tokio::spawn(flush(Arc::clone(&inner), requests));
@@ -109,6 +116,27 @@ impl Contents {
                 self.purged = Some(log_id);
             }
         }
+    }
+
+    /// Fails where entries are missing or out of order. Intact frames can still not belong together: the snapshot that
+    /// has what was purged may be lost, or be of another log.
+    fn check(&self, snapshot: Option<LogId>) -> io::Result<()> {
+        if self.purged > snapshot {
+            return Err(invalid("the metadata log goes on from a snapshot that is not there"));
+        }
+        let mut last = self.purged;
+        for entry in &self.entries {
+            let index = last.map_or(0, |last| last.index.saturating_add(1));
+            if entry.log_id.index != index || last.is_some_and(|last| term(&entry.log_id) < term(&last)) {
+                return Err(invalid(format!("entry {index} of the metadata log is missing")));
+            }
+            last = Some(entry.log_id);
+        }
+        let voted = self.vote.map(|vote| vote.leader_id().term());
+        if voted < last.max(snapshot).map(|last| term(&last)) {
+            return Err(invalid("the vote of the metadata log's last term is missing"));
+        }
+        Ok(())
     }
 
     fn is_alone(&self) -> bool {

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use self::image_machine::{ImageMachine, Published, SnapshotStore};
 use self::log_store::LogStore;
 use self::network::NoPeers;
-use self::types::{Records, Types};
+use self::types::{Records, Snapshot, Types};
 use crate::ids::NodeId;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
@@ -178,11 +178,11 @@ fn open_files(
     let directory = options.directory.as_deref();
     directory.map_or(Ok(()), std::fs::create_dir_all)?;
     let snapshots = Arc::new(SnapshotStore::new(directory));
-    let voters = match snapshots.load()? {
-        Some(snapshot) => snapshot.meta.last_membership.voter_ids().collect(),
-        None => BTreeSet::from([options.node_id]),
+    let (voters, covered) = match snapshots.load()? {
+        Some(Snapshot { meta, .. }) => (meta.last_membership.voter_ids().collect(), meta.last_log_id),
+        None => (BTreeSet::from([options.node_id]), None),
     };
-    let (log_store, flusher) = LogStore::open(directory, voters)?;
+    let (log_store, flusher) = LogStore::open(directory, voters, covered)?;
     Ok((log_store, ImageMachine::new(Arc::clone(published), snapshots), flusher))
 }
 

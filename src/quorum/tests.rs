@@ -108,6 +108,32 @@ async fn snapshots_cut_the_log_and_carry_the_image() {
 }
 
 #[tokio::test]
+async fn a_lost_snapshot_or_log_is_an_error_and_not_an_empty_cluster() {
+    let directory = tempfile::tempdir().unwrap();
+    let options =
+        QuorumOptions { entries_between_snapshots: 4, ..QuorumOptions::new(1, Some(directory.path().to_path_buf())) };
+    let quorum = MetadataQuorum::open(options.clone()).await.unwrap();
+    for number in 0..20 {
+        quorum.propose(topic(number)).await.unwrap();
+    }
+    quorum.shutdown().await;
+    let snapshot = directory.path().join("snapshot");
+    let bytes = std::fs::read(&snapshot).unwrap();
+    std::fs::remove_file(&snapshot).unwrap();
+    let error = MetadataQuorum::open(options.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("a snapshot that is not there"), "{error}");
+    std::fs::write(&snapshot, bytes).unwrap();
+    let log = directory.path().join("log");
+    std::fs::rename(&log, directory.path().join("elsewhere")).unwrap();
+    let error = MetadataQuorum::open(options.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("vote"), "{error}");
+    std::fs::rename(directory.path().join("elsewhere"), &log).unwrap();
+    let quorum = MetadataQuorum::open(options).await.unwrap();
+    assert_eq!(quorum.image().topics().len(), 20);
+    quorum.shutdown().await;
+}
+
+#[tokio::test]
 async fn an_idle_leader_still_writes_after_its_lease() {
     let quorum = MetadataQuorum::open(QuorumOptions::new(1, None)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
