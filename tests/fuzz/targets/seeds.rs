@@ -65,8 +65,18 @@ fn requests() -> Vec<Vec<u8>> {
         }
     }
     telling_requests(&mut seeds);
+    for (number, request) in REQUEST_TYPES.iter().enumerate() {
+        seeds.extend(CLAIMS.map(|claim| {
+            let body = [claim, &[0; CLAIMING_SIZE]].concat();
+            request_input(number, request.versions.max - request.versions.min, &body)
+        }));
+    }
     seeds
 }
+
+/// Lengths of 4,000 elements, in both encodings, and the size of a body that might just hold them.
+const CLAIMS: [&[u8]; 2] = [b"\0\0\x0f\xa0", b"\xa1\x1f"];
+const CLAIMING_SIZE: usize = 16 * 1024;
 
 fn request_input(number: usize, version: i16, body: &[u8]) -> Vec<u8> {
     let number = u8::try_from(number).expect("there are fewer request types");
