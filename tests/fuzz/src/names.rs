@@ -49,6 +49,7 @@ pub const CHECKPOINTS: &[&str] = &[
     "orders-0/partition.metadata",
     METADATA_LOG,
     METADATA_SNAPSHOT,
+    METADATA_RECORDS,
 ];
 
 /// The metadata log, where this package's programs put it.
@@ -56,3 +57,6 @@ pub const METADATA_LOG: &str = "metadata/log";
 
 /// And its snapshot.
 pub const METADATA_SNAPSHOT: &str = "metadata/snapshot";
+
+/// No file of the broker, but what its metadata log's entries and snapshots hold.
+pub const METADATA_RECORDS: &str = "metadata/records";

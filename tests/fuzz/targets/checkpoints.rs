@@ -1,4 +1,4 @@
-//! Any bytes as what a data directory says about itself: `meta.properties`, checkpoints, the metadata log.
+//! Any bytes as what a data directory says about itself: `meta.properties`, checkpoints, the metadata log and its records.
 //!
 //! The first byte says whether checksums are mended; the rest are files.
 
@@ -6,9 +6,10 @@
 
 use std::path::Path;
 
+use klamm::metadata::{MetadataDelta, MetadataImage, decode_records, encode_records};
 use klamm_fuzz::files;
 use klamm_fuzz::log::{self, facts};
-use klamm_fuzz::names::{CHECKPOINTS, METADATA_LOG, METADATA_SNAPSHOT};
+use klamm_fuzz::names::{CHECKPOINTS, METADATA_LOG, METADATA_RECORDS, METADATA_SNAPSHOT};
 use klamm_fuzz::quorum::open_and_stop;
 use libfuzzer_sys::fuzz_target;
 
@@ -18,6 +19,9 @@ fuzz_target!(|input: &[u8]| {
     if flags & 1 != 0 {
         files::mend(&mut content);
     }
+    if let Some(records) = content.remove(METADATA_RECORDS) {
+        replay_records(&records);
+    }
     let dir = log::temporary_dir();
     files::write(dir.path(), &content);
     load_logs(dir.path());
@@ -25,6 +29,22 @@ fuzz_target!(|input: &[u8]| {
         open_metadata(&dir.path().join("metadata"));
     }
 });
+
+/// Replays as many of the records as can be; the image's own records are read again as they were written, and make the
+/// same image.
+fn replay_records(mut bytes: &[u8]) {
+    let Ok(records) = decode_records(&mut bytes) else { return };
+    let mut delta = MetadataDelta::new(&MetadataImage::default());
+    let _ = records.iter().try_for_each(|record| delta.replay(record));
+    let image = delta.apply(0, 0);
+    let mut encoded = Vec::new();
+    encode_records(&image.to_records(), &mut encoded);
+    let decoded = decode_records(&mut &encoded[..]).expect("what was written is read");
+    assert_eq!(decoded, image.to_records());
+    let mut delta = MetadataDelta::new(&MetadataImage::default());
+    decoded.iter().try_for_each(|record| delta.replay(record)).expect("an image's records make an image");
+    assert_eq!(delta.apply(0, 0).to_records(), decoded);
+}
 
 /// Loads the partition, and loads the same after a stop.
 fn load_logs(path: &Path) {

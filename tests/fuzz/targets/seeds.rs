@@ -9,7 +9,7 @@ use std::path::Path;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use klamm::ids::Uuid;
-use klamm::metadata::{BrokerRegistration, Endpoint, MetadataRecord, PartitionImage};
+use klamm::metadata::{BrokerRegistration, Endpoint, MetadataRecord, PartitionImage, encode_records};
 use klamm::protocol::compression::Compression;
 use klamm::protocol::coordinator_records::{
     CoordinatorRecord, GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
@@ -17,7 +17,7 @@ use klamm::protocol::coordinator_records::{
 use klamm::protocol::record_batch::BatchBuilder;
 use klamm::storage::{AppendOrigin, LogDir};
 use klamm_fuzz::log::{self, NOW_MS, batch, now, orders};
-use klamm_fuzz::names::{CHECKPOINTS, PARTITION};
+use klamm_fuzz::names::{CHECKPOINTS, METADATA_RECORDS, PARTITION};
 use klamm_fuzz::{files, quorum};
 // Everything here is built with coverage counters, which libFuzzer's runtime defines.
 use libfuzzer_sys as _;
@@ -214,6 +214,9 @@ fn checkpoints() -> Vec<Vec<u8>> {
     }
     let metadata = files::read(place.path());
     all.extend(metadata.into_iter().map(|(name, content)| (format!("metadata/{name}"), content)));
+    let mut records = Vec::new();
+    encode_records(&metadata_records(), &mut records);
+    all.insert(METADATA_RECORDS.to_owned(), records);
     let mut seeds = vec![[&[MENDED], &files::pack(CHECKPOINTS, &all)[..]].concat()];
     for (name, content) in all.into_iter().filter(|(name, _)| CHECKPOINTS.contains(&name.as_str())) {
         seeds.push([&[MENDED], &files::pack(CHECKPOINTS, &BTreeMap::from([(name, content)]))[..]].concat());
