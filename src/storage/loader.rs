@@ -58,7 +58,8 @@ pub(super) fn load(mut request: LoadRequest) -> Result<Log, StorageError> {
 }
 
 /// Decides about a checkpoint by which the log starts beyond its end. A log without records begins there, as in Kafka.
-/// Kafka also removes records that lie before it. Here they are kept: the line may be a deleted topic's of the same
+///
+/// Unlike Kafka, which removes records that lie before it, they are kept: the line may be a deleted topic's of the same
 /// name, and records that come back do less harm than records that are lost. The recovery point is then as doubtful.
 fn distrust_checkpoint(request: &mut LoadRequest, segments: &[Segment], log_end_offset: i64) {
     let Some(first) = segments.iter().find(|segment| segment.size() > 0) else { return };
