@@ -17,6 +17,11 @@ ORDER = re.compile(r"(\w+): order (\d+) of (\S+) \(partition (\d+) offset (\d+)\
 PATIENCE_S = 30
 
 
+def listen_to_ctrl_c():
+    """Undoes what a background job inherits: that Ctrl-C is ignored, by the programs that it starts as well."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Program:
     """One example program that runs; `lines` grows as it prints."""
 
@@ -28,6 +33,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=listen_to_ctrl_c,
         )
         self.lines = []
         self.reader = threading.Thread(target=self.read, daemon=True)
