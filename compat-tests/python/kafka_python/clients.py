@@ -59,12 +59,12 @@ class Clients:
             client.close()
 
 
-def read(consumer, count):
-    """Polls until `count` records came; more than that is a failure."""
+def read(consumer, count, poll_ms=200):
+    """Polls, `poll_ms` at a time, until `count` records came; more than that is a failure."""
     records = []
     deadline = time.monotonic() + PATIENCE_S
     while len(records) < count and time.monotonic() < deadline:
-        for batch in consumer.poll(timeout_ms=200).values():
+        for batch in consumer.poll(timeout_ms=poll_ms).values():
             records.extend(batch)
     assert len(records) == count, f"{len(records)} of {count} records"
     return records

@@ -117,17 +117,18 @@ def test_independent_groups(clients, name):
         assert values(read(clients.consumer(name, group_id=f"{name}-{group}"), 2)) == ["a", "b"]
 
 
-@pytest.mark.skipif(VERSION >= (3,), reason="fails now and then with 3.0, likely by a rejoin that its poll() loses")
 def test_subscribe_by_pattern(clients, name):
+    # 3.0 loses a rejoin that outlasts the poll() that began it, with Apache Kafka as well: one long poll for each record.
+    poll_ms = PATIENCE_S * 1000
     clients.create(f"{name}-1")
     clients.fill(f"{name}-1", ["a"])
     consumer = clients.consumer(group_id=name, metadata_max_age_ms=500)
     consumer.subscribe(pattern=f"^{name}-.*")
-    read(consumer, 1)
+    read(consumer, 1, poll_ms)
     consumer.commit()
     clients.create(f"{name}-2")
     clients.fill(f"{name}-2", ["b"])
-    assert values(read(consumer, 1)) == ["b"]
+    assert values(read(consumer, 1, poll_ms)) == ["b"]
 
 
 def test_list_describe_delete_group(clients, name):
