@@ -234,6 +234,8 @@ fn recover(request: &LoadRequest, segments: &mut Vec<Segment>, epochs: &mut Lead
                 Err(error) => tracing::warn!(%error, "the last segment is recovered although the last stop was clean"),
             }
         }
+        // Where an epoch begins in a segment that is read anyway, its batches say, and not a checkpoint that may be wrong.
+        epochs.truncate_from_end(segment.base_offset());
         let (next_offset, cut) = segment.recover(end_offset, &mut |header| {
             if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest) {
                 epochs.assign(header.partition_leader_epoch, header.base_offset);

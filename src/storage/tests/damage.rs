@@ -182,6 +182,25 @@ fn f7_checkpoints_may_vanish() {
     assert_eq!(log.recovery_point(), 0);
 }
 
+/// A start that the checkpoint puts behind the log's end hid the epoch, and the next start found it.
+#[test]
+fn an_epochs_start_is_where_its_batches_are() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    for (epoch, count) in [(0, 2), (1, 3)] {
+        log.append_as_leader(&batch(count, 10, 0), epoch, AppendOrigin::Client, at(0)).unwrap();
+    }
+    drop((dir, log));
+    fs::write(disk.partition_dir().join("leader-epoch-checkpoint"), "0\n2\n0 0\n1 56\n").unwrap();
+    let mut running = disk.start();
+    for _ in 0..2 {
+        let log = &running.1;
+        assert_eq!((log.latest_epoch(), log.epoch_for_offset(1), log.epoch_for_offset(2)), (Some(1), Some(0), Some(1)));
+        assert_eq!(log.end_offset_for_epoch(0), Some((0, 2)));
+        running = disk.restart_after_crash(running);
+    }
+}
+
 #[test]
 fn f8_leftovers_of_interrupted_work_are_finished_or_undone() {
     let disk = filled(small_segments(), 60, true);
