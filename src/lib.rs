@@ -39,7 +39,8 @@
 //!
 //! - Produce: connection, `api::dispatch`, `api::produce`, `replication::ReplicaManager`, the partition's `Log`, and an
 //!   answer that is owed until the high watermark covers it.
-//! - Fetch: `api::fetch`, the fetch session, `ReplicaManager`, a range of a segment; or owed until there are enough bytes.
+//! - Fetch: `api::fetch`, the fetch session, `ReplicaManager`, a range of a segment that the connection has the system
+//!   send; or owed until there are enough bytes.
 //! - `JoinGroup` and its kin: the coordinator runtime's mailbox for that partition, the group machine, records, replay,
 //!   and the reply once they are committed.
 //! - `CreateTopics`: the controller, the metadata log, the published image, and then the answer.

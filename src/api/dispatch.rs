@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use kafka_protocol::messages::ApiKey;
-use kafka_protocol::protocol::{Encodable, HeaderVersion, Request};
+use kafka_protocol::protocol::Request;
 
 use super::context::{ClientSoftware, RequestContext};
 use super::reply::Reply;
@@ -163,10 +163,7 @@ impl Call<'_> {
     }
 
     /// The reply as the network takes it.
-    pub(super) fn answer<T>(&self, reply: Reply<T>, encode: Encoder<T>) -> Result<Handled, ApiError>
-    where
-        T: Encodable + HeaderVersion + Send + 'static,
-    {
+    pub(super) fn answer<T: Send + 'static>(&self, reply: Reply<T>, encode: Encoder<T>) -> Result<Handled, ApiError> {
         let (correlation_id, api_version) = (self.context.correlation_id, self.context.api_version);
         Ok(match reply {
             Reply::None => Handled::NoAnswer,

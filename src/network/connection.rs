@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::byte_stream::ByteStream;
 use super::input::Input;
 use super::output::Output;
 use super::{CloseReason, Endpoints, Handled, Limits, Service};
@@ -49,7 +49,7 @@ pub(super) struct Shared<S> {
 /// are answered.
 pub(super) async fn serve<S: Service>(
     shared: &Shared<S>,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl ByteStream,
     endpoints: Endpoints,
     stopping: CancellationToken,
 ) -> Ending {
@@ -87,7 +87,7 @@ struct Connection<'a, S, T> {
     timer_due: Option<Monotonic>,
 }
 
-impl<'a, S: Service, T: AsyncRead + AsyncWrite + Unpin> Connection<'a, S, T> {
+impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
     fn new(shared: &'a Shared<S>, stream: T, stopping: CancellationToken) -> Self {
         Self {
             shared,

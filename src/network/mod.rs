@@ -4,6 +4,7 @@
 //! requests; memory grows only with bytes that have arrived; every queue, frame and wait has a bound in [`Limits`];
 //! every task is owned and awaited. It must not know what is in a frame: a [`Service`] does.
 
+mod byte_stream;
 pub mod client;
 mod connection;
 mod input;

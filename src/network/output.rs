@@ -5,11 +5,9 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
-use tokio::io::AsyncWrite;
-
+use super::byte_stream::ByteStream;
 use super::{CloseReason, OwedAnswer};
-use crate::protocol::frame::Frame;
+use crate::protocol::frame::{Frame, Piece};
 
 /// How many pieces one vectored write takes.
 const MAX_PIECES: usize = 64;
@@ -26,7 +24,7 @@ enum Answer {
 #[derive(Default)]
 pub(super) struct Output {
     answers: VecDeque<Answer>,
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     /// Bytes of complete answers that are not written, whether or not their turn has come.
     queued_bytes: usize,
 }
@@ -70,7 +68,7 @@ impl Output {
     /// Gives up the answers whose turn has not come.
     pub(super) fn drop_owed(&mut self) {
         self.answers.clear();
-        self.queued_bytes = self.pieces.iter().map(Bytes::len).sum();
+        self.queued_bytes = self.pieces.iter().map(Piece::len).sum();
     }
 
     /// Collects owed answers that are complete, and moves those whose turn has come to the bytes to write. Beyond
@@ -100,22 +98,39 @@ impl Output {
         Ok(())
     }
 
-    /// Writes until nothing is left or the peer takes no more; tells how many bytes it took.
+    /// Writes what goes out by one call: pieces in memory up to the next one in a file, or the latter. Tells how many
+    /// bytes the peer took.
     pub(super) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
-        stream: &mut (impl AsyncWrite + Unpin),
+        stream: &mut impl ByteStream,
     ) -> Poll<io::Result<usize>> {
+        let written = match self.pieces.front() {
+            Some(Piece::File(range)) => ready!(stream.poll_send(context, range))?,
+            _ => ready!(self.poll_write_bytes(context, stream))?,
+        };
+        self.advance(written);
+        Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
+    }
+
+    fn poll_write_bytes(&self, context: &mut Context<'_>, stream: &mut impl ByteStream) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); MAX_PIECES];
         let mut count = 0;
+        let mut is_followed = false;
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            *slice = IoSlice::new(piece);
+            let Piece::Bytes(bytes) = piece else {
+                is_followed = true;
+                break;
+            };
+            *slice = IoSlice::new(bytes);
             count += 1;
         }
         let slices = slices.get(..count).unwrap_or_default();
-        let written = ready!(Pin::new(stream).poll_write_vectored(context, slices))?;
-        self.advance(written);
-        Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
+        if is_followed {
+            stream.poll_write_first(context, slices)
+        } else {
+            Pin::new(stream).poll_write_vectored(context, slices)
+        }
     }
 
     fn advance(&mut self, mut written: usize) {

@@ -1,7 +1,8 @@
 //! The Fetch response, versions 4 to 18, written without copying its records.
 //!
-//! Byte for byte what the crate's encoder writes (a property test compares them), but records stay the `Bytes` they
-//! are and become pieces of the frame. Fields that a version lacks are errors exactly where they are in the crate.
+//! Byte for byte what the crate's encoder writes (a property test compares them), but records stay the `Bytes`, or the
+//! ranges of files, that they are and become pieces of the frame. Fields that a version lacks are errors exactly where
+//! they are in the crate.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::FetchResponse;
@@ -11,25 +12,46 @@ use kafka_protocol::messages::fetch_response::{
 use kafka_protocol::protocol::Encodable;
 
 use super::EncodeError;
-use super::frame::Frame;
+use super::frame::{FileRange, Frame, Piece};
 use super::response::{LENGTH_SIZE, RESPONSE_HEADER_MAX_SIZE, put_header, put_length};
 
 /// Below this, copying records costs less than one more piece in a vectored write.
 const COPY_BELOW: usize = 1024;
 
+/// The bytes of the longest 32-bit number in seven-bit groups.
+const MAX_VARINT_SIZE: usize = 5;
+
 /// The first version with compact lengths and tagged fields.
 const FIRST_FLEXIBLE_VERSION: i16 = 12;
 
-/// Encodes `response` for a request of `api_version`. Unknown tagged fields are not written.
+/// A Fetch response, part of whose records are sent from files.
+#[derive(Debug, Clone, Default)]
+pub struct FetchAnswer {
+    /// Everything but those records.
+    pub response: FetchResponse,
+    /// For each partition, in the order of the response, its records if they are in a file; its `records` in the
+    /// response do not count then. Partitions behind the end of the list have theirs in the response.
+    pub from_files: Vec<Option<FileRange>>,
+}
+
+/// All records are in memory.
+impl From<FetchResponse> for FetchAnswer {
+    fn from(response: FetchResponse) -> Self {
+        Self { response, from_files: Vec::new() }
+    }
+}
+
+/// Encodes `answer` for a request of `api_version`. Unknown tagged fields are not written.
 ///
 /// # Errors
-/// When a field is set that it does not have, or the frame would exceed 2 GiB.
+/// When a field is set that the version does not have, or the frame would exceed 2 GiB.
 pub fn encode_fetch_response(
     correlation_id: i32,
     api_version: i16,
-    response: &FetchResponse,
+    answer: &FetchAnswer,
 ) -> Result<Frame, EncodeError> {
-    let mut writer = Writer::new(api_version, response)?;
+    let response = &answer.response;
+    let mut writer = Writer::new(api_version, answer)?;
     writer.buffer.put_i32(0);
     put_header::<FetchResponse>(&mut writer.buffer, correlation_id, api_version);
     writer.response(response)?;
@@ -37,18 +59,24 @@ pub fn encode_fetch_response(
 }
 
 /// What is written so far: everything but the records in one buffer, and where they belong.
-struct Writer {
+struct Writer<'a> {
     version: i16,
     buffer: BytesMut,
-    records: Vec<(usize, Bytes)>,
+    records: Vec<(usize, Piece)>,
+    /// Of the partitions that are not written yet.
+    from_files: std::slice::Iter<'a, Option<FileRange>>,
 }
 
-impl Writer {
-    fn new(version: i16, response: &FetchResponse) -> Result<Self, EncodeError> {
+impl<'a> Writer<'a> {
+    fn new(version: i16, answer: &'a FetchAnswer) -> Result<Self, EncodeError> {
+        let FetchAnswer { response, from_files } = answer;
         let size = response.compute_size(version).map_err(|error| EncodeError::new(version, &error))?;
         let outside: usize = partitions(response).filter_map(separate_records).map(Bytes::len).sum();
-        let capacity = LENGTH_SIZE + RESPONSE_HEADER_MAX_SIZE + size.saturating_sub(outside);
-        Ok(Self { version, buffer: BytesMut::with_capacity(capacity), records: Vec::new() })
+        // The size counts one byte for the length of records that are not in the response.
+        let longer_lengths = from_files.len() * MAX_VARINT_SIZE;
+        let capacity = LENGTH_SIZE + RESPONSE_HEADER_MAX_SIZE + size.saturating_sub(outside) + longer_lengths;
+        let buffer = BytesMut::with_capacity(capacity);
+        Ok(Self { version, buffer, records: Vec::new(), from_files: from_files.iter() })
     }
 
     fn is_flexible(&self) -> bool {
@@ -125,9 +153,14 @@ impl Writer {
     }
 
     fn partition_records(&mut self, partition: &PartitionData) -> Result<(), EncodeError> {
+        if let Some(range) = self.from_files.next().and_then(Option::as_ref) {
+            self.array_length(Some(range.len()))?;
+            self.records.push((self.buffer.len(), Piece::File(range.clone())));
+            return Ok(());
+        }
         self.array_length(partition.records.as_ref().map(Bytes::len))?;
         if let Some(records) = separate_records(partition) {
-            self.records.push((self.buffer.len(), records.clone()));
+            self.records.push((self.buffer.len(), Piece::Bytes(records.clone())));
         } else if let Some(records) = &partition.records {
             self.buffer.put_slice(records);
         }
@@ -189,19 +222,21 @@ impl Writer {
     }
 
     fn into_frame(mut self) -> Result<Frame, EncodeError> {
-        let elsewhere = self.records.iter().map(|(_, records)| records.len()).sum();
+        let elsewhere = self.records.iter().map(|(_, piece)| piece.len()).sum();
         put_length(&mut self.buffer, elsewhere, self.version)?;
         let mut envelope = self.buffer.freeze();
-        let mut pieces = Vec::with_capacity(2 * self.records.len() + 1);
-        let mut position = 0;
-        for (at, records) in self.records {
-            pieces.push(envelope.split_to(at - position));
-            pieces.push(records);
+        let mut records = self.records.into_iter();
+        let Some((mut position, first_records)) = records.next() else { return Ok(Frame::new(envelope)) };
+        let first = envelope.split_to(position);
+        let mut rest = vec![first_records];
+        for (at, records) in records {
+            rest.extend([Piece::Bytes(envelope.split_to(at - position)), records]);
             position = at;
         }
-        pieces.push(envelope);
-        let first = pieces.remove(0);
-        Ok(Frame::in_pieces(first, pieces))
+        if !envelope.is_empty() {
+            rest.push(Piece::Bytes(envelope));
+        }
+        Ok(Frame::in_pieces(first, rest))
     }
 }
 

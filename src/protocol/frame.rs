@@ -1,12 +1,93 @@
 //! A response as the network writes it: the length prefix and everything behind it, in one or more pieces.
 
-use bytes::{Bytes, BytesMut};
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+
+/// Part of a frame.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// In memory.
+    Bytes(Bytes),
+    /// In a file, from which the system sends it.
+    File(FileRange),
+}
+
+impl Piece {
+    /// The size in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(range) => range.len,
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Leaves out the first `count` bytes, of which there are as many.
+    pub fn advance(&mut self, count: usize) {
+        match self {
+            Self::Bytes(bytes) => bytes.advance(count),
+            Self::File(range) => {
+                range.position += count as u64;
+                range.len -= count;
+            }
+        }
+    }
+}
+
+/// Consecutive bytes of an open file, which are there and do not change.
+#[derive(Clone)]
+pub struct FileRange {
+    file: Arc<dyn AsFd + Send + Sync>,
+    position: u64,
+    len: usize,
+}
+
+impl FileRange {
+    /// The `len` bytes of `file` at `position`.
+    pub fn new(file: Arc<dyn AsFd + Send + Sync>, position: u64, len: usize) -> Self {
+        Self { file, position, len }
+    }
+
+    /// The file.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Where in the file it begins.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The size in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl fmt::Debug for FileRange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, position, len } = self;
+        write!(formatter, "FileRange({:?}, {len} bytes at {position})", file.as_fd())
+    }
+}
 
 /// One length-prefixed message, cut so that record bytes need not be copied next to their envelope.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Frame {
     first: Bytes,
-    rest: Vec<Bytes>,
+    rest: Vec<Piece>,
 }
 
 impl Frame {
@@ -16,25 +97,17 @@ impl Frame {
     }
 
     /// The frame in pieces; `first` starts with the 4-byte length of all that follows it, the `rest` included.
-    pub fn in_pieces(first: Bytes, rest: Vec<Bytes>) -> Self {
+    pub fn in_pieces(first: Bytes, rest: Vec<Piece>) -> Self {
         Self { first, rest }
     }
 
     /// How many bytes go onto the wire, the length prefix included.
     pub fn size_in_bytes(&self) -> usize {
-        self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
+        self.first.len() + self.rest.iter().map(Piece::len).sum::<usize>()
     }
 
     /// The pieces in the order of the wire.
-    pub fn into_pieces(self) -> impl Iterator<Item = Bytes> {
-        std::iter::once(self.first).chain(self.rest)
-    }
-
-    /// All pieces copied into one; for tests and for small frames.
-    pub fn to_bytes(&self) -> Bytes {
-        let mut whole = BytesMut::with_capacity(self.size_in_bytes());
-        whole.extend_from_slice(&self.first);
-        self.rest.iter().for_each(|piece| whole.extend_from_slice(piece));
-        whole.freeze()
+    pub fn into_pieces(self) -> impl Iterator<Item = Piece> {
+        std::iter::once(Piece::Bytes(self.first)).chain(self.rest)
     }
 }

@@ -58,7 +58,7 @@ pub struct ReadRequest {
 }
 
 /// What a read found; offsets and records are of one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ReadResult {
     /// The first offset that is not committed.
     pub high_watermark: i64,

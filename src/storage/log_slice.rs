@@ -8,6 +8,14 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::StorageError;
+use crate::protocol::frame::FileRange;
+
+/// From this size on, having the system send a range costs less than copying it, one call more included.
+const MIN_RANGE: usize = 16 * 1024;
+
+/// How far the bytes lie apart by which is found out whether a range is in the page cache: no further than the pieces
+/// in which the system reads ahead and forgets.
+const PROBE_DISTANCE: usize = 64 * 1024;
 
 /// Consecutive bytes of one segment: whole batches, except that the last one may be cut off by the reader's limit.
 ///
@@ -48,6 +56,20 @@ impl LogSlice {
     /// Whether there is nothing to read.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The bytes as a range that the system can send from the page cache; `None` when they are few, in memory, or might
+    /// have to be read from the disk. Never blocks. Samples are taken: whoever sends the range waits for the disk if a
+    /// page between two of them is gone.
+    pub fn cached_range(&self) -> Option<FileRange> {
+        let Source::File { file, position, .. } = &self.source else { return None };
+        if self.len < MIN_RANGE {
+            return None;
+        }
+        let mut samples = (0..self.len).step_by(PROBE_DISTANCE).chain([self.len - 1]);
+        let is_cached =
+            samples.all(|at| read_without_waiting(file, &mut [0], position + at as u64).is_ok_and(|count| count == 1));
+        is_cached.then(|| FileRange::new(file.clone(), *position, self.len))
     }
 
     /// Reads the bytes if that needs no disk; `None` when it might. Never blocks.

@@ -1,13 +1,18 @@
 //! Our writer of Fetch responses against the crate's encoder, over all versions.
 
-use bytes::Bytes;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
     SnapshotId,
 };
 use kafka_protocol::messages::{BrokerId, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use klamm::protocol::fetch_response::encode_fetch_response;
+use klamm::protocol::fetch_response::{FetchAnswer, encode_fetch_response};
+use klamm::protocol::frame::{FileRange, Frame, Piece};
 use klamm::protocol::response::encode_response;
 use proptest::collection::vec;
 use proptest::option;
@@ -73,15 +78,57 @@ prop_compose! {
     }
 }
 
+/// Records of a response moved to a file, for each partition that `moved` says so.
+fn with_records_in_file(mut response: FetchResponse, moved: &[bool]) -> (FetchAnswer, Arc<File>) {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let mut end = 0;
+    let partitions = response.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+    let from_files = partitions
+        .zip(moved.iter().chain(std::iter::repeat(&false)))
+        .map(|(partition, moved)| {
+            let records = partition.records.take_if(|_| *moved)?;
+            file.write_all_at(&records, end).unwrap();
+            end += records.len() as u64;
+            Some(FileRange::new(file.clone(), end - records.len() as u64, records.len()))
+        })
+        .collect();
+    (FetchAnswer { response, from_files }, file)
+}
+
+/// What goes onto the wire; ranges are of `file`.
+fn on_the_wire(frame: Frame, file: Option<&File>) -> Bytes {
+    let size = frame.size_in_bytes();
+    let mut wire = BytesMut::new();
+    for piece in frame.into_pieces() {
+        match piece {
+            Piece::Bytes(bytes) => wire.extend_from_slice(&bytes),
+            Piece::File(range) => {
+                let mut bytes = vec![0; range.len()];
+                file.unwrap().read_exact_at(&mut bytes, range.position()).unwrap();
+                wire.extend_from_slice(&bytes);
+            }
+        }
+    }
+    assert_eq!(wire.len(), size);
+    wire.freeze()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
-    fn every_version_is_written_as_the_crate_writes_it(response in response(), correlation_id in any::<i32>()) {
+    fn every_version_is_written_as_the_crate_writes_it(
+        response in response(), correlation_id in any::<i32>(), moved in vec(any::<bool>(), 0..12),
+    ) {
+        let (from_file, file) = with_records_in_file(response.clone(), &moved);
+        let from_memory = FetchAnswer::from(response.clone());
         for version in 4..=18 {
-            let ours = encode_fetch_response(correlation_id, version, &response).ok().map(|frame| frame.to_bytes());
-            let theirs = encode_response(correlation_id, version, &response).ok().map(|frame| frame.to_bytes());
-            prop_assert_eq!(ours, theirs, "version {}", version);
+            let encode = |answer| encode_fetch_response(correlation_id, version, answer).ok();
+            let theirs = encode_response(correlation_id, version, &response).ok().map(|frame| on_the_wire(frame, None));
+            let ours = encode(&from_memory).map(|frame| on_the_wire(frame, None));
+            prop_assert_eq!(&ours, &theirs, "version {}", version);
+            let ours = encode(&from_file).map(|frame| on_the_wire(frame, Some(&file)));
+            prop_assert_eq!(&ours, &theirs, "version {} with records in a file", version);
         }
     }
 }
@@ -92,7 +139,8 @@ fn records_are_not_copied() {
     let partition = PartitionData::default().with_records(Some(records.clone()));
     let topic = FetchableTopicResponse::default().with_partitions(vec![partition.clone(), partition]);
     let response = FetchResponse::default().with_responses(vec![topic]);
-    let pieces: Vec<_> = encode_fetch_response(1, 17, &response).unwrap().into_pieces().collect();
-    assert_eq!(pieces.iter().filter(|piece| piece.as_ptr() == records.as_ptr()).count(), 2);
+    let pieces: Vec<_> = encode_fetch_response(1, 17, &response.into()).unwrap().into_pieces().collect();
+    let is_original = |piece: &&Piece| matches!(piece, Piece::Bytes(bytes) if bytes.as_ptr() == records.as_ptr());
+    assert_eq!(pieces.iter().filter(is_original).count(), 2);
     assert_eq!(pieces.len(), 5);
 }

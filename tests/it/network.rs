@@ -75,6 +75,35 @@ async fn a_reader_that_pauses_gets_everything_in_order() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_from_files_leave_whole_and_in_order() {
+    let server = script(Limits::default());
+    let mut peer = server.connect().await;
+    let requests: Vec<u8> =
+        (0..20).flat_map(|_| [framed(b"f\x04\x00"), framed(b"=1"), framed(b"f\x00\x01")].concat()).collect();
+    peer.send(&requests).await;
+    // More than the socket takes at once.
+    sleep(SHORT).await;
+    for _ in 0..20 {
+        let large = peer.answer().await;
+        assert_eq!((large.len(), large[0], large[1], large[1024 * 1024 + 1]), (1024 * 1024 + 2, b'<', b'f', b'>'));
+        assert!(large[1..=1024 * 1024].iter().all(|byte| *byte == b'f'));
+        assert_eq!(peer.answer().await, b"=1");
+        assert_eq!(peer.answer().await.len(), 1024 + 2);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_ends_the_connection() {
+    let server = script(Limits::default());
+    let mut peer = server.connect().await;
+    peer.request(b"F\x00\x10").await;
+    let mut received = Vec::new();
+    within(peer.0.read_to_end(&mut received)).await.unwrap();
+    assert!(received.len() < 16 * 1024);
+    server.connect().await.assert_open().await;
+}
+
 #[tokio::test]
 async fn a_large_frame_in_small_steps_arrives_whole() {
     let server = script(Limits::default());

@@ -1,6 +1,7 @@
 //! Servers for the tests: the network in front of a made-up service, or of the real dispatch.
 
 use std::collections::HashMap;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use klamm::clock::Clock;
 use klamm::config::{self, HostPort, SecurityProtocol};
 use klamm::network::{Endpoints, Handled, Limits, Listener, Service, SocketServer};
-use klamm::protocol::frame::Frame;
+use klamm::protocol::frame::{FileRange, Frame, Piece};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -18,7 +19,8 @@ use tokio::sync::oneshot;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Answers requests by their first byte: `=` repeats the request, `?` owes the answer until [`Script::complete`], `+`
-/// answers with as many kilobytes as the next two bytes say, `-` answers nothing, `x` closes.
+/// answers with as many kilobytes as the next two bytes say, `f` does so from a file (and `F` from one that is too
+/// short), `-` answers nothing, `x` closes.
 #[derive(Default)]
 pub(crate) struct Script {
     owed: Mutex<HashMap<Vec<u8>, oneshot::Sender<()>>>,
@@ -82,10 +84,24 @@ impl Service for Script {
                 let kilobytes = usize::from(u16::from_be_bytes([frame[1], frame[2]]));
                 Handled::Ready(Frame::new(framed(&vec![b'+'; kilobytes * 1024])))
             }
+            Some(&kind @ (b'f' | b'F')) => {
+                let size = usize::from(u16::from_be_bytes([frame[1], frame[2]])) * 1024;
+                Handled::Ready(from_file(size, if kind == b'f' { size } else { size / 2 }))
+            }
             Some(b'-') => Handled::NoAnswer,
             _ => Handled::Close("it is not in the script".into()),
         }
     }
+}
+
+/// An answer whose `size` bytes are promised to be in a file that has only `written` of them.
+fn from_file(size: usize, written: usize) -> Frame {
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(&vec![b'f'; written], 3).unwrap();
+    let length = i32::try_from(size + 2).unwrap().to_be_bytes();
+    let first = Bytes::copy_from_slice(&[&length[..], b"<"].concat());
+    let range = FileRange::new(Arc::new(file), 3, size);
+    Frame::in_pieces(first, vec![Piece::File(range), Piece::Bytes(Bytes::from_static(b">"))])
 }
 
 /// `body` behind its length.

@@ -10,6 +10,8 @@ use kafka_protocol::protocol::StrBytes;
 use crate::ids::NO_TOPIC_ID;
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
+use crate::protocol::fetch_response::FetchAnswer;
+use crate::protocol::frame::FileRange;
 use crate::replication::fetch_session::{PartitionOutcome, PartitionRef, TopicRef};
 use crate::replication::hosted_partition::ReadResult;
 
@@ -21,7 +23,28 @@ const FIRST_VERSION_WITH_LEADER: i16 = 16;
 /// What a read found, and its records.
 pub(super) struct Loaded {
     pub(super) read: ReadResult,
-    pub(super) records: Bytes,
+    pub(super) records: Records,
+}
+
+/// Records that are ready to be sent.
+pub(super) enum Records {
+    InMemory(Bytes),
+    /// In the page cache.
+    InFile(FileRange),
+}
+
+impl Records {
+    /// Not one.
+    pub(super) fn none() -> Self {
+        Self::InMemory(Bytes::new())
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::InMemory(bytes) => bytes.is_empty(),
+            Self::InFile(range) => range.is_empty(),
+        }
+    }
 }
 
 /// What the session remembers of a partition's answer.
@@ -38,17 +61,28 @@ pub(super) fn outcome(loaded: &Result<Loaded, ErrorCode>) -> PartitionOutcome {
 }
 
 /// The answer for `partitions`; neighbours of one topic are put together.
-pub(super) fn response<'a>(
+pub(super) fn answer<'a>(
     partitions: impl Iterator<Item = (&'a PartitionRef, Result<Loaded, ErrorCode>)>,
     version: i16,
     read_committed: bool,
     image: &MetadataImage,
-) -> FetchResponse {
+) -> FetchAnswer {
     let mut topics: Vec<(&TopicRef, Vec<PartitionData>)> = Vec::new();
+    let mut from_files = Vec::new();
     for (key, loaded) in partitions {
         let data = match loaded {
-            Ok(loaded) => partition_data(key.partition, loaded, read_committed),
-            Err(code) => partition_error(key, code, version, image),
+            Ok(Loaded { read, records }) => {
+                let (in_memory, in_file) = match records {
+                    Records::InMemory(bytes) => (bytes, None),
+                    Records::InFile(range) => (Bytes::new(), Some(range)),
+                };
+                from_files.push(in_file);
+                partition_data(key.partition, &read, in_memory, read_committed)
+            }
+            Err(code) => {
+                from_files.push(None);
+                partition_error(key, code, version, image)
+            }
         };
         match topics.last_mut() {
             Some((topic, data_of_topic)) if *topic == &key.topic => data_of_topic.push(data),
@@ -56,7 +90,7 @@ pub(super) fn response<'a>(
         }
     }
     let topics = topics.into_iter().map(|(topic, data)| topic_response(topic).with_partitions(data));
-    FetchResponse::default().with_responses(topics.collect())
+    FetchAnswer { response: FetchResponse::default().with_responses(topics.collect()), from_files }
 }
 
 fn topic_response(topic: &TopicRef) -> FetchableTopicResponse {
@@ -67,7 +101,7 @@ fn topic_response(topic: &TopicRef) -> FetchableTopicResponse {
     FetchableTopicResponse::default().with_topic(name).with_topic_id(id)
 }
 
-fn partition_data(index: i32, Loaded { read, records }: Loaded, read_committed: bool) -> PartitionData {
+fn partition_data(index: i32, read: &ReadResult, records: Bytes, read_committed: bool) -> PartitionData {
     let mut data = PartitionData::default()
         .with_partition_index(index)
         .with_high_watermark(read.high_watermark)

@@ -5,15 +5,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use kafka_protocol::messages::FetchResponse;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{self, Loaded};
+use super::answer::{self, Loaded, Records};
 use crate::clock::Clock;
 use crate::ids::Uuid;
 use crate::metadata::{MetadataImage, TopicImage};
 use crate::protocol::ErrorCode;
+use crate::protocol::fetch_response::FetchAnswer;
 use crate::replication::delayed::Wait;
 use crate::replication::fetch_session::{FetchContext, FetchSessionCache, PartitionFetch};
 use crate::replication::hosted_partition::{HostedPartition, ReadRequest, ReadResult};
@@ -51,17 +50,16 @@ struct Look {
 
 impl LongPoll {
     /// The answer, if it is due at once and needs no disk.
-    pub(super) fn answer_now(&self) -> Option<FetchResponse> {
+    pub(super) fn answer_now(&self) -> Option<FetchAnswer> {
         let look = self.look();
         if !look.is_enough && !self.max_wait.is_zero() {
             return None;
         }
-        let loaded = look.found.into_iter().map(|found| load_cached(found).transpose()).collect::<Option<Vec<_>>>()?;
-        Some(self.respond(loaded))
+        load_cached(&look.found).map(|loaded| self.respond(loaded))
     }
 
     /// The answer, once there is enough to send or the client has waited for as long as it wanted to.
-    pub(super) async fn answer_later(self) -> FetchResponse {
+    pub(super) async fn answer_later(self) -> FetchAnswer {
         // The wire's longest wait is 25 days.
         let deadline = Instant::now() + self.max_wait;
         let look = loop {
@@ -75,7 +73,10 @@ impl LongPoll {
                 break self.look();
             }
         };
-        // A thread of its own, because the disk may be slow; the page cache is looked at first there, too.
+        if let Some(loaded) = load_cached(&look.found) {
+            return self.respond(loaded);
+        }
+        // A thread of its own, because the disk may be slow.
         let found = look.found;
         let loaded = tokio::task::spawn_blocking(move || found.into_iter().map(load).collect::<Vec<_>>()).await;
         match loaded {
@@ -122,7 +123,7 @@ impl LongPoll {
         })
     }
 
-    fn respond(&self, loaded: Vec<Result<Loaded, ErrorCode>>) -> FetchResponse {
+    fn respond(&self, loaded: Vec<Result<Loaded, ErrorCode>>) -> FetchAnswer {
         let outcomes: Vec<_> = loaded.iter().map(answer::outcome).collect();
         let included = {
             let now = self.clock.now().monotonic;
@@ -139,35 +140,38 @@ impl LongPoll {
             .zip(&included.included)
             .filter(|(_, included)| **included)
             .map(|(partition, _)| partition);
-        let response = answer::response(partitions, self.api_version, self.read_committed, &self.image);
+        let mut answer = answer::answer(partitions, self.api_version, self.read_committed, &self.image);
         if self.api_version >= super::FIRST_VERSION_WITH_SESSIONS {
-            response.with_session_id(included.session_id)
-        } else {
-            response
+            answer.response.session_id = included.session_id;
         }
+        answer
     }
 }
 
-/// Reads what was found, if that needs no disk; `None` if it does.
-fn load_cached(found: Result<ReadResult, ErrorCode>) -> Result<Option<Loaded>, ErrorCode> {
-    let read = found?;
-    let records = match &read.records {
-        Some(slice) => match slice.read_cached() {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(storage_error(&error)),
-        },
-        None => Bytes::new(),
+/// Makes everything that was found ready to be sent; `None` if that needs the disk.
+fn load_cached(found: &[Result<ReadResult, ErrorCode>]) -> Option<Vec<Result<Loaded, ErrorCode>>> {
+    let load = |read: &ReadResult| {
+        let records = read.records.as_ref().map_or(Ok(Some(Records::none())), cached_records).transpose()?;
+        Some(records.map(|records| Loaded { read: read.clone(), records }))
     };
-    Ok(Some(Loaded { read, records }))
+    found.iter().map(|found| found.as_ref().map_or_else(|&code| Some(Err(code)), load)).collect()
+}
+
+/// The records without waiting for the disk; `None` if that is not possible.
+fn cached_records(slice: &LogSlice) -> Result<Option<Records>, ErrorCode> {
+    if let Some(range) = slice.cached_range() {
+        return Ok(Some(Records::InFile(range)));
+    }
+    let bytes = slice.read_cached().map_err(|error| storage_error(&error))?;
+    Ok(bytes.map(Records::InMemory))
 }
 
 /// Reads what was found, from the disk if need be.
 fn load(found: Result<ReadResult, ErrorCode>) -> Result<Loaded, ErrorCode> {
     let read = found?;
     let records = match &read.records {
-        Some(slice) => slice.read_blocking().map_err(|error| storage_error(&error))?,
-        None => Bytes::new(),
+        Some(slice) => Records::InMemory(slice.read_blocking().map_err(|error| storage_error(&error))?),
+        None => Records::none(),
     };
     Ok(Loaded { read, records })
 }

@@ -20,6 +20,7 @@ use crate::config::CompressionType;
 use crate::ids::NodeId;
 use crate::metadata::{MetadataImage, TopicImage};
 use crate::protocol::ErrorCode;
+use crate::protocol::fetch_response::FetchAnswer;
 use crate::replication::fetch_session::{FetchContext, PartitionFetch, PartitionRef, SessionRequest, TopicRef};
 use long_poll::{LongPoll, Target};
 
@@ -39,14 +40,14 @@ pub async fn handle(
     broker: &Broker,
     context: &RequestContext,
     request: FetchRequest,
-) -> Result<Reply<FetchResponse>, ApiError> {
+) -> Result<Reply<FetchAnswer>, ApiError> {
     let session = {
         let now = broker.clock.now().monotonic;
         broker.lock_fetch_sessions().begin(session_request(&request, context.api_version), now)
     };
     let session = match session {
         Ok(session) => session,
-        Err(code) => return Ok(Reply::Ready(FetchResponse::default().with_error_code(code.code()))),
+        Err(code) => return Ok(Reply::Ready(FetchResponse::default().with_error_code(code.code()).into())),
     };
     let max_bytes = request.max_bytes.min(broker.config.broker.fetch_max_bytes).max(0);
     let poll = LongPoll {
