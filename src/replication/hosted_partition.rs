@@ -302,6 +302,11 @@ impl HostedPartition {
         flush.await.unwrap_or(Err(ErrorCode::KafkaStorageError))
     }
 
+    /// Whether a power loss could take records.
+    pub(super) fn has_unflushed(&self) -> bool {
+        self.lock().as_ref().is_some_and(|hosted| hosted.log.unflushed_messages() > 0)
+    }
+
     /// Brings everything appended so far to disk; blocks on the fsync, but not the partition. A failure takes the log
     /// directory offline and is never tried again.
     pub fn flush(&self, now: Now) -> Result<(), ErrorCode> {
@@ -354,7 +359,7 @@ impl HostedPartition {
             let log_end_offset = hosted.log.log_end_offset();
             let leader_epoch = state.leader_epoch;
             if hosted.partition.apply(state, log_end_offset, now.monotonic) {
-                note_epoch(&mut hosted.log, leader_epoch, log_end_offset);
+                hosted.log.begin_epoch(leader_epoch);
             }
         }
         self.waiters.wake();
@@ -397,14 +402,6 @@ impl HostedPartition {
         };
         remove_files(&files);
         deleted
-    }
-}
-
-/// Notes in the log that `leader_epoch` begins at `offset`. A leader that cannot note this has a failed directory,
-/// which its next append reports.
-pub(super) fn note_epoch(log: &mut Log, leader_epoch: LeaderEpoch, offset: i64) {
-    if let Err(error) = log.assign_epoch_start(leader_epoch, offset) {
-        tracing::error!(partition = %log.topic_partition(), %error, "noting the leader epoch failed");
     }
 }
 

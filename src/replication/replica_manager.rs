@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use super::hosted_partition::{HostedPartition, note_epoch};
+use super::hosted_partition::HostedPartition;
 use super::log_config::log_config;
 use super::partition::{Partition, PartitionState};
 use crate::clock::{Clock, Now};
@@ -16,6 +16,9 @@ use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
 use crate::metadata::{MetadataImage, PartitionImage, TopicImage};
 use crate::protocol::ErrorCode;
 use crate::storage::{CheckpointEntry, LoadedLog, Log, LogDir, StorageError};
+
+/// From so many logs on that were written to, it pays to have the whole file system written back before their fsyncs.
+const MANY_UNFLUSHED: usize = 100;
 
 /// One place in a topic's list of partitions.
 #[derive(Clone)]
@@ -202,12 +205,12 @@ impl ReplicaManager {
         match self.open_log(topic_partition, topic_id, config, applied, now) {
             Ok((mut log, known_high_watermark)) => {
                 let state = state_of(image);
-                let end = log.log_end_offset();
                 if state.leader == self.node_id {
-                    note_epoch(&mut log, state.leader_epoch, end);
+                    log.begin_epoch(state.leader_epoch);
                 }
                 let high_watermark = known_high_watermark.max(log.log_start_offset());
-                let partition = Partition::new(self.node_id, state, end, high_watermark, now.monotonic);
+                let partition =
+                    Partition::new(self.node_id, state, log.log_end_offset(), high_watermark, now.monotonic);
                 Place::Hosted(Arc::new(HostedPartition::new(partition, log, topic_id, min_isr(config))))
             }
             Err(error) => {
@@ -308,6 +311,9 @@ impl ReplicaManager {
     pub fn close(&self, broker_epoch: i64) -> Result<(), StorageError> {
         let now = self.clock.now();
         let partitions = self.partitions();
+        if partitions.iter().filter(|partition| partition.has_unflushed()).count() > MANY_UNFLUSHED {
+            self.log_dir.write_back();
+        }
         let flushed = partitions.iter().all(|partition| partition.flush(now).is_ok());
         let entries = self.checkpoint_entries();
         self.topics.write().unwrap_or_else(PoisonError::into_inner).clear();

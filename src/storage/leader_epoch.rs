@@ -19,19 +19,18 @@ pub(super) struct LeaderEpochs {
 
 impl LeaderEpochs {
     /// Notes that `epoch` begins at `start_offset`. Entries in conflict with it go: they are from leaderships that
-    /// left nothing, or nothing that stayed. Says whether anything changed.
-    pub(super) fn assign(&mut self, epoch: LeaderEpoch, start_offset: i64) -> bool {
+    /// left nothing, or nothing that stayed.
+    pub(super) fn assign(&mut self, epoch: LeaderEpoch, start_offset: i64) {
         if epoch < 0 || start_offset < 0 {
-            return false;
+            return;
         }
         if self.entries.last().is_some_and(|last| last.epoch == epoch && start_offset >= last.start_offset) {
-            return false;
+            return;
         }
         while self.entries.last().is_some_and(|last| last.epoch >= epoch || last.start_offset >= start_offset) {
             self.entries.pop();
         }
         self.entries.push(EpochEntry { epoch, start_offset });
-        true
     }
 
     pub(super) fn latest(&self) -> Option<LeaderEpoch> {
@@ -60,18 +59,19 @@ impl LeaderEpochs {
         Some((floor.map_or(epoch, |entry| entry.epoch), end_offset))
     }
 
-    /// Forgets epochs that begin at `end_offset` or later; says whether anything changed.
-    pub(super) fn truncate_from_end(&mut self, end_offset: i64) -> bool {
-        let keep = self.entries.partition_point(|entry| entry.start_offset < end_offset);
-        let changed = keep < self.entries.len();
-        self.entries.truncate(keep);
-        changed
+    /// The epochs that begin before `end_offset`.
+    pub(super) fn before(&self, end_offset: i64) -> &[EpochEntry] {
+        let count = self.entries.partition_point(|entry| entry.start_offset < end_offset);
+        self.entries.get(..count).unwrap_or_default()
     }
 
-    /// Forgets epochs that end before `start_offset`; the one in which it lies then begins there. Says whether
-    /// anything changed.
-    pub(super) fn truncate_from_start(&mut self, start_offset: i64) -> bool {
-        let before = self.entries.clone();
+    /// Forgets epochs that begin at `end_offset` or later.
+    pub(super) fn truncate_from_end(&mut self, end_offset: i64) {
+        self.entries.truncate(self.before(end_offset).len());
+    }
+
+    /// Forgets epochs that end before `start_offset`; the one in which it lies then begins there.
+    pub(super) fn truncate_from_start(&mut self, start_offset: i64) {
         let above = self.entries.partition_point(|entry| entry.start_offset <= start_offset);
         if let Some(first) = above.checked_sub(1) {
             self.entries.drain(..first);
@@ -79,7 +79,6 @@ impl LeaderEpochs {
                 entry.start_offset = start_offset;
             }
         }
-        self.entries != before
     }
 
     /// The checkpoint file's text: a version, the number of entries, and one `epoch offset` per line.
@@ -115,10 +114,11 @@ mod tests {
     #[test]
     fn an_epoch_without_records_gives_way_to_the_next() {
         let mut cache = LeaderEpochs::default();
-        assert!(cache.assign(1, 0) && cache.assign(2, 10) && cache.assign(3, 10));
-        assert!(!cache.assign(3, 12) && !cache.assign(-1, 5));
+        for (epoch, start_offset) in [(1, 0), (2, 10), (3, 10), (3, 12), (-1, 5)] {
+            cache.assign(epoch, start_offset);
+        }
         assert_eq!(cache, epochs(&[(1, 0), (3, 10)]));
-        assert!(cache.assign(3, 7));
+        cache.assign(3, 7);
         assert_eq!(cache, epochs(&[(1, 0), (3, 7)]));
     }
 
@@ -138,10 +138,13 @@ mod tests {
     #[test]
     fn truncation_keeps_the_epoch_of_the_first_offset() {
         let mut cache = epochs(&[(2, 10), (4, 20), (5, 30)]);
-        assert!(!cache.truncate_from_start(5) && !cache.truncate_from_end(31));
-        assert!(cache.truncate_from_end(30) && cache.truncate_from_start(15));
+        cache.truncate_from_start(5);
+        cache.truncate_from_end(31);
+        assert_eq!(cache, epochs(&[(2, 10), (4, 20), (5, 30)]));
+        cache.truncate_from_end(30);
+        cache.truncate_from_start(15);
         assert_eq!(cache, epochs(&[(2, 15), (4, 20)]));
-        assert!(cache.truncate_from_start(25));
+        cache.truncate_from_start(25);
         assert_eq!(cache, epochs(&[(4, 25)]));
     }
 

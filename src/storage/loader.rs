@@ -85,12 +85,19 @@ fn finish(
     let mut snapshots = ProducerSnapshots::new(&request.dir, names);
     let base_offsets: BTreeSet<_> = segments.iter().map(Segment::base_offset).collect();
     snapshots.remove_strays(&base_offsets)?;
-    let dir_changes = u64::from(!request.had_clean_shutdown);
+    let place = Place {
+        dir: request.dir,
+        state: request.state,
+        snapshots,
+        written_epochs: saved_epochs.unwrap_or_default(),
+        dir_changes: u64::from(!request.had_clean_shutdown),
+        synced_dir_changes: 0,
+    };
     let mut log = Log {
         topic_partition: request.topic_partition,
         topic_id: request.topic_id,
         config: Arc::new(request.config),
-        place: Some(Place { dir: request.dir, state: request.state, snapshots, dir_changes, synced_dir_changes: 0 }),
+        place: Some(place),
         segments,
         log_start_offset: request.log_start_offset.max(first_base),
         log_end_offset,
@@ -104,9 +111,6 @@ fn finish(
     };
     log.epochs.truncate_from_end(log_end_offset);
     log.epochs.truncate_from_start(log.log_start_offset);
-    if saved_epochs.unwrap_or_default() != log.epochs {
-        log.write_epochs()?;
-    }
     log.reload_producers(request.now)?;
     if let (Some(place), false) = (&mut log.place, request.had_clean_shutdown) {
         place.snapshots.take(log.log_end_offset, &log.producers)?;

@@ -133,7 +133,7 @@ struct OnDisk {
     state: Arc<DirState>,
     had_clean_shutdown: bool,
     /// Held for its lock.
-    _lock: File,
+    lock: File,
 }
 
 impl LogDir {
@@ -151,7 +151,7 @@ impl LogDir {
             files::sync_dir(path)?;
         }
         let state = Arc::new(DirState::new(path));
-        Ok(Self { on_disk: Some(OnDisk { state, had_clean_shutdown, _lock: lock }), identity })
+        Ok(Self { on_disk: Some(OnDisk { state, had_clean_shutdown, lock }), identity })
     }
 
     /// A log directory that is nowhere: its logs are kept in memory and vanish with it.
@@ -281,6 +281,17 @@ impl LogDir {
         }
         log.topic_id = topic_id;
         Ok(())
+    }
+
+    /// Has the system write back everything that its file system holds, in one go: the fsyncs of many logs, which must
+    /// follow and which notice errors, then find little left to do. Blocks. Does nothing where there is no such call.
+    pub fn write_back(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(on_disk) = &self.on_disk
+            && let Err(error) = rustix::fs::syncfs(&on_disk.lock)
+        {
+            tracing::warn!(%error, "the file system could not be written back in one go");
+        }
     }
 
     /// Replaces the three checkpoint files. Blocks for the disk when anything has changed.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::leader_epoch::LeaderEpochs;
 use super::log::Place;
 use super::log_dir::DirState;
 use super::producer_snapshot::ProducerSnapshots;
@@ -83,7 +84,8 @@ pub(super) fn create(
         let _ = fs::remove_dir(&dir);
     })?;
     let snapshots = ProducerSnapshots::new(&dir, &[]);
-    Ok(Place { dir, state: state.clone(), snapshots, dir_changes: 1, synced_dir_changes: 0 })
+    let written_epochs = LeaderEpochs::default();
+    Ok(Place { dir, state: state.clone(), snapshots, written_epochs, dir_changes: 1, synced_dir_changes: 0 })
 }
 
 /// Whether `dir` is there and as good as new: it has nothing but what an interrupted [`create`] leaves, which the next

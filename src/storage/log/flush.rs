@@ -100,6 +100,7 @@ impl Log {
         if offset <= self.recovery_point {
             return Ok(None);
         }
+        self.write_epochs_of_records()?;
         let first = self.segment_index(self.recovery_point);
         let Some(place) = &mut self.place else {
             self.recovery_point = offset;
@@ -139,6 +140,7 @@ impl Log {
     /// must be flushed by a task before.
     pub fn close(&mut self) -> Result<(), StorageError> {
         self.check_online()?;
+        self.write_epochs_of_records()?;
         if self.active().size() > 0 {
             let written = self.active_mut().write_indexes();
             self.observe(written)?;

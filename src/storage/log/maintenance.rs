@@ -67,12 +67,11 @@ impl Log {
         self.log_start_offset = offset;
         // What cannot be read any more need not be flushed.
         self.recovery_point = self.recovery_point.max(offset.min(self.log_end_offset));
-        if self.epochs.truncate_from_start(offset) {
-            match self.write_epochs() {
-                // On a full disk deletion must go on; the loader does the same to the older file.
-                Err(error) if !error.is_fatal() => tracing::warn!(%error, "the leader epochs are not saved"),
-                result => result?,
-            }
+        self.epochs.truncate_from_start(offset);
+        match self.write_epochs() {
+            // On a full disk deletion must go on; the loader does the same to the older file.
+            Err(error) if !error.is_fatal() => tracing::warn!(%error, "the leader epochs are not saved"),
+            result => result?,
         }
         Ok(true)
     }
@@ -80,9 +79,8 @@ impl Log {
     /// Removes the record at `offset` and everything behind it; the batch that holds it goes whole.
     pub fn truncate_to(&mut self, offset: i64, now: Now) -> Result<(), StorageError> {
         self.check_online()?;
-        if self.epochs.truncate_from_end(offset) {
-            self.write_epochs()?;
-        }
+        self.epochs.truncate_from_end(offset);
+        self.write_epochs()?;
         if offset >= self.log_end_offset {
             return Ok(());
         }

@@ -56,6 +56,8 @@ pub(super) struct Place {
     pub(super) dir: PathBuf,
     pub(super) state: Arc<DirState>,
     pub(super) snapshots: ProducerSnapshots,
+    /// What `leader-epoch-checkpoint` says.
+    pub(super) written_epochs: LeaderEpochs,
     /// How often entries of the directory, or the directory itself, were changed.
     pub(super) dir_changes: u64,
     /// How many of these changes survive a power loss.
@@ -161,9 +163,10 @@ impl Log {
         self.epochs.end_offset_for(epoch, self.log_end_offset)
     }
 
-    /// Notes that records of `epoch` begin at `start_offset`: called when a leadership begins.
-    pub fn assign_epoch_start(&mut self, epoch: LeaderEpoch, start_offset: i64) -> Result<(), StorageError> {
-        if self.epochs.assign(epoch, start_offset) { self.write_epochs() } else { Ok(()) }
+    /// Notes that records of `epoch` begin at the log's end: called when a leadership begins. Nothing is written before
+    /// the first of these records: a start forgets epochs without any, as Kafka's does.
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch) {
+        self.epochs.assign(epoch, self.log_end_offset);
     }
 
     /// Forgets the idle producers (`producer.id.expiration.ms`).
@@ -192,14 +195,34 @@ impl Log {
         self.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
     }
 
-    /// Writes `leader-epoch-checkpoint` without waiting for the disk: the next flush does, before it lets the
-    /// recovery point pass, and a file that a power loss damaged is rebuilt from the batches.
-    pub(super) fn write_epochs(&mut self) -> Result<(), StorageError> {
-        let Some(place) = &mut self.place else { return Ok(()) };
+    /// Notes in the checkpoint, too, that records of `epoch` begin at `start_offset`: called before they are written.
+    fn assign_epoch_start(&mut self, epoch: LeaderEpoch, start_offset: i64) -> Result<(), StorageError> {
+        self.epochs.assign(epoch, start_offset);
+        self.write_epochs()
+    }
+
+    /// Writes `leader-epoch-checkpoint`, if it does not say what it should, without waiting for the disk: the next
+    /// flush does, before it lets the recovery point pass, and a file that a power loss damaged is rebuilt from the
+    /// batches.
+    fn write_epochs(&mut self) -> Result<(), StorageError> {
+        let Some(place) = self.place.as_mut().filter(|place| place.written_epochs != self.epochs) else {
+            return Ok(());
+        };
         place.dir_changes += 1;
         let path = place.dir.join(leader_epoch::FILE_NAME);
         let written = files::replace(&path, self.epochs.to_text().as_bytes());
-        place.state.observe(written)
+        place.state.observe(written)?;
+        place.written_epochs = self.epochs.clone();
+        Ok(())
+    }
+
+    /// The same, if the difference is in epochs that have records.
+    fn write_epochs_of_records(&mut self) -> Result<(), StorageError> {
+        let end = self.log_end_offset;
+        match &self.place {
+            Some(place) if place.written_epochs.before(end) != self.epochs.before(end) => self.write_epochs(),
+            _ => Ok(()),
+        }
     }
 
     /// Takes the whole log directory offline if `result` is a failure that does not pass by itself.

@@ -60,6 +60,32 @@ fn files_are_kafkas() {
     assert_eq!(loaded.log.recovery_point(), 120);
 }
 
+/// Ten thousand partitions start and stop in a second only if nothing is written for them.
+#[test]
+fn a_leadership_without_records_writes_nothing() {
+    let disk = Disk::new(LogConfig::default());
+    let epochs = || std::fs::read_to_string(disk.partition_dir().join("leader-epoch-checkpoint"));
+    let (dir, mut log) = disk.create();
+    log.begin_epoch(3);
+    assert_eq!(log.latest_epoch(), Some(3));
+    Disk::stop((dir, log));
+    assert!(epochs().is_err());
+    let (dir, mut log) = disk.start();
+    assert_eq!(log.latest_epoch(), None);
+    log.begin_epoch(4);
+    log.append_as_leader(&batch(2, 10, 0), 4, AppendOrigin::Client, at(0)).unwrap();
+    assert_eq!(epochs().unwrap(), "0\n1\n4 0\n");
+    let (dir, mut log) = disk.restart_after_crash((dir, log));
+    log.begin_epoch(5);
+    Disk::stop((dir, log));
+    assert_eq!(epochs().unwrap(), "0\n1\n4 0\n");
+    let (_dir, mut log) = disk.start();
+    log.begin_epoch(6);
+    assert_eq!((log.epoch_for_offset(1), log.latest_epoch()), (Some(4), Some(6)));
+    log.append_as_leader(&batch(2, 10, 0), 6, AppendOrigin::Client, at(0)).unwrap();
+    assert_eq!(epochs().unwrap(), "0\n2\n4 0\n6 2\n");
+}
+
 #[test]
 fn an_unused_log_costs_a_directory_and_one_file() {
     let disk = Disk::new(LogConfig::default());

@@ -35,7 +35,7 @@ fn a_flush_that_cannot_open_a_file_is_due_again() {
     append(&mut log, &batch(1, 10, 0));
     let third = log.flush_task().unwrap().unwrap();
     append(&mut log, &batch(1, 10, 0));
-    log.assign_epoch_start(1, 3).unwrap();
+    log.append_as_leader(&batch(1, 10, 0), 1, AppendOrigin::Client, at(0)).unwrap();
     let fourth = log.flush_task().unwrap().unwrap();
     drop(disk);
     assert!(third.run().is_ok(), "the entries of the directories were on the disk already");
