@@ -18,9 +18,9 @@ const LENGTH_SIZE: usize = 4;
 /// a buffer of just that size, so that a connection without traffic holds no buffer at all.
 const SCRATCH_SIZE: usize = 16 * 1024;
 
-/// What a long frame's buffer starts with; it grows by the factor whenever it is nearly full, and the system gives it memory
-/// only as bytes arrive in it.
-const FIRST_RESERVATION: usize = 64 * 1024;
+/// What a long frame's buffer starts with, which is enough for most, so that few are copied while they arrive; it grows
+/// by the factor whenever it is nearly full. The system gives it memory only as bytes arrive in it.
+const FIRST_RESERVATION: usize = 1024 * 1024;
 const GROWTH_FACTOR: usize = 4;
 
 /// Frames up to this length are read before the service is asked whether it takes them.

@@ -54,6 +54,7 @@ pub struct RawRecords<'a> {
 impl<'a> Iterator for RawRecords<'a> {
     type Item = Result<RawRecord<'a>, BatchError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
             self.failed = false;
@@ -143,6 +144,7 @@ impl RawRecord<'_> {
     }
 }
 
+#[inline]
 fn read_record<'a>(bytes: &mut &'a [u8]) -> Result<RawRecord<'a>, BatchError> {
     let size = usize::try_from(read_varint(bytes)?).map_err(|_| BatchError::InvalidRecord("negative size"))?;
     let (mut body, rest) =
@@ -152,6 +154,7 @@ fn read_record<'a>(bytes: &mut &'a [u8]) -> Result<RawRecord<'a>, BatchError> {
     Ok(record)
 }
 
+#[inline]
 fn read_body<'a>(body: &mut &'a [u8]) -> Result<RawRecord<'a>, BatchError> {
     // The record's own attributes are unused.
     take(body, 1)?;
@@ -178,6 +181,7 @@ fn read_header<'a>(bytes: &mut &'a [u8]) -> Result<(&'a [u8], Option<&'a [u8]>),
     Ok((key, read_nullable(bytes)?))
 }
 
+#[inline]
 fn read_nullable<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BatchError> {
     match usize::try_from(read_varint(bytes)?) {
         Ok(size) => take(bytes, size).map(Some),
@@ -185,6 +189,7 @@ fn read_nullable<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BatchErro
     }
 }
 
+#[inline]
 fn take<'a>(bytes: &mut &'a [u8], size: usize) -> Result<&'a [u8], BatchError> {
     let (taken, rest) =
         bytes.split_at_checked(size).ok_or(BatchError::InvalidRecord("a field goes on behind the record"))?;
@@ -192,18 +197,35 @@ fn take<'a>(bytes: &mut &'a [u8], size: usize) -> Result<&'a [u8], BatchError> {
     Ok(taken)
 }
 
+#[inline]
 fn read_varint(bytes: &mut &[u8]) -> Result<i32, BatchError> {
     let raw = read_unsigned(bytes, 5)? as u32;
     Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
 }
 
+#[inline]
 fn read_varlong(bytes: &mut &[u8]) -> Result<i64, BatchError> {
     let raw = read_unsigned(bytes, 10)?;
     Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
 }
 
-/// Reads seven bits per byte, the lowest first, from at most `max_bytes` bytes.
+/// Reads seven bits per byte, the lowest first, from at most `max_bytes` bytes. Most numbers have one or two.
+#[inline]
 fn read_unsigned(bytes: &mut &[u8], max_bytes: u32) -> Result<u64, BatchError> {
+    match **bytes {
+        [one, ref rest @ ..] if one < 0x80 => {
+            *bytes = rest;
+            Ok(u64::from(one))
+        }
+        [one, two, ref rest @ ..] if two < 0x80 => {
+            *bytes = rest;
+            Ok(u64::from(two) << 7 | u64::from(one & 0x7f))
+        }
+        _ => read_long_unsigned(bytes, max_bytes),
+    }
+}
+
+fn read_long_unsigned(bytes: &mut &[u8], max_bytes: u32) -> Result<u64, BatchError> {
     let mut value = 0;
     for index in 0..max_bytes {
         let (byte, rest) = bytes.split_first().ok_or(BatchError::InvalidRecord("a number is truncated"))?;
