@@ -88,7 +88,7 @@ def main():
     if settings.list:
         print("\n".join(f"{scenario.row:>3}  {scenario.name:<18} {scenario.title}" for scenario in SCENARIOS))
         return
-    for make_ready in (install.kafka_jars, install.rdkafka_performance, install.floors):
+    for make_ready in (install.kafka_jars, install.rdkafka_performance, install.floors, install.swarm):
         print(f"ready: {make_ready()}", flush=True)
     machine.pin_self()
     # A stop from outside unwinds too, so that no process and no data stay behind.

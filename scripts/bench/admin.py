@@ -44,8 +44,13 @@ def wait_for_leaders(port, name, partitions):
 
 def end_offsets(port, name, partitions):
     """The sum of a topic's end offsets, which is the number of its records; None while a partition has no leader."""
+    return end_offsets_of(port, name, range(partitions))
+
+
+def end_offsets_of(port, name, indexes):
+    """The same of some of a topic's partitions."""
     connection = connect(port)
-    asked = [{"PartitionIndex": index, "Timestamp": -1} for index in range(partitions)]
+    asked = [{"PartitionIndex": index, "Timestamp": -1} for index in indexes]
     answer = connection.ask("ListOffsets", 4, {"ReplicaId": -1, "Topics": [{"Name": name, "Partitions": asked}]})
     connection.close()
     found = answer["Topics"][0]["Partitions"]

@@ -34,14 +34,15 @@ def child_seconds():
     return used.ru_utime + used.ru_stime
 
 
-def start(command):
-    """Starts a client, which ends with this process."""
+def start(command, **options):
+    """Starts a client, which ends with this process; `options` are those of a process."""
     return subprocess.Popen(
         [str(part) for part in command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         preexec_fn=machine.die_with_parent,
+        **options,
     )
 
 

@@ -10,7 +10,7 @@ REPOSITORY = HERE.parents[1]
 sys.path[:0] = [str(REPOSITORY / "compat-tests"), str(REPOSITORY / "compat-tests/oracle")]
 
 from harness import toolchains  # noqa: E402
-from harness.toolchains import Missing, installed_once, maven, need, run  # noqa: E402
+from harness.toolchains import installed_once, maven, need, run  # noqa: E402
 
 CACHE = Path(os.environ.get("KLAMM_BENCH_CACHE", Path.home() / ".cache/klamm-bench"))
 # The newest release of which every artifact is published.
@@ -69,12 +69,23 @@ def rdkafka_performance():
     return folder / "examples/rdkafka_performance"
 
 
+def compiled(name):
+    """The path of the program whose C sources lie in the folder `name`; what such programs share lies in `common`."""
+    need("gcc")
+    binary, common = CACHE / name, HERE / "common"
+    sources = sorted((HERE / name).glob("*.[ch]"))
+    with installed_once(binary, *sources, *sorted(common.glob("*.h"))) as stale:
+        if stale:
+            units = [source for source in sources if source.suffix == ".c"]
+            run(["gcc", "-O2", "-march=native", "-Wall", "-Wextra", "-Werror", "-I", common, "-o", binary, *units])
+    return binary
+
+
 def floors():
     """The path of the compiled floors."""
-    need("gcc")
-    binary, sources = CACHE / "floors", sorted((HERE / "floors").glob("*.[ch]"))
-    with installed_once(binary, *sources) as stale:
-        if stale:
-            compiled = [source for source in sources if source.suffix == ".c"]
-            run(["gcc", "-O2", "-march=native", "-Wall", "-Wextra", "-Werror", "-o", binary, *compiled])
-    return binary
+    return compiled("floors")
+
+
+def swarm():
+    """The path of the load generator with thousands of connections."""
+    return compiled("swarm")

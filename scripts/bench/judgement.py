@@ -1,9 +1,9 @@
 """What the rounds of a scenario say: medians, ratios with their ranges, and whether each target is met."""
 
-from ranges import agrees, median_range, ratios
-
+import ladders
 from machine import MAX_FOREIGN
-from participants import AGAIN, KAFKA, KLAMM
+from participants import AGAIN, KLAMM
+from ranges import agrees, exponent_ratios, median_range, ratios
 
 # Klamm waits for its client when it has core time left and the client has none.
 CLIENT_BOUND = {"broker_busy": 0.85, "client_busy": 0.90}
@@ -23,7 +23,8 @@ def judge(scenario, rounds):
     for metric in scenario.metrics:
         medians = {name: median_range(figures(rounds, name, metric)) for name in names}
         beside = {name: median_range(ratios(rounds, metric, KLAMM, name)) for name in names if name not in (KLAMM, AGAIN)}
-        metrics[metric] = {"medians": medians, "beside": beside, "again": median_range(ratios(rounds, metric, AGAIN, KLAMM))}
+        again = (exponent_ratios if metric.endswith("_exponent") else ratios)(rounds, metric, AGAIN, KLAMM)
+        metrics[metric] = {"medians": medians, "beside": beside, "again": median_range(again)}
     void = {name: reasons for name in names if (reasons := [entry[name]["void"] for entry in rounds if "void" in entry[name]])}
     turns = [turn for entry in rounds for turn in entry.values()]
     disturbed = sum(turn.get("foreign", 0) > MAX_FOREIGN for turn in turns) / len(turns)
@@ -31,6 +32,8 @@ def judge(scenario, rounds):
         "row": scenario.row, "name": scenario.name, "title": scenario.title, "metrics": metrics, "void": void,
         "disturbed": disturbed, "client_bound": is_client_bound(rounds), "rounds": rounds,
     }  # fmt: skip
+    if scenario.columns:
+        result["ladder"] = ladders.over_rounds(rounds, scenario.columns)
     result["targets"] = [judge_target(target, result) for target in scenario.targets if target.beside in (None, *names)]
     return result
 

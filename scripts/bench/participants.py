@@ -52,7 +52,7 @@ class Participant:
         with self.log.open("ab") as log:
             started = time.perf_counter()
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self.directory, preexec_fn=machine.die_with_parent
+                command, stdout=log, stderr=log, cwd=self.directory, preexec_fn=machine.as_broker
             )
         while not harness.answers(self.port):
             if self.process.poll() is not None or time.perf_counter() - started > harness.START_DEADLINE_S:
@@ -89,6 +89,10 @@ class Participant:
     def record_count(self, name, partitions):
         """How many records a topic holds."""
         return admin.end_offsets(self.port, name, partitions)
+
+    def record_count_of(self, name, indexes):
+        """The same of some of its partitions."""
+        return admin.end_offsets_of(self.port, name, indexes)
 
     def topic_bytes(self, name):
         """How many bytes a topic's segments hold."""

@@ -1,8 +1,10 @@
 """Plain SVG pictures: bars with ranges, and how far each target is from being met."""
 
+import math
 from html import escape
 
 WIDTH, LABEL, LINE, TOP = 860, 150, 30, 48
+CURVE_HEIGHT = 300
 COLORS = {"kafka": "#8a8a8a", "klamm": "#1f6fb2", "klamm-again": "#8fbfe6"}
 FLOOR_COLOR = "#c9a227"
 VERDICTS = {"met": "#2e8b57", "client-bound": "#7fb069", "missed": "#c0392b", "INCONCLUSIVE": "#b0b0b0", "VOID": "#000000"}
@@ -38,6 +40,35 @@ def bars(title, unit, rows):
         parts += [line(at[1], y + 10, at[2], y + 10), line(at[1], y + 5, at[1], y + 15), line(at[2], y + 5, at[2], y + 15)]
         parts.append(label(at[2] + 8, y + 15, f"{median:,.4g}"))
     return picture(TOP + len(rows) * LINE + 12, parts)
+
+
+def curves(title, unit, by_name):
+    """A curve for each name -> [(N, median, low, high)]: N by its logarithm, the figure from 0."""
+    bottom, right = TOP + CURVE_HEIGHT, WIDTH - 40
+    points = [point for curve in by_name.values() for point in curve]
+    first, last = (math.log10(pick(point[0] for point in points)) for pick in (min, max))
+    most = max(point[3] for point in points) or 1
+    x = lambda n: LABEL + (math.log10(n) - first) / ((last - first) or 1) * (right - LABEL)  # noqa: E731
+    y = lambda value: bottom - value / most * CURVE_HEIGHT  # noqa: E731
+    parts = [label(12, 20, title, 15), label(12, 38, unit, 12)]
+    parts += [line(LABEL, bottom, right, bottom), line(LABEL, TOP, LABEL, bottom)]
+    parts += [label(x(n), bottom + 18, f"{n:,}", 12, "middle") for n in sorted({point[0] for point in points})]
+    parts += [label(LABEL - 8, y(value) + 4, f"{value:,.4g}", 12, "end") for value in (0, most / 2, most)]
+    for index, (name, curve) in enumerate(by_name.items()):
+        color = COLORS.get(name, FLOOR_COLOR)
+        parts.append(f'<rect x="{right - 110}" y="{20 + 14 * index - 9}" width="10" height="10" fill="{color}"/>')
+        parts.append(label(right - 94, 20 + 14 * index, name, 12))
+        parts += drawn([(x(n), y(median), y(low), y(high)) for n, median, low, high in curve], color)
+    return picture(bottom + 32, parts)
+
+
+def drawn(places, color):
+    """A dot with its range at each (x, median, low, high), and lines from dot to dot."""
+    for x, median, low, high in places:
+        yield line(x, low, x, high, color)
+        yield f'<circle cx="{x:.1f}" cy="{median:.1f}" r="4" fill="{color}"/>'
+    for before, after in zip(places, places[1:], strict=False):
+        yield line(*before[:2], *after[:2], color)
 
 
 def targets(rows):

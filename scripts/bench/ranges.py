@@ -34,6 +34,12 @@ def ratios(rounds, metric, over, under):
     return [a / b for a, b in pairs if a is not None and b]
 
 
+def exponent_ratios(rounds, metric, over, under):
+    """The same for exponents, which may be about 0: how much more the one grows than the other when N is ten times as large."""
+    pairs = [(entry.get(over, {}).get(metric), entry.get(under, {}).get(metric)) for entry in rounds]
+    return [10 ** (a - b) for a, b in pairs if None not in (a, b)]
+
+
 def agrees(aa):
     """Whether the range of an A/A ratio is narrow enough."""
     return aa is not None and aa[1] >= AGREEMENT[0] and aa[2] <= AGREEMENT[1]

@@ -2,14 +2,18 @@
 
 import json
 
+import ladders
 import plots
-from participants import AGAIN, KAFKA, KLAMM
+from participants import AGAIN, KLAMM
 
 UNITS = {
     "mb_s": "MB/s", "records_s": "records/s", "cpu_s_per_gb": "broker CPU s/GB", "cpu_s_per_wire_gb": "broker CPU s/wire GB",
     "peak_mib": "peak MiB", "broker_busy": "broker busy", "client_busy": "client busy", "p50_us": "p50 us", "p99_us": "p99 us",
     "p999_us": "p99.9 us", "cpu_s": "broker CPU s", "alone_p99_us": "p99 us alone", "over_alone": "p99 over alone",
-    "start_ms": "start ms", "idle_mib": "idle MiB",
+    "start_ms": "start ms", "idle_mib": "idle MiB", "late_us": "p99 us sent late", "slowest_us": "slowest of a round, us",
+    "worst_us": "slowest of all, us", "cost_us": "broker CPU us/record", "cost_ratio": "CPU per record, last N / first",
+    "byte_ratio": "CPU per byte, last N / first", "most_growth": "the same, most from any N to a larger",
+    "cpu_exponent": "exponent of broker CPU", "peak_exponent": "exponent of peak MiB", "start_exponent": "exponent of start ms",
 }  # fmt: skip
 
 
@@ -18,6 +22,14 @@ def number(value):
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def aligned(rows):
+    """The lines of a table, its first column to the left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for first, *rest in rows:
+        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        yield "  ".join(["  " + first.ljust(widths[0]), *cells])
 
 
 def ranged(values):
@@ -34,10 +46,10 @@ def scenario_lines(result):
     for metric, found in result["metrics"].items():
         medians = [number(found["medians"][name] and found["medians"][name][0]) for name in names]
         rows.append([UNITS[metric], *medians, *(ranged(found["beside"][name]) for name in others), ranged(found["again"])])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
     yield f"row {result['row']}  {result['title']}" + ("  (client-bound)" if result["client_bound"] else "")
-    for row in rows:
-        yield "  " + "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths)))
+    yield from aligned(rows)
+    if "ladder" in result:
+        yield from ["", *aligned(list(ladders.cells(result["ladder"], UNITS, number))), ""]
     yield from (f"  target {target_line(target)}" for target in result["targets"])
     yield from (f"  VOID {name}: {reasons[0]}" for name, reasons in result["void"].items())
     if result["disturbed"]:
@@ -74,6 +86,12 @@ def write(results, folder):
             bars = [(name, values) for name, values in found["medians"].items() if values]
             (folder / f"{result['row']}-{result['name']}-{metric}.svg").write_text(
                 plots.bars(f"row {result['row']}: {result['title']}", UNITS[metric], bars)
+            )
+        for column, curves in result.get("ladder", {}).items():
+            if not curves:
+                continue
+            (folder / f"{result['row']}-{result['name']}-by-n-{column}.svg").write_text(
+                plots.curves(f"row {result['row']}: {result['title']}", UNITS[column], curves)
             )
     targets = [(f"{result['row']} {result['name']}, {target_line(target)}", target) for result in results["scenarios"] for target in result["targets"]]
     (folder / "targets.svg").write_text(plots.targets(targets))

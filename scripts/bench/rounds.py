@@ -18,7 +18,7 @@ class Field:
 
     def __init__(self, scenario, directory, settings):
         self.scenario, self.settings = scenario, settings
-        names = [KAFKA, KLAMM, AGAIN, *scenario.floors]
+        names = [*([] if scenario.by_itself else [KAFKA]), KLAMM, AGAIN, *scenario.floors]
         self.members = {name: participant(name, directory) for name in names if name not in settings.without}
 
     def __enter__(self):

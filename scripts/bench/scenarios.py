@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Callable
 
+import growth
 import trials
 from participants import KAFKA
+from ranges import AGREEMENT
 
 ACK, APPEND, SYNC = "ack", "append", "sync"
 
@@ -52,6 +54,10 @@ class Scenario:
     # Whether `run` starts and stops the participant itself.
     fresh: bool = False
     most_rounds: int = 1000
+    # Whether Klamm is compared with itself alone.
+    by_itself: bool = False
+    # Of a ladder of N: what the report shows of each N.
+    columns: tuple = ()
 
     def pre_touch_bytes(self, scale):
         """The size of a round's data set."""
@@ -68,6 +74,12 @@ FASTER = (
     at_most("peak_mib", 30, None),
 )
 READING = (at_least("mb_s", 1.2, or_client_bound=True), at_most("cpu_s_per_gb", 0.5), at_least("mb_s", 0.8, APPEND))
+CONNECTED = ("p50_us", "p99_us", "p999_us", "late_us", "cpu_s", "peak_mib", "broker_busy", "client_busy")
+WOKEN = ("p50_us", "p99_us", "slowest_us", "worst_us", "cpu_s", "peak_mib")
+# The largest exponent that growth may have, and how much more a record may cost at a ladder's end: as little as two runs of
+# one broker may differ.
+GROWTH, FLATNESS = 1.1, AGREEMENT[1]
+FLAT = at_most("cost_ratio", FLATNESS, None)
 CODEC = ("mb_s", "cpu_s_per_wire_gb", "p50_us", "p99_us", "peak_mib")
 
 
@@ -78,6 +90,12 @@ def codec(name):
         (at_most("cpu_s_per_wire_gb", 0.4),), partitions=6, count=1_000_000, configs={"compression.type": name},
         choices={"codec": name if name != "uncompressed" else "none"},
     )  # fmt: skip
+
+
+def ladder(name, title, metrics, targets, **settings):
+    """Row 14 over one thing that becomes more; `growth` has a function and columns of its name."""
+    return Scenario("14", f"growth-{name}", title, getattr(growth, name), metrics, targets, by_itself=True,
+                    columns=growth.COLUMNS[name], **settings)  # fmt: skip
 
 
 SCENARIOS = [
@@ -120,4 +138,18 @@ SCENARIOS = [
     Scenario("11", "start-10k", "start with 10,000 partitions", trials.start_full, ("start_ms", "idle_mib"),
              (at_most("start_ms", 0.02), at_most("start_ms", 1000, None)), (), trials.fill_partitions,
              fresh=True, count=10_000, size=0, partitions=1000, most_rounds=5),
+    Scenario("13", "connections-5k", "5,000 connections with 10 records a second each, acks=all, 6 partitions",
+             trials.many_connections, CONNECTED, (at_most("p99_us", 1.0), at_most("p99_us", 50_000, None)), (APPEND,),
+             partitions=6, count=500_000, choices={"clients": 5000, "rate": 10}),
+    Scenario("13", "long-polls-5k", "5,000 long polls of one partition, woken by one append", trials.long_polls, WOKEN,
+             (at_most("p99_us", 1.0), at_most("worst_us", 100_000, None)), count=20, choices={"clients": 5000}),
+    ladder("partitions", "one load on 1 to 10,000 partitions",
+           ("cost_ratio", "most_growth", "cpu_exponent", "peak_exponent", "start_exponent"),
+           (FLAT, *(at_most(metric, GROWTH, None) for metric in ("cpu_exponent", "peak_exponent", "start_exponent"))),
+           count=25_000, fresh=True),
+    ladder("connections", "one load from 1 to 1,000 connections", ("cost_ratio", "most_growth", "cpu_exponent"),
+           (FLAT, at_most("cpu_exponent", GROWTH, None)), count=25_000),
+    ladder("sizes", "the same bytes in records of 100 B to 10 MB", ("byte_ratio", "most_growth", "cpu_exponent"),
+           (at_most("byte_ratio", FLATNESS, None), at_most("cpu_exponent", GROWTH, None)),
+           count=1_000_000, size=1000, configs={"max.message.bytes": str(growth.MAX_BATCH)}),
 ]  # fmt: skip

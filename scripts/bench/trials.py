@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import clients
 import machine
+import swarms
 from clients import Void
 
 RATE = 1000
@@ -53,17 +54,24 @@ def observed(trial, action):
     result |= {"cpu_s": cpu, "peak_mib": machine.status_mib(broker.pid, "VmHWM"), "foreign": most_foreign / wall}
     # A client that tells it was active for less than it ran: starting and ending take it no CPU time to speak of.
     active = result.pop("active_s", wall)
-    result |= {"client_busy": min(1.0, (clients.child_seconds() - child) / active), "broker_busy": min(1.0, cpu / active)}
+    child = result.pop("client_s", clients.child_seconds() - child)
+    result |= {"client_busy": min(1.0, child / active), "broker_busy": min(1.0, cpu / active)}
     if "payload_bytes" in result:
         result["cpu_s_per_gb"] = cpu / (result["payload_bytes"] / 1e9)
     return result
 
 
-def on_new_topic(trial, action, expected=None):
-    """`observed` with a topic of the round's own, which must hold all records at the end."""
+def swarm_observed(trial, command):
+    """`observed` with a swarm whose connections are there before."""
+    with swarms.connected(command) as begin:
+        return observed(trial, begin)
+
+
+def on_new_topic(trial, action, expected=None, observe=observed):
+    """`observed`, or another, with a topic of the round's own, which must hold all records at the end."""
     scenario, broker = trial.scenario, trial.participant
     broker.create_topic(trial.topic, scenario.partitions, scenario.configs)
-    result = observed(trial, action)
+    result = observe(trial, action)
     held = broker.record_count(trial.topic, scenario.partitions)
     expected = result["records"] if expected is None else expected
     if held is not None and held != expected:
@@ -154,7 +162,7 @@ def catch_up(trial):
 def many_clients(trial):
     """Many producers, each to its own topic, and a consumer behind each; latency is end to end."""
     scenario, broker = trial.scenario, trial.participant
-    number = max(2, int(scenario.choices["clients"] * min(1.0, trial.scale * 2)))
+    number = fewer(trial)
     each = max(200, trial.count // number)
     topics = [f"{trial.topic}-{index}" for index in range(number)]
     for topic in topics:
@@ -163,6 +171,27 @@ def many_clients(trial):
     for topic in topics:
         broker.delete_topic(topic)
     return result
+
+
+def fewer(trial):
+    """The scenario's number of clients, less of them in a small run."""
+    return max(2, int(trial.scenario.choices["clients"] * min(1.0, trial.scale * 2)))
+
+
+def many_connections(trial):
+    """Many connections with few requests each, sent at their times whatever the broker does."""
+    scenario, connections = trial.scenario, fewer(trial)
+    rate = scenario.choices["rate"]
+    seconds = trial.count / (connections * rate)
+    port, topic, partitions = trial.participant.port, trial.topic, scenario.partitions
+    command = swarms.producing(port, topic, partitions, connections, rate, seconds, scenario.size)
+    return on_new_topic(trial, command, observe=swarm_observed)
+
+
+def long_polls(trial):
+    """Many fetches that wait at the end of one partition, which one append wakes all."""
+    command = swarms.polling(trial.participant.port, trial.topic, fewer(trial), trial.count, trial.scenario.size)
+    return on_new_topic(trial, command, observe=swarm_observed)
 
 
 def start_empty(trial):

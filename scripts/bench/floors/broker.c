@@ -1,8 +1,7 @@
 // A minimal broker: frames requests and acknowledges Produce; may check CRC-32C and append; serves Fetch by sendfile.
 #include "crc32c.h"
 #include "floors.h"
-#include <arpa/inet.h>
-#include <endian.h>
+#include "wire.h"
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -12,36 +11,14 @@
 #include <unistd.h>
 
 enum { MAX_CONNECTIONS = 1024, MAX_PARTITIONS = 1024, READ_SIZE = 1 << 20, ANSWER_SIZE = 1 << 16, BATCH_HEADER = 61 };
-enum { PRODUCE = 0, FETCH = 1, LIST_OFFSETS = 2, METADATA = 3, API_VERSIONS = 18 };
 
 struct batch { int64_t base_offset; off_t position; };
 struct partition { int fd; off_t size; int64_t end_offset; struct batch *batches; size_t count, capacity; int dirty; };
-struct bytes { uint8_t *data; size_t size, capacity; };
 struct connection { int fd; struct bytes in, out; };
 
 static enum records kept;
 static int port, partition_count;
 static struct partition partitions[MAX_PARTITIONS];
-
-// ---- Reading a request and writing an answer, in the protocol's big-endian numbers.
-
-static const uint8_t *take(const uint8_t **at, size_t size) { const uint8_t *taken = *at; *at += size; return taken; }
-static int16_t take16(const uint8_t **at) { uint16_t n; memcpy(&n, take(at, 2), 2); return (int16_t)be16toh(n); }
-static int32_t take32(const uint8_t **at) { uint32_t n; memcpy(&n, take(at, 4), 4); return (int32_t)be32toh(n); }
-static int64_t take64(const uint8_t **at) { uint64_t n; memcpy(&n, take(at, 8), 8); return (int64_t)be64toh(n); }
-
-static void put(struct bytes *out, const void *data, size_t size) {
-    if (out->size + size > out->capacity) {
-        out->capacity = (out->size + size) * 2;
-        if (!(out->data = realloc(out->data, out->capacity))) DIE("realloc");
-    }
-    memcpy(out->data + out->size, data, size);
-    out->size += size;
-}
-static void put16(struct bytes *out, int16_t n) { uint16_t big = htobe16((uint16_t)n); put(out, &big, 2); }
-static void put32(struct bytes *out, int32_t n) { uint32_t big = htobe32((uint32_t)n); put(out, &big, 4); }
-static void put64(struct bytes *out, int64_t n) { uint64_t big = htobe64((uint64_t)n); put(out, &big, 8); }
-static void put_string(struct bytes *out, const void *text, int16_t size) { put16(out, size); put(out, text, (size_t)size); }
 
 // Copies a string of the request to the answer.
 static void echo_string(struct bytes *out, const uint8_t **at) {
@@ -213,8 +190,7 @@ static void handle(struct connection *peer, const uint8_t *frame) {
     case METADATA: answer_metadata(out, at); break;
     default: answer_api_versions(out, version);
     }
-    uint32_t size = htobe32((uint32_t)(out->size - start - 4));
-    memcpy(out->data + start, &size, 4);
+    set32(out, start, (uint32_t)(out->size - start - 4));
 }
 
 // ---- The loop.

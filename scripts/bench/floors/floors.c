@@ -3,27 +3,13 @@
 //   floors sink PORT | source PORT BYTES                loopback TCP; the source prints bytes per second
 //   floors write FILE BYTES | read FILE                 page cache write, sequential read; bytes per second
 #include "floors.h"
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BLOCK = 1 << 20, SEND_BLOCK = 1 << 18 };
 static char block[BLOCK];
-
-double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static struct sockaddr_in loopback(int port) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-}
 
 int listen_on(int port) {
     int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;

@@ -1,11 +1,6 @@
 // The floors: what the machine can do at best. One thread, no error handling beyond ending with a message.
 #pragma once
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#define DIE(what) (perror(what), exit(1))
+#include "common.h"
 
 // What a minimal broker does with records.
 enum records { RECORDS_DROPPED, RECORDS_CHECKED_AND_APPENDED, RECORDS_SYNCED };
@@ -15,4 +10,3 @@ void serve(enum records kept, int port, int partitions, const char *directory);
 
 // A listening socket on a loopback port.
 int listen_on(int port);
-double seconds(void);
