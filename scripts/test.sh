@@ -69,11 +69,12 @@ else
     skip "lints" "clippy is not installed"
 fi
 counted "tests" cargo test --locked --no-fail-fast
-step "release build" cargo build --release --locked
+step "release build" cargo build --release --locked --bin klamm --bench instructions
 if command -v python3 >/dev/null; then
+    counted "instructions" python3 scripts/bench/instructions.py
     KLAMM="$PWD/target/release/klamm" counted "compatibility" compat-tests/run.sh
 else
-    skip "compatibility" "python3 is not installed"
+    skip "instructions and compatibility" "python3 is not installed"
 fi
 
 section "result"

@@ -52,7 +52,7 @@ def node():
 
 def kcat():
     """Runs the kcat tests, which need a Python with pytest besides."""
-    toolchains.kcat()
+    toolchains.debian("kcat")
     return [toolchains.python("confluent-kafka"), *PYTEST, COMPAT_TESTS / "c"]
 
 

@@ -111,11 +111,11 @@ def node_modules():
     return folder / "node_modules"
 
 
-def kcat():
-    """The path of kcat; root gets it from Debian's packages."""
-    if shutil.which("kcat") is None:
+def debian(program):
+    """The path of a program; root gets it from Debian's package of the same name."""
+    if shutil.which(program) is None:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise Missing("kcat is not installed")
+            raise Missing(f"{program} is not installed")
         run(["apt-get", "update", "-qq"])
-        run(["apt-get", "install", "-y", "-qq", "kcat"], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-    return shutil.which("kcat")
+        run(["apt-get", "install", "-y", "-qq", program], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    return shutil.which(program)

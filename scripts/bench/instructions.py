@@ -4,10 +4,12 @@
 
 Counted per 10,000 records (one commit and one heartbeat stand for a record), by callgrind: repeatable, whatever else
 the machine does. `--record` writes what was found to tests/bench/instructions.txt; else that is what is compared with.
+Without valgrind, which root gets from Debian's packages, nothing is counted: a failure if CI=true.
 """
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(REPOSITORY / "compat-tests"))
+
+from harness import toolchains  # noqa: E402
+
 RECORDED = REPOSITORY / "tests/bench/instructions.txt"
 # More than this above the recorded figure fails; two runs of one binary differ by less than 1%.
 TOLERANCE = 0.05
@@ -77,12 +84,24 @@ def compare(found):
     return passed == len(found)
 
 
+def need_valgrind():
+    """Ends the program where there is no valgrind."""
+    try:
+        toolchains.debian("valgrind")
+    except toolchains.Missing as missing:
+        if os.environ.get("CI") == "true":
+            sys.exit(f"FAIL {missing}")
+        print(f"0 passed, 0 failed, 1 skipped: {missing}")
+        sys.exit(0)
+
+
 def main():
     """The exit status tells whether every path is as cheap as recorded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help="write down what is found")
     parser.add_argument("--binary", help="a driver that is built already")
     arguments = parser.parse_args()
+    need_valgrind()
     binary = arguments.binary or built()
     with ThreadPoolExecutor(2) as workers:
         found = dict(zip(PATHS, workers.map(lambda path: count(binary, path), PATHS)))

@@ -53,7 +53,7 @@ impl Dispatcher {
 
     /// Kafka closes such connections without a word; one line says what the client wanted and what it may have.
     fn refuse(&self, session: &Session, header: &RequestHeader, api: Option<&Api>) -> ApiError {
-        let now = self.clock.now().monotonic;
+        let now = self.clock.monotonic();
         let allowed = self.unsupported_log.lock().unwrap_or_else(PoisonError::into_inner).allow(now);
         if let Some(suppressed) = allowed {
             let served = api.map_or_else(

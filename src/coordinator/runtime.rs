@@ -212,7 +212,7 @@ impl<M: CoordinatorMachine> Actor<M> {
             let deadline = self.machine.next_deadline();
             let due = async {
                 match deadline {
-                    Some(at) => tokio::time::sleep(at.saturating_sub(self.clock.now().monotonic)).await,
+                    Some(at) => tokio::time::sleep(at.saturating_sub(self.clock.monotonic())).await,
                     None => std::future::pending().await,
                 }
             };

@@ -96,7 +96,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             output: Output::default(),
             ending: None,
             stopping: Box::pin(stopping.cancelled_owned()),
-            active_at: shared.clock.now().monotonic,
+            active_at: shared.clock.monotonic(),
             frame_awaited_since: None,
             write_blocked_since: None,
             timer: Box::pin(sleep(shared.limits.idle_timeout)),
@@ -141,7 +141,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             return Poll::Ready(Ok(handled));
         }
         self.poll_output(context)?;
-        self.active_at = self.shared.clock.now().monotonic;
+        self.active_at = self.shared.clock.monotonic();
         self.poll_deadline(context).map(Err)
     }
 
@@ -183,12 +183,12 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
         self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;
         while self.output.has_unwritten() {
             let Poll::Ready(written) = self.output.poll_write(context, &mut self.stream) else {
-                self.write_blocked_since.get_or_insert_with(|| self.shared.clock.now().monotonic);
+                self.write_blocked_since.get_or_insert_with(|| self.shared.clock.monotonic());
                 return Ok(());
             };
             written?;
             self.write_blocked_since = None;
-            self.active_at = self.shared.clock.now().monotonic;
+            self.active_at = self.shared.clock.monotonic();
             self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;
         }
         Ok(())
@@ -201,7 +201,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             self.frame_awaited_since = None;
             return Ok(false);
         }
-        let now = self.shared.clock.now().monotonic;
+        let now = self.shared.clock.monotonic();
         match self.input.poll_fill(context, &mut self.stream) {
             Poll::Ready(Ok(0)) => {
                 // Nobody waits for what is still owed; what is complete may still be read.
@@ -226,7 +226,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
     /// Ready when a deadline has passed; else sees to it that the task is woken by the nearest one.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         while let Some((deadline, reason)) = self.nearest_deadline() {
-            let now = self.shared.clock.now().monotonic;
+            let now = self.shared.clock.monotonic();
             if now >= deadline {
                 return Poll::Ready(reason);
             }

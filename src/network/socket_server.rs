@@ -168,7 +168,7 @@ fn log_ending(log_limit: &Mutex<LogLimit>, clock: &Clock, peer: SocketAddr, endi
     match ending {
         Ending::Usual(reason) => tracing::debug!(%peer, "closed a connection: {reason}"),
         Ending::Notable(reason) => {
-            let allowed = log_limit.lock().unwrap_or_else(PoisonError::into_inner).allow(clock.now().monotonic);
+            let allowed = log_limit.lock().unwrap_or_else(PoisonError::into_inner).allow(clock.monotonic());
             if let Some(suppressed) = allowed {
                 tracing::info!(%peer, suppressed, "closed a connection: {reason}");
             }

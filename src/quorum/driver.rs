@@ -113,7 +113,7 @@ where
         let mut waiting = Vec::with_capacity(BATCH);
         let mut number = 0;
         loop {
-            let deadline = self.machine.next_deadline().map(|at| at.saturating_sub(self.clock.now().monotonic));
+            let deadline = self.machine.next_deadline().map(|at| at.saturating_sub(self.clock.monotonic()));
             tokio::select! {
                 received = requests.recv_many(&mut waiting, BATCH) => if received == 0 { return },
                 () = sleep(deadline) => {}

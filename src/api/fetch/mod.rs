@@ -42,7 +42,7 @@ pub async fn handle(
     request: FetchRequest,
 ) -> Result<Reply<FetchAnswer>, ApiError> {
     let session = {
-        let now = broker.clock.now().monotonic;
+        let now = broker.clock.monotonic();
         broker.lock_fetch_sessions().begin(session_request(&request, context.api_version), now)
     };
     let session = match session {
