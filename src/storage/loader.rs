@@ -109,8 +109,9 @@ fn finish(
         truncations: 0,
         deleted_files: Vec::new(),
     };
-    log.epochs.truncate_from_end(log_end_offset);
+    // In this order, so that an epoch whose records are all gone is forgotten by this start and not by the next one.
     log.epochs.truncate_from_start(log.log_start_offset);
+    log.epochs.truncate_from_end(log_end_offset);
     log.reload_producers(request.now)?;
     if let (Some(place), false) = (&mut log.place, request.had_clean_shutdown) {
         place.snapshots.take(log.log_end_offset, &log.producers)?;

@@ -202,6 +202,21 @@ fn an_epochs_start_is_where_its_batches_are() {
 }
 
 #[test]
+fn a_log_that_lost_its_records_forgets_their_epochs_at_once() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    append(&mut log, &batch(2, 10, 0));
+    drop((dir, log));
+    let path = |offset: i64| disk.partition_dir().join(format!("{offset:020}.log"));
+    // Batches that do not belong into the segment are cut off.
+    fs::rename(path(0), path(100)).unwrap();
+    let (dir, log) = disk.start();
+    assert_eq!((log.log_start_offset(), log.log_end_offset(), log.latest_epoch()), (100, 100, None));
+    let (_dir, log) = disk.restart_cleanly((dir, log));
+    assert_eq!((log.log_start_offset(), log.log_end_offset(), log.latest_epoch()), (100, 100, None));
+}
+
+#[test]
 fn f8_leftovers_of_interrupted_work_are_finished_or_undone() {
     let disk = filled(small_segments(), 60, true);
     let dir = disk.partition_dir();
