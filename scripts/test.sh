@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test there is: format, lints, unit and integration tests, and stock clients against the built broker.
+# Runs every test there is: format, lints, unit and integration tests, the instructions that busy paths take, and stock
+# clients against the built broker.
 #
 # A tool that is not installed is named as skipped; with CI=true it is a failure. All steps run, whatever fails; the
 # last line tells the sum, and the exit code is 0 only if nothing failed.

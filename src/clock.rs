@@ -42,7 +42,14 @@ impl Clock {
 
     /// Reads both scales.
     pub fn now(&self) -> Now {
-        Now { timestamp_ms: self.timestamp_ms(), monotonic: self.monotonic() }
+        let monotonic = self.monotonic();
+        let timestamp_ms = match &self.0 {
+            Source::System { .. } => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+            Source::Manual { start_ms, .. } => start_ms + i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX),
+        };
+        Now { timestamp_ms, monotonic }
     }
 
     /// Reads the monotonic scale alone, at half the cost.
@@ -52,15 +59,6 @@ impl Clock {
             Source::Manual { elapsed_ms, .. } => {
                 Duration::from_millis(elapsed_ms.load(Ordering::SeqCst).unsigned_abs())
             }
-        }
-    }
-
-    fn timestamp_ms(&self) -> i64 {
-        match &self.0 {
-            Source::System { .. } => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
-            Source::Manual { start_ms, elapsed_ms } => start_ms + elapsed_ms.load(Ordering::SeqCst),
         }
     }
 

@@ -28,7 +28,7 @@
 //!   `coordinator` but for its runtime, and `replication::partition` are pure: inputs and the time go in, effects come out. They know no
 //!   tasks, files, sockets, threads, clocks, locks or randomness.
 //! - `storage` is synchronous; `async` begins at `network` and `replication`.
-//! - Handlers see neither bytes nor sockets nor files. Machines see neither headers nor futures.
+//! - Handlers see neither bytes nor sockets nor files; a range of a file that they pass on to the network is only a name. Machines see neither headers nor futures.
 //! - A broker is a value: there are no statics, and two of them live in one process side by side.
 //! - Who starts a task also stops and awaits it.
 //! - One lock per partition; it is never held across an await or an fsync.

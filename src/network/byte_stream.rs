@@ -8,6 +8,10 @@ use tokio::net::TcpStream;
 
 use crate::protocol::frame::FileRange;
 
+/// How much of a file one call sends: what is not in the page cache any more holds its thread up for no longer than
+/// that takes to read.
+const MAX_SENT: usize = 256 * 1024;
+
 /// A client's connection. Both writes tell how many bytes were taken.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin {
     /// Writes `pieces`, which more bytes follow at once: they need not travel alone.
@@ -55,7 +59,7 @@ fn send_first(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> rustix::io::Result<
 #[cfg(target_os = "linux")]
 fn send_file(stream: &TcpStream, range: &FileRange) -> rustix::io::Result<usize> {
     let mut position = range.position();
-    rustix::fs::sendfile(stream, range.file(), Some(&mut position), range.len())
+    rustix::fs::sendfile(stream, range.file(), Some(&mut position), range.len().min(MAX_SENT))
 }
 
 /// Other systems cannot be told that more follows.
@@ -64,12 +68,12 @@ fn send_first(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> rustix::io::Result<
     rustix::io::writev(stream, pieces)
 }
 
-/// Other systems' ways to send from a file differ: there it is read into memory, piece by piece.
+/// Other systems' ways to send from a file differ; there a range would be read into memory, piece by piece. (None is
+/// made: nothing tells there what the page cache holds.)
 #[cfg(not(target_os = "linux"))]
 fn send_file(stream: &TcpStream, range: &FileRange) -> rustix::io::Result<usize> {
-    let mut buffer = [0; 64 * 1024];
-    let len = range.len().min(buffer.len());
-    let Some(wanted) = buffer.get_mut(..len) else { return Ok(0) };
+    let mut buffer = vec![0; range.len().min(MAX_SENT)];
+    let wanted = &mut buffer[..];
     let count = rustix::io::pread(range.file(), &mut *wanted, range.position())?;
     match wanted.get(..count) {
         Some(read) if !read.is_empty() => rustix::io::write(stream, read),

@@ -22,6 +22,9 @@ use crate::clock::{Clock, Monotonic};
 /// Answers to requests that arrived together are written together up to this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// After so many bytes in one go the others have their turn, even if the peer would take more.
+const TURN_BYTES: usize = 1024 * 1024;
+
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -181,12 +184,17 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
 
     fn poll_output(&mut self, context: &mut Context<'_>) -> Result<(), Ending> {
         self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;
+        let mut written_bytes = 0;
         while self.output.has_unwritten() {
+            if written_bytes >= TURN_BYTES {
+                context.waker().wake_by_ref();
+                return Ok(());
+            }
             let Poll::Ready(written) = self.output.poll_write(context, &mut self.stream) else {
                 self.write_blocked_since.get_or_insert_with(|| self.shared.clock.monotonic());
                 return Ok(());
             };
-            written?;
+            written_bytes += written?;
             self.write_blocked_since = None;
             self.active_at = self.shared.clock.monotonic();
             self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;

@@ -1,7 +1,7 @@
 //! Listeners, connections and frames: bytes between sockets and whoever answers them.
 //!
 //! Promises: requests of a connection are handled one after the other, and their answers leave in the order of the
-//! requests; memory grows only with bytes that have arrived; every queue, frame and wait has a bound in [`Limits`];
+//! requests; memory is touched only as bytes arrive; every queue, frame and wait has a bound in [`Limits`];
 //! every task is owned and awaited. It must not know what is in a frame: a [`Service`] does.
 
 mod byte_stream;

@@ -1,4 +1,6 @@
 //! A response as the network writes it: the length prefix and everything behind it, in one or more pieces.
+//!
+//! A piece may be a range of a file. To everybody but the network it is only a name for bytes: nobody else reads it.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -38,6 +40,18 @@ impl Piece {
                 range.len -= count;
             }
         }
+    }
+}
+
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<FileRange> for Piece {
+    fn from(range: FileRange) -> Self {
+        Self::File(range)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::metadata::{MetadataImage, PartitionImage, TopicImage};
 use crate::protocol::ErrorCode;
 use crate::storage::{CheckpointEntry, LoadedLog, Log, LogDir, StorageError};
 
-/// From so many logs on that were written to, it pays to have the whole file system written back before their fsyncs.
+/// For more logs that were written to than this it pays to have the whole file system written back before their fsyncs.
 const MANY_UNFLUSHED: usize = 100;
 
 /// One place in a topic's list of partitions.

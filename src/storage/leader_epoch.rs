@@ -1,6 +1,7 @@
 //! Where in the log each leadership began: `leader-epoch-checkpoint` (KIP-101).
 
 use crate::ids::LeaderEpoch;
+use crate::protocol::record_batch::BatchHeader;
 
 /// The file's name in a partition's directory.
 pub(super) const FILE_NAME: &str = "leader-epoch-checkpoint";
@@ -31,6 +32,17 @@ impl LeaderEpochs {
             self.entries.pop();
         }
         self.entries.push(EpochEntry { epoch, start_offset });
+    }
+
+    /// Has the epochs agree with a batch that is in the log. Where they do already nothing changes, so that compaction,
+    /// which takes an epoch's first records away, does not move its start.
+    pub(super) fn correct(&mut self, header: &BatchHeader) {
+        let (epoch, base_offset) = (header.partition_leader_epoch, header.base_offset);
+        let agrees = |offset| self.epoch_for_offset(offset) == Some(epoch);
+        if epoch >= 0 && !(agrees(base_offset) && agrees(header.last_offset())) {
+            self.truncate_from_end(base_offset);
+            self.assign(epoch, base_offset);
+        }
     }
 
     pub(super) fn latest(&self) -> Option<LeaderEpoch> {

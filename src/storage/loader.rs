@@ -70,7 +70,8 @@ fn distrust_checkpoint(request: &mut LoadRequest, segments: &[Segment], log_end_
     request.recovery_point = first.base_offset();
 }
 
-/// Puts the parts together and writes down what the recovery has changed.
+/// Puts the parts together. Of what the recovery has changed, the producers are written down; the epochs are before the
+/// next append or flush.
 fn finish(
     request: LoadRequest,
     names: &[String],
@@ -109,7 +110,8 @@ fn finish(
         truncations: 0,
         deleted_files: Vec::new(),
     };
-    // In this order, so that an epoch whose records are all gone is forgotten by this start and not by the next one.
+    // Unlike Kafka, which does it the other way round: an epoch whose records are all gone is forgotten by this start and
+    // not by the next one.
     log.epochs.truncate_from_start(log.log_start_offset);
     log.epochs.truncate_from_end(log_end_offset);
     log.reload_producers(request.now)?;
@@ -239,13 +241,7 @@ fn recover(request: &LoadRequest, segments: &mut Vec<Segment>, epochs: &mut Lead
                 Err(error) => tracing::warn!(%error, "the last segment is recovered although the last stop was clean"),
             }
         }
-        // Where an epoch begins in a segment that is read anyway, its batches say, and not a checkpoint that may be wrong.
-        epochs.truncate_from_end(segment.base_offset());
-        let (next_offset, cut) = segment.recover(end_offset, &mut |header| {
-            if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest) {
-                epochs.assign(header.partition_leader_epoch, header.base_offset);
-            }
-        })?;
+        let (next_offset, cut) = segment.recover(end_offset, &mut |header| epochs.correct(header))?;
         log_end_offset = next_offset;
         if cut > 0 {
             let partition = &request.topic_partition;
@@ -283,9 +279,7 @@ fn rebuild_epochs(segments: &[Segment], epochs: &mut LeaderEpochs) {
     for segment in segments {
         let mut position = 0;
         while let Ok(Some(header)) = segment.header_at(position) {
-            if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest) {
-                epochs.assign(header.partition_leader_epoch, header.base_offset);
-            }
+            epochs.correct(&header);
             position += header.size_in_bytes() as u64;
         }
     }

@@ -284,7 +284,8 @@ impl LogDir {
     }
 
     /// Has the system write back everything that its file system holds, in one go: the fsyncs of many logs, which must
-    /// follow and which notice errors, then find little left to do. Blocks. Does nothing where there is no such call.
+    /// follow and which notice errors, then find little left to do. Blocks, for the data of other programs on the same
+    /// file system, too. Does nothing where there is no such call.
     pub fn write_back(&self) {
         #[cfg(target_os = "linux")]
         if let Some(on_disk) = &self.on_disk

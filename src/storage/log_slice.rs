@@ -8,13 +8,13 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::StorageError;
-use crate::protocol::frame::FileRange;
+use crate::protocol::frame::{FileRange, Piece};
 
 /// From this size on, having the system send a range costs less than copying it, one call more included.
 const MIN_RANGE: usize = 16 * 1024;
 
-/// How far the bytes lie apart by which is found out whether a range is in the page cache: no further than the pieces
-/// in which the system reads ahead and forgets.
+/// How far the bytes lie apart by which is found out whether a range is in the page cache: less than the system reads
+/// ahead at once.
 const PROBE_DISTANCE: usize = 64 * 1024;
 
 /// Consecutive bytes of one segment: whole batches, except that the last one may be cut off by the reader's limit.
@@ -58,33 +58,30 @@ impl LogSlice {
         self.len == 0
     }
 
-    /// The bytes as a range that the system can send from the page cache; `None` when they are few, in memory, or might
-    /// have to be read from the disk. Never blocks. Samples are taken: whoever sends the range waits for the disk if a
-    /// page between two of them is gone.
-    pub fn cached_range(&self) -> Option<FileRange> {
-        let Source::File { file, position, .. } = &self.source else { return None };
-        if self.len < MIN_RANGE {
-            return None;
-        }
-        let mut samples = (0..self.len).step_by(PROBE_DISTANCE).chain([self.len - 1]);
-        let is_cached =
-            samples.all(|at| read_without_waiting(file, &mut [0], position + at as u64).is_ok_and(|count| count == 1));
-        is_cached.then(|| FileRange::new(file.clone(), *position, self.len))
-    }
-
-    /// Reads the bytes if that needs no disk; `None` when it might. Never blocks.
-    pub fn read_cached(&self) -> Result<Option<Bytes>, StorageError> {
+    /// The bytes, ready to be sent, if that needs no disk; `None` when it might. Never blocks. Many bytes of a file stay
+    /// there, as a range for the system to send. Of such a range only samples are looked at, and it may be sent later:
+    /// whoever sends it waits for the disk where a page is gone, as Kafka's network threads do.
+    pub fn cached(&self) -> Result<Option<Piece>, StorageError> {
         match &self.source {
-            Source::Empty => Ok(Some(Bytes::new())),
-            Source::Memory(parts) => Ok(Some(concatenated(parts))),
+            Source::Empty => Ok(Some(Piece::Bytes(Bytes::new()))),
+            Source::Memory(parts) => Ok(Some(Piece::Bytes(concatenated(parts)))),
+            Source::File { file, position, .. } if self.len >= MIN_RANGE => {
+                Ok(self.is_cached(file, *position).then(|| FileRange::new(file.clone(), *position, self.len).into()))
+            }
             Source::File { file, path, position } => {
                 let bytes = read(self.len, *position, |buffer, at| read_without_waiting(file, buffer, at));
                 match bytes {
                     Err(error) if would_block(&error) => Ok(None),
-                    result => result.map(Some).map_err(|error| read_error(path, error)),
+                    result => result.map(|bytes| Some(bytes.into())).map_err(|error| read_error(path, error)),
                 }
             }
         }
+    }
+
+    /// Whether all samples of the bytes at `position` are in the page cache.
+    fn is_cached(&self, file: &File, position: u64) -> bool {
+        let mut samples = (0..self.len).step_by(PROBE_DISTANCE).chain([self.len - 1]);
+        samples.all(|at| read_without_waiting(file, &mut [0], position + at as u64).is_ok_and(|count| count == 1))
     }
 
     /// Reads the bytes, from the disk if need be. May block.

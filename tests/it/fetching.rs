@@ -101,6 +101,37 @@ async fn a_long_poll_ends_with_its_time_and_an_error_does_not_wait() {
     broker.stop().await;
 }
 
+/// Many records are sent from their files, few are not; an incremental answer leaves partitions out.
+#[tokio::test]
+async fn records_from_files_and_from_memory_arrive_in_one_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::on(directory.path()).await;
+    let (mut client, topic) = broker.client_with_topic("t", 5).await;
+    let (few, many) = ("few".to_owned(), "many".repeat(25_000));
+    for (partition, value) in [(0, &many), (2, &few), (4, &many)] {
+        client.append(&topic, partition, &[value]).await;
+    }
+    let offsets = [(0, 0), (1, 0), (2, 0), (3, 9), (4, 0)];
+    let (full, session_id) = {
+        let response = client.ask(18, &fetch(&topic, &offsets).with_session_epoch(0)).await;
+        (fetched(&response), response.session_id)
+    };
+    let expected = [
+        (0, 0, vec![many.clone()]),
+        (1, 0, vec![]),
+        (2, 0, vec![few.clone()]),
+        (3, OFFSET_OUT_OF_RANGE, vec![]),
+        (4, 0, vec![many.clone()]),
+    ];
+    assert_eq!(full, expected);
+    client.append(&topic, 1, &[&few]).await;
+    let moved_on = fetch(&topic, &[(0, 1), (3, 0)]).with_session_id(session_id).with_session_epoch(1);
+    let mut incremental = fetched(&client.ask(18, &moved_on).await);
+    incremental.sort();
+    assert_eq!(incremental, [(1, 0, vec![few.clone()]), (2, 0, vec![few]), (3, 0, vec![]), (4, 0, vec![many])]);
+    broker.stop().await;
+}
+
 /// B37: a wait of 25 days is given up with its connection, and neither it nor others hold up a stop.
 #[tokio::test]
 async fn b37_a_wait_ends_with_its_connection() {

@@ -11,7 +11,7 @@ use crate::ids::NO_TOPIC_ID;
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
-use crate::protocol::frame::FileRange;
+use crate::protocol::frame::Piece;
 use crate::replication::fetch_session::{PartitionOutcome, PartitionRef, TopicRef};
 use crate::replication::hosted_partition::ReadResult;
 
@@ -20,31 +20,10 @@ const LAST_VERSION_WITHOUT_STORAGE_ERROR: i16 = 5;
 /// The first version that names the current leader beside an error (KIP-951).
 const FIRST_VERSION_WITH_LEADER: i16 = 16;
 
-/// What a read found, and its records.
+/// What a read found, and its records, ready to be sent.
 pub(super) struct Loaded {
     pub(super) read: ReadResult,
-    pub(super) records: Records,
-}
-
-/// Records that are ready to be sent.
-pub(super) enum Records {
-    InMemory(Bytes),
-    /// In the page cache.
-    InFile(FileRange),
-}
-
-impl Records {
-    /// Not one.
-    pub(super) fn none() -> Self {
-        Self::InMemory(Bytes::new())
-    }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::InMemory(bytes) => bytes.is_empty(),
-            Self::InFile(range) => range.is_empty(),
-        }
-    }
+    pub(super) records: Piece,
 }
 
 /// What the session remembers of a partition's answer.
@@ -73,8 +52,8 @@ pub(super) fn answer<'a>(
         let data = match loaded {
             Ok(Loaded { read, records }) => {
                 let (in_memory, in_file) = match records {
-                    Records::InMemory(bytes) => (bytes, None),
-                    Records::InFile(range) => (Bytes::new(), Some(range)),
+                    Piece::Bytes(bytes) => (bytes, None),
+                    Piece::File(range) => (Bytes::new(), Some(range)),
                 };
                 from_files.push(in_file);
                 partition_data(key.partition, &read, in_memory, read_committed)

@@ -1,13 +1,15 @@
 //! Waits for records in several partitions, then reads them.
 //!
-//! Each look finds what could be sent without touching it; only when that is enough, or time is up, are bytes read.
+//! Each look finds what could be sent without touching it. Only when that is enough, or time is up, are bytes made ready:
+//! few are read, many stay in their file for the network to send.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{self, Loaded, Records};
+use super::answer::{self, Loaded};
 use crate::clock::Clock;
 use crate::ids::Uuid;
 use crate::metadata::{MetadataImage, TopicImage};
@@ -151,29 +153,18 @@ impl LongPoll {
 /// Makes everything that was found ready to be sent; `None` if that needs the disk.
 fn load_cached(found: &[Result<ReadResult, ErrorCode>]) -> Option<Vec<Result<Loaded, ErrorCode>>> {
     let load = |read: &ReadResult| {
-        let records = read.records.as_ref().map_or(Ok(Some(Records::none())), cached_records).transpose()?;
-        Some(records.map(|records| Loaded { read: read.clone(), records }))
+        let records = read.records.as_ref().map_or(Ok(Some(Bytes::new().into())), LogSlice::cached).transpose()?;
+        Some(records.map(|records| Loaded { read: read.clone(), records }).map_err(|error| storage_error(&error)))
     };
     found.iter().map(|found| found.as_ref().map_or_else(|&code| Some(Err(code)), load)).collect()
 }
 
-/// The records without waiting for the disk; `None` if that is not possible.
-fn cached_records(slice: &LogSlice) -> Result<Option<Records>, ErrorCode> {
-    if let Some(range) = slice.cached_range() {
-        return Ok(Some(Records::InFile(range)));
-    }
-    let bytes = slice.read_cached().map_err(|error| storage_error(&error))?;
-    Ok(bytes.map(Records::InMemory))
-}
-
-/// Reads what was found, from the disk if need be.
+/// Makes what was found ready to be sent, and reads it from the disk if need be.
 fn load(found: Result<ReadResult, ErrorCode>) -> Result<Loaded, ErrorCode> {
     let read = found?;
-    let records = match &read.records {
-        Some(slice) => Records::InMemory(slice.read_blocking().map_err(|error| storage_error(&error))?),
-        None => Records::none(),
-    };
-    Ok(Loaded { read, records })
+    let slice = read.records.as_ref();
+    let bytes = slice.map_or(Ok(Bytes::new()), LogSlice::read_blocking).map_err(|error| storage_error(&error))?;
+    Ok(Loaded { read, records: bytes.into() })
 }
 
 /// Never "out of range", which would make a consumer reset its offset and skip records.

@@ -136,7 +136,7 @@ impl Log {
         self.last_flush_ms = now.timestamp_ms;
     }
 
-    /// Writes what a clean stop leaves for the next start: indexes and the producers' snapshot. The records themselves
+    /// Writes what a clean stop leaves for the next start: leader epochs, indexes and the producers' snapshot. The records themselves
     /// must be flushed by a task before.
     pub fn close(&mut self) -> Result<(), StorageError> {
         self.check_online()?;

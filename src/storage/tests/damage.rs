@@ -202,6 +202,24 @@ fn an_epochs_start_is_where_its_batches_are() {
 }
 
 #[test]
+fn epochs_begin_where_they_did_before_compaction() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    for (epoch, base_offset) in [(1_i32, 0_i64), (3, 30)] {
+        let mut bytes = batch(2, 10, 0).to_vec();
+        bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
+        bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
+        log.append_as_follower(&Bytes::from(bytes), at(0)).unwrap();
+    }
+    drop((dir, log));
+    // What was between the two batches belonged to epochs 1, 2 and 3.
+    fs::write(disk.partition_dir().join("leader-epoch-checkpoint"), "0\n3\n1 0\n2 10\n3 20\n").unwrap();
+    let (_dir, log) = disk.start();
+    let ends = [1, 2, 3].map(|epoch| log.end_offset_for_epoch(epoch));
+    assert_eq!(ends, [Some((1, 10)), Some((2, 20)), Some((3, 32))]);
+}
+
+#[test]
 fn a_log_that_lost_its_records_forgets_their_epochs_at_once() {
     let disk = Disk::new(LogConfig::default());
     let (dir, mut log) = disk.create();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::protocol::compression::Compression;
+use crate::protocol::frame::Piece;
 use crate::protocol::record_batch::HEADER_SIZE;
 use crate::protocol::record_batch::TimestampType;
 
@@ -83,8 +84,9 @@ fn a_slice_outlives_its_segment_and_cached_reads_need_no_disk() {
         }
         let slice = log.read(0, 10_000, i64::MAX, true).unwrap();
         let before = slice.read_blocking().unwrap();
-        if let Some(cached) = slice.read_cached().unwrap() {
-            assert_eq!(cached, before);
+        match slice.cached().unwrap() {
+            Some(Piece::Bytes(cached)) => assert_eq!(cached, before),
+            cached => assert!(cached.is_none()),
         }
         assert!(log.delete_old_segments(40, at(1 << 40)).unwrap() > 2);
         remove_files(&log.take_deleted_files(at(1 << 40)));
@@ -94,6 +96,30 @@ fn a_slice_outlives_its_segment_and_cached_reads_need_no_disk() {
         assert_eq!(append(&mut log, &batch(1, 1, 0)).first_offset, 40);
     }
     assert!(disk.files().iter().all(|name| !name.ends_with(".deleted")));
+}
+
+#[test]
+fn many_cached_bytes_of_a_file_stay_there() {
+    let disk = Disk::new(LogConfig::default());
+    let (_dir, mut on_disk) = disk.create();
+    let mut in_memory = memory_log(LogConfig::default());
+    for log in [&mut on_disk, &mut in_memory] {
+        append(log, &batch(1, 300_000, 0));
+        append(log, &batch(1, 1_000, 0));
+    }
+    let slice = |log: &Log, offset| log.read(offset, 10_000_000, i64::MAX, true).unwrap();
+    let whole = slice(&on_disk, 0);
+    match whole.cached().unwrap() {
+        Some(Piece::File(range)) => assert_eq!((range.position(), range.len()), (0, whole.len())),
+        // A file system that cannot tell what it has cached.
+        cached => assert!(cached.is_none(), "{cached:?}"),
+    }
+    for few in [slice(&on_disk, 1), slice(&in_memory, 0), slice(&in_memory, 1), slice(&on_disk, 2)] {
+        match few.cached().unwrap() {
+            Some(Piece::Bytes(bytes)) => assert_eq!(bytes, few.read_blocking().unwrap()),
+            cached => assert!(cached.is_none(), "{cached:?}"),
+        }
+    }
 }
 
 #[test]
