@@ -9,7 +9,7 @@ use crate::ids::LeaderEpoch;
 use crate::protocol::compression::{Compression, CompressionError, decompress};
 use crate::protocol::record_batch::{
     BatchBuilder, BatchError, BatchHeader, HEADER_SIZE, NO_TIMESTAMP, RawRecord, RecordBatch, TimestampType, batches,
-    raw_records,
+    visit_raw_records,
 };
 
 /// How many single records an error message names.
@@ -171,13 +171,28 @@ fn check_records(
 ) -> Result<RecordFacts, AppendError> {
     let mut facts = RecordFacts { max_timestamp: NO_TIMESTAMP, is_consecutive: true };
     let mut errors = RecordErrors::default();
-    for (index, record) in (0..).zip(raw_records(payload, header.record_count)) {
-        let record = record.map_err(|error| batch_error(&error))?;
-        facts.max_timestamp = facts.max_timestamp.max(record.timestamp(header));
+    let mut index = 0;
+    let is_faultless = faultless(header, place, config);
+    let visited = visit_raw_records(payload, header.record_count, |record| {
+        let timestamp = record.timestamp(header);
+        facts.max_timestamp = facts.max_timestamp.max(timestamp);
         facts.is_consecutive &= record.offset_delta == index;
-        errors.check(index, &record, header, place, config);
-    }
+        if !is_faultless(timestamp, record.key.is_some()) {
+            errors.check(index, &record, header, place, config);
+        }
+        index += 1;
+    });
+    visited.map_err(|error| batch_error(&error))?;
     errors.into_result().map(|()| facts)
+}
+
+/// Decides from a record's timestamp, and whether it has a key, that nothing can be wrong with it: most records are
+/// compared with two bounds. What does not pass may still be right.
+fn faultless(header: &BatchHeader, place: Placement, config: &LogConfig) -> impl Fn(i64, bool) -> bool {
+    let oldest = place.now_ms.saturating_sub(config.message_timestamp_before_max_ms);
+    let newest = place.now_ms.saturating_add(config.message_timestamp_after_max_ms);
+    let (needs_key, is_create_time) = (config.compact, header.timestamp_type() == TimestampType::CreateTime);
+    move |timestamp, has_key| is_create_time && (oldest..=newest).contains(&timestamp) && (has_key || !needs_key)
 }
 
 /// The records at fault. One of them fails the whole batch.

@@ -17,7 +17,7 @@ pub use builder::{BatchBuilder, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
 pub use header::{
     BatchHeader, HEADER_SIZE, LOG_OVERHEAD, TimestampType, crc_of, legacy_message_size, legacy_message_version,
 };
-pub use records::{RawRecord, RawRecords, Record, RecordHeader, Records, raw_records};
+pub use records::{RawRecord, RawRecords, Record, RecordHeader, Records, raw_records, visit_raw_records};
 
 use super::compression::{CompressionError, decompress};
 

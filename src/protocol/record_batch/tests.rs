@@ -171,3 +171,20 @@ fn no_length_of_an_old_message_is_negative() {
     let sizes = [i32::MIN, -1, 13, 14, i32::MAX].map(|length| legacy_message_size(&prefix(length)));
     assert_eq!(sizes, [None, None, None, Some(26), Some(i32::MAX as usize + LOG_OVERHEAD)]);
 }
+
+#[test]
+fn visiting_records_finds_what_iterating_does() {
+    let mut builder = BatchBuilder::new(5);
+    builder.record(Some(b"key"), Some(b"value")).record(None, Some(&[1; 300])).record(None, None);
+    let batch = RecordBatch::parse(&builder.build()).unwrap();
+    for count in -1..5 {
+        for end in 0..=batch.payload().len() {
+            let payload = &batch.payload()[..end];
+            let iterated: Vec<_> = raw_records(payload, count).collect();
+            let mut visited = Vec::new();
+            let end = visit_raw_records(payload, count, |record| visited.push(Ok(record)));
+            visited.extend(end.err().map(Err));
+            assert_eq!(visited, iterated, "{count} records");
+        }
+    }
+}
