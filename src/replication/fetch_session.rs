@@ -182,13 +182,13 @@ impl FetchSessionCache {
         &mut self,
         context: &FetchContext,
         outcomes: &[PartitionOutcome],
-        fresh_id: i32,
+        fresh_id: impl FnOnce() -> i32,
         now: Monotonic,
     ) -> SessionAnswer {
         match context.kind {
             ContextKind::Sessionless => SessionAnswer { session_id: NO_SESSION, included: vec![true; outcomes.len()] },
             ContextKind::Full => SessionAnswer {
-                session_id: self.create(context, outcomes, fresh_id, now),
+                session_id: self.create(context, outcomes, fresh_id(), now),
                 included: vec![true; outcomes.len()],
             },
             ContextKind::Incremental { session_id } => {
@@ -343,7 +343,7 @@ mod tests {
     fn open(cache: &mut FetchSessionCache, partitions: &[i32], fresh_id: i32, now: Monotonic) -> i32 {
         let context = cache.begin(request(NO_SESSION, 0, partitions), now).expect("begins");
         let outcomes = vec![quiet(0); partitions.len()];
-        cache.finish(&context, &outcomes, fresh_id, now).session_id
+        cache.finish(&context, &outcomes, || fresh_id, now).session_id
     }
 
     #[test]
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(id, 7);
         let context = cache.begin(request(id, 1, &[]), START).expect("goes on");
         assert_eq!(context.partitions.len(), 3);
-        let answer = cache.finish(&context, &[records(5), quiet(0), quiet(3)], 9, START);
+        let answer = cache.finish(&context, &[records(5), quiet(0), quiet(3)], || 9, START);
         assert_eq!(answer, SessionAnswer { session_id: 7, included: vec![true, false, true] });
         let context = cache.begin(request(id, 2, &[]), START).expect("goes on");
         let order: Vec<i32> = context.partitions.iter().map(|(key, _)| key.partition).collect();
@@ -369,7 +369,7 @@ mod tests {
         change.forgotten.push(key(0));
         let context = cache.begin(change, START).expect("goes on");
         assert_eq!(context.partitions, vec![(key(1), fetch(40)), (key(2), fetch(0))]);
-        let answer = cache.finish(&context, &[quiet(0), quiet(0)], 9, START);
+        let answer = cache.finish(&context, &[quiet(0), quiet(0)], || 9, START);
         assert_eq!(answer.included, vec![false, true], "a new partition is carried once");
         let mut last = request(id, 2, &[]);
         last.forgotten = vec![key(1), key(2)];

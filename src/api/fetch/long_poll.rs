@@ -129,7 +129,7 @@ impl LongPoll {
         let outcomes: Vec<_> = loaded.iter().map(answer::outcome).collect();
         let included = {
             let now = self.clock.monotonic();
-            let fresh_id = Uuid::new_v4().as_u128() as i32;
+            let fresh_id = || Uuid::new_v4().as_u128() as i32;
             let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             sessions.finish(&self.session, &outcomes, fresh_id, now)
         };
