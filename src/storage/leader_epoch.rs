@@ -39,9 +39,12 @@ impl LeaderEpochs {
     pub(super) fn correct(&mut self, header: &BatchHeader) {
         let (epoch, base_offset) = (header.partition_leader_epoch, header.base_offset);
         let agrees = |offset| self.epoch_for_offset(offset) == Some(epoch);
-        if epoch >= 0 && !(agrees(base_offset) && agrees(header.last_offset())) {
-            self.truncate_from_end(base_offset);
-            self.assign(epoch, base_offset);
+        if epoch < 0 || (agrees(base_offset) && agrees(header.last_offset())) {
+            return;
+        }
+        self.entries.retain(|entry| entry.start_offset < base_offset && entry.epoch <= epoch);
+        if self.latest() != Some(epoch) {
+            self.entries.push(EpochEntry { epoch, start_offset: base_offset });
         }
     }
 
@@ -117,6 +120,7 @@ fn parse_entry(line: &str) -> Option<EpochEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::record_batch::BatchBuilder;
 
     fn epochs(entries: &[(i32, i64)]) -> LeaderEpochs {
         let entry = |&(epoch, start_offset)| EpochEntry { epoch, start_offset };
@@ -132,6 +136,27 @@ mod tests {
         assert_eq!(cache, epochs(&[(1, 0), (3, 10)]));
         cache.assign(3, 7);
         assert_eq!(cache, epochs(&[(1, 0), (3, 7)]));
+    }
+
+    #[test]
+    fn batches_correct_what_contradicts_them() {
+        let header = |partition_leader_epoch, base_offset| {
+            let batch = BatchBuilder::new(0).record(None, None).record(None, None).build();
+            BatchHeader { base_offset, partition_leader_epoch, ..BatchHeader::parse(&batch).unwrap() }
+        };
+        let corrected = |entries: &[(i32, i64)], batches: &[(i32, i64)]| {
+            let mut cache = epochs(entries);
+            for &(epoch, base_offset) in batches {
+                cache.correct(&header(epoch, base_offset));
+            }
+            cache
+        };
+        let right = [(0, 0), (1, 8), (2, 16)];
+        assert_eq!(corrected(&right, &[(0, 0), (1, 8), (1, 14), (2, 16), (-1, 18)]), epochs(&right));
+        assert_eq!(corrected(&[], &[(0, 0), (1, 8), (1, 14), (2, 16)]), epochs(&right));
+        assert_eq!(corrected(&[(0, 0), (1, 8), (2, 56)], &[(1, 8), (2, 16)]), epochs(&right), "a start too late");
+        assert_eq!(corrected(&[(0, 0), (1, 8), (2, 12)], &[(1, 8), (1, 12)]), epochs(&right[..2]), "a start too early");
+        assert_eq!(corrected(&[(1, 0), (2, 1)], &[(1, 0)]), epochs(&[(1, 0)]), "a start within a batch");
     }
 
     #[test]
