@@ -36,11 +36,12 @@ HEADER = f"""# Instructions per {PER_RECORDS:,} records, as callgrind counts the
 
 
 def built():
-    """The path of the driver, built as the broker is."""
+    """The path of the driver, built as the broker is; the program is built beside it."""
     command = ["cargo", "build", "--release", "--locked", "--bench", "instructions", "--message-format=json"]
     done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     messages = [json.loads(line) for line in done.stdout.splitlines()]
-    return next(message["executable"] for message in messages if message.get("executable"))
+    executables = [message for message in messages if message.get("executable")]
+    return next(message["executable"] for message in executables if message["target"]["name"] == "instructions")
 
 
 def collected(binary, path, times):
