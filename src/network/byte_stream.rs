@@ -10,7 +10,7 @@ use crate::protocol::frame::FileRange;
 
 /// How much of a file one call sends: what is not in the page cache any more holds its thread up for no longer than
 /// that takes to read.
-const MAX_SENT: usize = 1024 * 1024;
+const MAX_SENT: usize = 256 * 1024;
 
 /// A client's connection. Both writes tell how many bytes were taken.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin {

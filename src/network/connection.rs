@@ -5,11 +5,12 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -22,8 +23,15 @@ use crate::clock::{Clock, Monotonic};
 /// Answers to requests that arrived together are written together up to this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// After so many bytes in one go the others have their turn, even if the peer would take more.
-const TURN_BYTES: usize = 1024 * 1024;
+/// After so many bytes in one go the others have their turn, even if the peer would take or has sent more.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// Has the current task polled again once whatever came in on other sockets meanwhile was noticed. A mere wake-up would
+/// bring this task to the front of those that the runtime knows to be ready: it looks at the sockets only now and then
+/// while there are any.
+fn yield_turn(context: &mut Context<'_>) {
+    let _ = pin!(yield_now()).poll(context);
+}
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +96,8 @@ struct Connection<'a, S, T> {
     write_blocked_since: Option<Monotonic>,
     timer: Pin<Box<Sleep>>,
     timer_due: Option<Monotonic>,
+    /// How many bytes came and went since others had their turn.
+    turn_bytes: usize,
 }
 
 impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
@@ -104,6 +114,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             write_blocked_since: None,
             timer: Box::pin(sleep(shared.limits.idle_timeout)),
             timer_due: None,
+            turn_bytes: 0,
         }
     }
 
@@ -184,17 +195,12 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
 
     fn poll_output(&mut self, context: &mut Context<'_>) -> Result<(), Ending> {
         self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;
-        let mut written_bytes = 0;
-        while self.output.has_unwritten() {
-            if written_bytes >= TURN_BYTES {
-                context.waker().wake_by_ref();
-                return Ok(());
-            }
+        while self.output.has_unwritten() && self.has_turn(context) {
             let Poll::Ready(written) = self.output.poll_write(context, &mut self.stream) else {
                 self.write_blocked_since.get_or_insert_with(|| self.shared.clock.monotonic());
                 return Ok(());
             };
-            written_bytes += written?;
+            self.turn_bytes += written?;
             self.write_blocked_since = None;
             self.active_at = self.shared.clock.monotonic();
             self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;
@@ -209,6 +215,9 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             self.frame_awaited_since = None;
             return Ok(false);
         }
+        if !self.has_turn(context) {
+            return Ok(false);
+        }
         let now = self.shared.clock.monotonic();
         match self.input.poll_fill(context, &mut self.stream) {
             Poll::Ready(Ok(0)) => {
@@ -218,7 +227,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
                 Ok(true)
             }
             Poll::Ready(read) => {
-                read?;
+                self.turn_bytes += read?;
                 self.active_at = now;
                 Ok(true)
             }
@@ -231,8 +240,19 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
         }
     }
 
-    /// Ready when a deadline has passed; else sees to it that the task is woken by the nearest one.
+    /// Whether this connection may go on; if not, its task is polled again after the others had their turn.
+    fn has_turn(&self, context: &mut Context<'_>) -> bool {
+        let has_turn = self.turn_bytes < TURN_BYTES;
+        if !has_turn {
+            yield_turn(context);
+        }
+        has_turn
+    }
+
+    /// Ready when a deadline has passed; else the turn is over, and the task is woken by the nearest deadline at the
+    /// latest.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        self.turn_bytes = 0;
         while let Some((deadline, reason)) = self.nearest_deadline() {
             let now = self.shared.clock.monotonic();
             if now >= deadline {
@@ -263,5 +283,141 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
         let idle = (self.output.is_empty() && unfinished.is_none())
             .then(|| (self.active_at + limits.idle_timeout, Ending::Usual("the connection was idle".into())));
         [blocked, unfinished, idle].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{IoSlice, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+    use super::*;
+    use crate::protocol::frame::{FileRange, Frame, Piece};
+
+    /// A peer that never makes us wait: it has sent `requests` at once and takes every byte. When it is asked for
+    /// `signal_at` or later, it writes to `neighbour`.
+    struct Greedy {
+        requests: Bytes,
+        moved: Arc<AtomicUsize>,
+        signal_at: usize,
+        neighbour: Option<UnixStream>,
+    }
+
+    impl Greedy {
+        fn moves(&mut self, count: usize) -> usize {
+            if self.moved.fetch_add(count, Ordering::Relaxed) + count >= self.signal_at
+                && let Some(mut neighbour) = self.neighbour.take()
+            {
+                neighbour.write_all(b"!").unwrap();
+            }
+            count
+        }
+    }
+
+    impl AsyncRead for Greedy {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let count = self.requests.len().min(into.remaining());
+            if count == 0 {
+                return Poll::Pending;
+            }
+            into.put_slice(&self.requests.split_to(count));
+            self.moves(count);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Greedy {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(self.moves(bytes.len())))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl ByteStream for Greedy {
+        fn poll_write_first(&mut self, _: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(self.moves(pieces.iter().map(|piece| piece.len()).sum())))
+        }
+
+        fn poll_send(&mut self, _: &mut Context<'_>, range: &FileRange) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(self.moves(range.len())))
+        }
+    }
+
+    /// Answers every request with `answer`.
+    struct Generous {
+        answer: Frame,
+    }
+
+    impl Service for Generous {
+        type Session = ();
+
+        fn open(&self, _: Endpoints) {}
+
+        fn frame_limit(&self, (): &(), _: [u8; 4]) -> usize {
+            usize::MAX
+        }
+
+        async fn handle(&self, (): &mut (), _: Bytes) -> Handled {
+            Handled::Ready(self.answer.clone())
+        }
+    }
+
+    /// Serves a greedy peer until all has moved; how many bytes had moved when its neighbour, to whom something came at
+    /// `signal_at`, was heard.
+    async fn moved_when_the_neighbour_is_heard(requests: Bytes, answer: Frame, signal_at: usize, all: usize) -> usize {
+        let shared =
+            Shared { service: Arc::new(Generous { answer }), limits: Limits::default(), clock: Clock::system() };
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut near = tokio::net::UnixStream::from_std(near).unwrap();
+        let moved = Arc::new(AtomicUsize::new(0));
+        let greedy = Greedy { requests, moved: Arc::clone(&moved), signal_at, neighbour: Some(far) };
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let endpoints = Endpoints { listener: "A".into(), peer: address, local: address };
+        let stopping = CancellationToken::new();
+        let serving = stopping.clone();
+        // Tasks of their own: the runtime looks at the sockets more often while it drives a test's own future.
+        let serving = tokio::spawn(async move { serve(&shared, greedy, endpoints, serving).await });
+        let heard_at = tokio::spawn(async move {
+            near.read_u8().await.unwrap();
+            let heard_at = moved.load(Ordering::Relaxed);
+            while moved.load(Ordering::Relaxed) < all {
+                yield_now().await;
+            }
+            stopping.cancel();
+            heard_at
+        });
+        tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap();
+        heard_at.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_everything_lets_others_have_their_turn() {
+        let pieces = vec![Piece::Bytes(Bytes::from(vec![0; TURN_BYTES])); 200];
+        let answer = Frame::in_pieces(Bytes::from_static(b"...."), pieces);
+        let request = Bytes::from_static(&[0, 0, 0, 1, 0]);
+        let heard_at = moved_when_the_neighbour_is_heard(request, answer, 3 * TURN_BYTES, 200 * TURN_BYTES).await;
+        assert!(heard_at < 10 * TURN_BYTES, "it was heard after {heard_at} bytes");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_sends_on_and_on_lets_others_have_their_turn() {
+        let request = [&60_000_u32.to_be_bytes()[..], &vec![0; 60_000]].concat();
+        let requests = Bytes::from(request.repeat(1_000));
+        let all = requests.len();
+        let answer = Frame::new(Bytes::from_static(b"."));
+        let heard_at = moved_when_the_neighbour_is_heard(requests, answer, 3 * TURN_BYTES, all).await;
+        assert!(heard_at < 10 * TURN_BYTES, "it was heard after {heard_at} bytes");
     }
 }
