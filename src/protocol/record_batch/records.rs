@@ -55,7 +55,9 @@ pub fn visit_raw_records<'a>(
 ) -> Result<(), BatchError> {
     let mut rest = payload;
     for _ in 0..count {
-        visit(read_record(&mut rest)?);
+        let record;
+        (record, rest) = read_record(rest).map_err(BatchError::InvalidRecord)?;
+        visit(record);
     }
     if count < 0 || (count > 0 && !rest.is_empty()) { Err(WRONG_COUNT) } else { Ok(()) }
 }
@@ -85,12 +87,17 @@ impl<'a> Iterator for RawRecords<'a> {
             return None;
         }
         self.left -= 1;
-        let record = read_record(&mut self.rest);
-        match record {
-            Ok(_) => self.failed = self.left == 0 && !self.rest.is_empty(),
-            Err(_) => self.left = 0,
+        match read_record(self.rest) {
+            Ok((record, rest)) => {
+                self.rest = rest;
+                self.failed = self.left == 0 && !rest.is_empty();
+                Some(Ok(record))
+            }
+            Err(reason) => {
+                self.left = 0;
+                Some(Err(BatchError::InvalidRecord(reason)))
+            }
         }
-        Some(record)
     }
 }
 
@@ -150,7 +157,8 @@ impl RawRecord<'_> {
         let mut headers = Vec::new();
         let mut rest = self.headers;
         for _ in 0..self.header_count {
-            let (key, value) = read_header(&mut rest)?;
+            let (key, value);
+            ((key, value), rest) = read_header(rest).map_err(BatchError::InvalidRecord)?;
             headers.push((payload.slice_ref(key), value.map(|value| payload.slice_ref(value))));
         }
         Ok(Record {
@@ -163,96 +171,102 @@ impl RawRecord<'_> {
     }
 }
 
+/// What is wrong with a record, as [`BatchError::InvalidRecord`] says it: small, so that reading a number costs little.
+type Malformed = &'static str;
+
+/// What was read, and the bytes behind it. The readers below take and give slices by value, so that all of them together
+/// become one loop that keeps its place in a register.
+type Parsed<'a, T> = Result<(T, &'a [u8]), Malformed>;
+
 #[inline]
-fn read_record<'a>(bytes: &mut &'a [u8]) -> Result<RawRecord<'a>, BatchError> {
-    let size = usize::try_from(read_varint(bytes)?).map_err(|_| BatchError::InvalidRecord("negative size"))?;
-    let (mut body, rest) =
-        bytes.split_at_checked(size).ok_or(BatchError::InvalidRecord("the record goes on behind the batch"))?;
-    let record = read_body(&mut body)?;
-    *bytes = rest;
-    Ok(record)
+fn read_record(bytes: &[u8]) -> Parsed<'_, RawRecord<'_>> {
+    let (size, bytes) = read_varint(bytes)?;
+    let size = usize::try_from(size).map_err(|_| "negative size")?;
+    let (body, rest) = bytes.split_at_checked(size).ok_or("the record goes on behind the batch")?;
+    Ok((read_body(body)?, rest))
 }
 
 #[inline]
-fn read_body<'a>(body: &mut &'a [u8]) -> Result<RawRecord<'a>, BatchError> {
+fn read_body(body: &[u8]) -> Result<RawRecord<'_>, Malformed> {
     // The record's own attributes are unused.
-    take(body, 1)?;
-    let timestamp_delta = read_varlong(body)?;
-    let offset_delta = read_varint(body)?;
-    let key = read_nullable(body)?;
-    let value = read_nullable(body)?;
-    let header_count = read_varint(body)?;
-    if header_count < 0 {
-        return Err(BatchError::InvalidRecord("negative number of headers"));
-    }
-    let headers = *body;
-    for _ in 0..header_count {
-        read_header(body)?;
-    }
-    if !body.is_empty() {
-        return Err(BatchError::InvalidRecord("the record is shorter than its size"));
+    let (_, body) = take(body, 1)?;
+    let (timestamp_delta, body) = read_varlong(body)?;
+    let (offset_delta, body) = read_varint(body)?;
+    let (key, body) = read_nullable(body)?;
+    let (value, body) = read_nullable(body)?;
+    let (header_count, headers) = read_varint(body)?;
+    if header_count != 0 || !headers.is_empty() {
+        check_headers(header_count, headers)?;
     }
     Ok(RawRecord { timestamp_delta, offset_delta, key, value, header_count, headers })
 }
 
-fn read_header<'a>(bytes: &mut &'a [u8]) -> Result<(&'a [u8], Option<&'a [u8]>), BatchError> {
-    let key = read_nullable(bytes)?.ok_or(BatchError::InvalidRecord("negative size of a header's key"))?;
-    Ok((key, read_nullable(bytes)?))
+/// Checks that `headers` are `count` headers and nothing else.
+fn check_headers(count: i32, mut headers: &[u8]) -> Result<(), Malformed> {
+    if count < 0 {
+        return Err("negative number of headers");
+    }
+    for _ in 0..count {
+        (_, headers) = read_header(headers)?;
+    }
+    if headers.is_empty() { Ok(()) } else { Err("the record is shorter than its size") }
+}
+
+fn read_header(bytes: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
+    let (key, bytes) = read_nullable(bytes)?;
+    let key = key.ok_or("negative size of a header's key")?;
+    let (value, bytes) = read_nullable(bytes)?;
+    Ok(((key, value), bytes))
 }
 
 #[inline]
-fn read_nullable<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BatchError> {
-    match usize::try_from(read_varint(bytes)?) {
-        Ok(size) => take(bytes, size).map(Some),
-        Err(_) => Ok(None),
+fn read_nullable(bytes: &[u8]) -> Parsed<'_, Option<&[u8]>> {
+    let (size, bytes) = read_varint(bytes)?;
+    match usize::try_from(size) {
+        Ok(size) => take(bytes, size).map(|(taken, rest)| (Some(taken), rest)),
+        Err(_) => Ok((None, bytes)),
     }
 }
 
 #[inline]
-fn take<'a>(bytes: &mut &'a [u8], size: usize) -> Result<&'a [u8], BatchError> {
-    let (taken, rest) =
-        bytes.split_at_checked(size).ok_or(BatchError::InvalidRecord("a field goes on behind the record"))?;
-    *bytes = rest;
-    Ok(taken)
+fn take(bytes: &[u8], size: usize) -> Parsed<'_, &[u8]> {
+    bytes.split_at_checked(size).ok_or("a field goes on behind the record")
 }
 
 #[inline]
-fn read_varint(bytes: &mut &[u8]) -> Result<i32, BatchError> {
-    let raw = read_unsigned(bytes, 5)? as u32;
-    Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
+fn read_varint(bytes: &[u8]) -> Parsed<'_, i32> {
+    let (raw, rest) = read_unsigned(bytes, 5)?;
+    let raw = raw as u32;
+    Ok(((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()), rest))
 }
 
 #[inline]
-fn read_varlong(bytes: &mut &[u8]) -> Result<i64, BatchError> {
-    let raw = read_unsigned(bytes, 10)?;
-    Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
+fn read_varlong(bytes: &[u8]) -> Parsed<'_, i64> {
+    let (raw, rest) = read_unsigned(bytes, 10)?;
+    Ok(((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()), rest))
 }
 
 /// Reads seven bits per byte, the lowest first, from at most `max_bytes` bytes. Most numbers have one or two.
 #[inline]
-fn read_unsigned(bytes: &mut &[u8], max_bytes: u32) -> Result<u64, BatchError> {
-    match **bytes {
-        [one, ref rest @ ..] if one < 0x80 => {
-            *bytes = rest;
-            Ok(u64::from(one))
-        }
-        [one, two, ref rest @ ..] if two < 0x80 => {
-            *bytes = rest;
-            Ok(u64::from(two) << 7 | u64::from(one & 0x7f))
-        }
+fn read_unsigned(bytes: &[u8], max_bytes: u32) -> Parsed<'_, u64> {
+    match *bytes {
+        [one, ref rest @ ..] if one < 0x80 => Ok((u64::from(one), rest)),
+        [one, two, ref rest @ ..] if two < 0x80 => Ok((u64::from(two) << 7 | u64::from(one & 0x7f), rest)),
         _ => read_long_unsigned(bytes, max_bytes),
     }
 }
 
-fn read_long_unsigned(bytes: &mut &[u8], max_bytes: u32) -> Result<u64, BatchError> {
+#[cold]
+#[inline(never)]
+fn read_long_unsigned(mut bytes: &[u8], max_bytes: u32) -> Parsed<'_, u64> {
     let mut value = 0;
     for index in 0..max_bytes {
-        let (byte, rest) = bytes.split_first().ok_or(BatchError::InvalidRecord("a number is truncated"))?;
-        *bytes = rest;
+        let (&byte, rest) = bytes.split_first().ok_or("a number is truncated")?;
+        bytes = rest;
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Ok(value);
+            return Ok((value, bytes));
         }
     }
-    Err(BatchError::InvalidRecord("a number is too long"))
+    Err("a number is too long")
 }
