@@ -13,9 +13,9 @@ use crate::protocol::frame::{FileRange, Piece};
 /// From this size on, having the system send a range costs less than copying it, one call more included.
 const MIN_RANGE: usize = 16 * 1024;
 
-/// How far the bytes lie apart by which is found out whether a range is in the page cache: less than the system reads
-/// ahead at once.
-const PROBE_DISTANCE: usize = 64 * 1024;
+/// How far the bytes lie apart by which is found out whether a range is in the page cache. Each costs a system call; what
+/// is missing between them is waited for when the range is sent.
+const PROBE_DISTANCE: usize = 256 * 1024;
 
 /// Consecutive bytes of one segment: whole batches, except that the last one may be cut off by the reader's limit.
 ///
