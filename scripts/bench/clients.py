@@ -128,15 +128,11 @@ def produce(bootstrap, topic, count, size, **choices):
     return delivered(finish(start(rdkafka_producer(bootstrap, topic, count, size, **choices))), count)
 
 
-def produce_latency(bootstrap, topic, count, size, rate, skip, alone=True, **choices):
-    """Produces at a rate with librdkafka; from the record's making to its delivery report.
-
-    `alone` on its core, or beside a busy client, which it must not yield to.
-    """
+def produce_latency(bootstrap, topic, count, size, rate, skip, **choices):
+    """Produces at a rate with librdkafka; from the record's making to its delivery report."""
     with latency_file() as path:
         command = rdkafka_producer(bootstrap, topic, count, size, linger_ms=0, rate=rate, latency=path, **choices)
-        process = start(command)
-        result = delivered(finish(steady(process) if alone else process), count)
+        result = delivered(finish(steady(start(command))), count)
         return {"records": result["records"], **latencies(read_latencies(path, skip))}
 
 

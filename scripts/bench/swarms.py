@@ -1,6 +1,7 @@
 """The swarm: thousands of connections in one thread. They are open before it begins, and until what it did was observed."""
 
 import contextlib
+import os
 import re
 import subprocess
 
@@ -22,10 +23,15 @@ def polling(port, topic, connections, rounds, size):
 
 
 @contextlib.contextmanager
-def connected(command):
-    """A swarm with all its connections; yields what has it begin and returns what it measured. Raises `Void` at its errors."""
+def connected(command, is_urgent=False):
+    """A swarm with all its connections; yields what has it begin and returns what it measured. Raises `Void` at its errors.
+
+    One that `is_urgent` goes before all other clients on their core, so that it does not measure what they do to it.
+    """
     with clients.start(command, stdin=subprocess.PIPE) as process:
         try:
+            if is_urgent:
+                os.sched_setscheduler(process.pid, os.SCHED_RR, os.sched_param(1))
             first = process.stdout.readline()
             if first != "ready\n":
                 raise Void(f"not every connection could be made: {(first + process.stdout.read())[-500:]}")

@@ -12,6 +12,8 @@ RATE = 1000
 FILLED = "filled"
 # Records at the beginning of a latency measurement that are not counted: connections are made then.
 SKIP = 500
+# How long the producer of the row with a catching-up reader is observed: for less than that reader needs.
+CATCH_UP_S = 0.8
 
 
 @dataclass
@@ -144,19 +146,42 @@ def java_consume(trial):
     return observed(trial, lambda: clients.java_consume(trial.bootstrap, FILLED, trial.count))
 
 
+def steady_latency(trial):
+    """Records at a rate, each on its own, from a client that sleeps between them."""
+    seconds = max(2 * SKIP, trial.count) / RATE
+    command = swarms.producing(trial.participant.port, trial.topic, trial.scenario.partitions, 1, RATE, seconds, trial.scenario.size)
+    return on_new_topic(trial, command, observe=swarm_observed)
+
+
 def catch_up(trial):
-    """Latency of a producer, alone and while a reader takes all that `fill` wrote."""
-    count, size, partitions = max(2 * SKIP, int(3000 * trial.scale)), trial.scenario.size, trial.scenario.partitions
+    """Latency of a producer, alone and while a reader takes all that `fill` wrote.
+
+    Both clients have one core: the producer goes first there, and the reader's socket buffer is the default of Kafka's consumer
+    (`receive.buffer.bytes`), since the kernel is not interrupted while it copies what is in it.
+    """
+    port, partitions, size = trial.participant.port, trial.scenario.partitions, trial.scenario.size
+    count = max(1, int(RATE * CATCH_UP_S * trial.scale))
+    command = swarms.producing(port, trial.topic, partitions, 1, RATE, count / RATE, size)
+
+    def latency():
+        with swarms.connected(command, is_urgent=True) as begin:
+            return begin()
 
     def action():
-        alone = clients.produce_latency(trial.bootstrap, trial.topic, count, size, RATE, SKIP, alone=False)
-        reader = clients.start(clients.rdkafka_consumer(trial.bootstrap, FILLED, partitions, trial.count))
-        during = clients.produce_latency(trial.bootstrap, trial.topic, count, size, RATE, SKIP, alone=False)
+        latency()
+        alone = latency()
+        reading = clients.rdkafka_consumer(
+            trial.bootstrap, FILLED, partitions, trial.count, **{"socket.receive.buffer.bytes": 64 * 1024}
+        )
+        reader = clients.start(reading)
+        during = latency()
+        if reader.poll() is not None:
+            raise Void("the reader had ended before the producer had")
         flow = clients.consumed(clients.finish(reader), trial.count)
-        over = during["p99_us"] / alone["p99_us"]
-        return {**flow, **during, "alone_p99_us": alone["p99_us"], "over_alone": over}
+        of_producer = {name: during[name] for name in ("p50_us", "p99_us", "late_us")}
+        return {**flow, **of_producer, "alone_p99_us": alone["p99_us"], "over_alone": during["p99_us"] / alone["p99_us"]}
 
-    return on_new_topic(trial, action, expected=2 * count)
+    return on_new_topic(trial, action, expected=3 * count)
 
 
 def many_clients(trial):
