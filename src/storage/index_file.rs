@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use super::{StorageError, files};
 
+/// So many bytes of a file cost as little to read as one entry.
+const READ_AT_ONCE: u64 = 2048;
+
 /// One entry: its bytes in the file, and the key by which the file is sorted.
 pub(super) trait IndexEntry: Copy {
     /// Bytes per entry; at most 16.
@@ -125,10 +128,11 @@ fn read_entry<E: IndexEntry>(file: &File, index: u64) -> io::Result<Option<E>> {
     Ok(E::decode(bytes))
 }
 
+/// Halves the file by single entries until one read takes all that is left.
 fn search<E: IndexEntry>(file: &File, key: i64) -> io::Result<Option<E>> {
     let (mut low, mut high) = (0, whole_entries::<E>(file).unwrap_or(0));
     let mut found = None;
-    while low < high {
+    while (high - low) * E::SIZE as u64 > READ_AT_ONCE {
         let middle = low + (high - low) / 2;
         match read_entry::<E>(file, middle)? {
             Some(entry) if entry.key() <= key => {
@@ -138,5 +142,9 @@ fn search<E: IndexEntry>(file: &File, key: i64) -> io::Result<Option<E>> {
             _ => high = middle,
         }
     }
-    Ok(found)
+    let mut bytes = [0; READ_AT_ONCE as usize];
+    let left = bytes.get_mut(..(high - low) as usize * E::SIZE).unwrap_or_default();
+    file.read_exact_at(left, low * E::SIZE as u64)?;
+    let in_front = left.chunks_exact(E::SIZE).map_while(E::decode).take_while(|entry| entry.key() <= key);
+    Ok(in_front.last().or(found))
 }
