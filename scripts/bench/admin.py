@@ -59,8 +59,8 @@ def end_offsets_of(port, name, indexes):
     return sum(partition["Offset"] for partition in found)
 
 
-def delete_topic(port, name):
-    """Deletes a topic; its files go soon after."""
+def delete_topics(port, names):
+    """Deletes topics; their files go soon after."""
     connection = connect(port)
-    connection.ask("DeleteTopics", 3, {"TopicNames": [name], "TimeoutMs": PATIENCE_S * 1000})
+    connection.ask("DeleteTopics", 3, {"TopicNames": names, "TimeoutMs": PATIENCE_S * 1000})
     connection.close()

@@ -111,7 +111,7 @@ def on_topic(trial, number, clients, requests, **load):
     # The first appends make files.
     loaded(trial, topic, FEW_PARTITIONS, clients, max(clients, FEW_PARTITIONS), **load)
     found = loaded(trial, topic, FEW_PARTITIONS, clients, requests, **load)
-    broker.delete_topic(topic)
+    broker.delete_topics([topic])
     return found
 
 

@@ -79,11 +79,11 @@ class Participant:
         """Creates a topic that is ready when this returns."""
         admin.create_topic(self.port, name, partitions, configs)
 
-    def delete_topic(self, name):
-        """Deletes a topic and waits, a little, until its files are gone."""
-        admin.delete_topic(self.port, name)
+    def delete_topics(self, names):
+        """Deletes topics and waits, a little, until their files are gone."""
+        admin.delete_topics(self.port, names)
         deadline = time.monotonic() + 5
-        while time.monotonic() < deadline and any(self.data.glob(f"{name}-*")):
+        while time.monotonic() < deadline and any(any(self.data.glob(f"{name}-*")) for name in names):
             time.sleep(0.05)
 
     def record_count(self, name, partitions):
@@ -144,7 +144,7 @@ class Floor(Participant, Broker):
         self.partitions = partitions
         self.launch()
 
-    def delete_topic(self, name):
+    def delete_topics(self, names):
         """Leaves the files for the next start, which removes them."""
 
     def record_count(self, name, partitions):

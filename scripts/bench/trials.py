@@ -79,7 +79,7 @@ def on_new_topic(trial, action, expected=None, observe=observed):
     if held is not None and held != expected:
         raise Void(f"{expected} records acknowledged, {held} in the log")
     result["log_bytes"] = broker.topic_bytes(trial.topic)
-    broker.delete_topic(trial.topic)
+    broker.delete_topics([trial.topic])
     return result
 
 
@@ -193,8 +193,7 @@ def many_clients(trial):
     for topic in topics:
         broker.create_topic(topic, scenario.partitions, scenario.configs)
     result = observed(trial, lambda: clients.pairs(trial.bootstrap, topics, scenario.partitions, each, scenario.size))
-    for topic in topics:
-        broker.delete_topic(topic)
+    broker.delete_topics(topics)
     return result
 
 
