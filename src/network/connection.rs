@@ -26,9 +26,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// After so many bytes in one go the others have their turn, even if the peer would take or has sent more.
 const TURN_BYTES: usize = 256 * 1024;
 
-/// Has the current task polled again once whatever came in on other sockets meanwhile was noticed. A mere wake-up would
-/// bring this task to the front of those that the runtime knows to be ready: it looks at the sockets only now and then
-/// while there are any.
+/// Has the current task polled again after the runtime has looked at the sockets. A mere wake-up would not do: while a
+/// task is ready, the runtime looks only once in dozens of polls.
 fn yield_turn(context: &mut Context<'_>) {
     let _ = pin!(yield_now()).poll(context);
 }
