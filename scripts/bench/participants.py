@@ -33,6 +33,8 @@ KAFKA_JVM = [
     "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 ]  # fmt: skip
 PROBE_S = 0.0005
+# How long the files of deleted topics may stay.
+DELETED_S = 60
 
 
 class Participant:
@@ -80,10 +82,12 @@ class Participant:
         admin.create_topic(self.port, name, partitions, configs)
 
     def delete_topics(self, names):
-        """Deletes topics and waits, a little, until their files are gone."""
+        """Deletes topics and waits until their files are gone: that work is not the next one's."""
         admin.delete_topics(self.port, names)
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline and any(any(self.data.glob(f"{name}-*")) for name in names):
+        deadline = time.monotonic() + DELETED_S
+        while any(any(self.data.glob(f"{name}-*")) for name in names):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name}: files of deleted topics are there after {DELETED_S} s")
             time.sleep(0.05)
 
     def record_count(self, name, partitions):
