@@ -82,7 +82,11 @@ def pinned(command):
 
 
 def pre_touch(directory, size):
-    """Writes and deletes a data set of the size of a round's, so that memory and disk blocks were used before."""
+    """Writes and deletes a data set of the size of a round's, so that memory and disk blocks were used before.
+
+    Memory that was free for a second or two is not enough: a virtual machine's host may have taken it away, and bringing it
+    back makes the next writes several times as slow.
+    """
     path = Path(directory) / "pre-touch"
     block = os.urandom(MIB)
     with path.open("wb", buffering=0) as file:

@@ -17,9 +17,9 @@ def producing(port, topic, partitions, connections, rate, seconds, size, records
     return [install.swarm(), "produce", port, topic, partitions, connections, rate, seconds, size, records]
 
 
-def polling(port, topic, connections, rounds, size):
-    """The command with all connections waiting at the end of a partition, woken by one append per round."""
-    return [install.swarm(), "poll", port, topic, connections, rounds, size]
+def polling(port, topic, connections, rounds, size, pause_s):
+    """The command with all connections waiting at the end of a partition, woken by one append per round after `pause_s`."""
+    return [install.swarm(), "poll", port, topic, connections, rounds, size, pause_s]
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What is done with one participant in one round of a scenario, and what is observed of it meanwhile."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -12,8 +13,13 @@ RATE = 1000
 FILLED = "filled"
 # Records at the beginning of a latency measurement that are not counted: connections are made then.
 SKIP = 500
+# How long a broker has to begin with thousands of long polls.
+POLLS_BEGIN_S = 0.5
 # How long the producer of the row with a catching-up reader is observed: for less than that reader needs.
 CATCH_UP_S = 0.8
+# A reader that took this much CPU time has connected and receives records.
+READS_AFTER_CPU_S = 0.06
+READER_PATIENCE_S = 10
 
 
 @dataclass
@@ -44,7 +50,7 @@ class Trial:
 def observed(trial, action):
     """What an action measured, with the CPU time and the memory that the broker took meanwhile."""
     broker = trial.participant
-    machine.settle()
+    machine.pre_touch(broker.directory.parent, trial.scenario.pre_touch_bytes(trial.scale))
     machine.reset_peak(broker.pid)
     foreign, cpu, child = machine.foreign_seconds({broker.pid}), machine.cpu_seconds(broker.pid), clients.child_seconds()
     started = time.monotonic()
@@ -163,25 +169,39 @@ def catch_up(trial):
     count = max(1, int(RATE * CATCH_UP_S * trial.scale))
     command = swarms.producing(port, trial.topic, partitions, 1, RATE, count / RATE, size)
 
-    def latency():
-        with swarms.connected(command, is_urgent=True) as begin:
-            return begin()
-
     def action():
-        latency()
-        alone = latency()
-        reading = clients.rdkafka_consumer(
-            trial.bootstrap, FILLED, partitions, trial.count, **{"socket.receive.buffer.bytes": 64 * 1024}
-        )
-        reader = clients.start(reading)
-        during = latency()
-        if reader.poll() is not None:
-            raise Void("the reader had ended before the producer had")
-        flow = clients.consumed(clients.finish(reader), trial.count)
+        with swarms.connected(command) as warm_up:
+            warm_up()
+        with swarms.connected(command, is_urgent=True) as begin:
+            alone = begin()
+        with swarms.connected(command, is_urgent=True) as begin, reading(trial) as reader:
+            during = begin()
+            if reader.poll() is not None:
+                raise Void("the reader had ended before the producer had")
+            flow = clients.consumed(clients.finish(reader), trial.count)
         of_producer = {name: during[name] for name in ("p50_us", "p99_us", "late_us")}
         return {**flow, **of_producer, "alone_p99_us": alone["p99_us"], "over_alone": during["p99_us"] / alone["p99_us"]}
 
     return on_new_topic(trial, action, expected=3 * count)
+
+
+@contextlib.contextmanager
+def reading(trial):
+    """A client that reads what `fill` wrote, and has begun to."""
+    # From an offset: the beginning is asked for only half a second later.
+    command = clients.rdkafka_consumer(
+        trial.bootstrap, FILLED, trial.scenario.partitions, trial.count, offset=0, **{"socket.receive.buffer.bytes": 64 * 1024}
+    )
+    with clients.start(command) as reader:
+        try:
+            deadline = time.monotonic() + READER_PATIENCE_S
+            while machine.cpu_seconds(reader.pid) < READS_AFTER_CPU_S:
+                if time.monotonic() > deadline or reader.poll() is not None:
+                    raise Void("the reader does not read")
+                time.sleep(0.001)
+            yield reader
+        finally:
+            reader.kill()
 
 
 def many_clients(trial):
@@ -214,8 +234,17 @@ def many_connections(trial):
 
 def long_polls(trial):
     """Many fetches that wait at the end of one partition, which one append wakes all."""
-    command = swarms.polling(trial.participant.port, trial.topic, fewer(trial), trial.count, trial.scenario.size)
-    return on_new_topic(trial, command, observe=swarm_observed)
+    return on_new_topic(trial, polling(trial, fewer(trial), POLLS_BEGIN_S), observe=swarm_observed)
+
+
+def steady_end_to_end(trial):
+    """From an append to the answer of the one fetch that waits for it, record after record; no thread spins."""
+    return on_new_topic(trial, polling(trial, 1, 1 / RATE), observe=swarm_observed)
+
+
+def polling(trial, connections, pause_s):
+    """The swarm's command for long polls."""
+    return swarms.polling(trial.participant.port, trial.topic, connections, trial.count, trial.scenario.size, pause_s)
 
 
 def start_empty(trial):

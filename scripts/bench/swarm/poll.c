@@ -1,9 +1,8 @@
 // Long polls: all connections wait at the end of one partition, one append wakes them all.
 #include "swarm.h"
 
-// How long the broker may take to begin all the waiting.
-static const double PAUSE_S = 0.5;
-
+// How long the broker has to begin all the waiting, before the append.
+static double pause_s;
 static struct bytes batch;
 static double appended_at;
 static size_t answers, appends;
@@ -73,14 +72,15 @@ static void round_of(struct peer *peers, struct peer *writer, const char *topic)
         if (!send_rest(&peers[index], &request, NULL)) no_room(&peers[index]);
         peers[index].sent++;
     }
-    for (double begin = seconds() + PAUSE_S; seconds() < begin;) wait_for_events(begin, answered, no_room);
+    for (double begin = seconds() + pause_s; seconds() < begin;) wait_for_events(begin, answered, no_room);
     appended_at = seconds();
     append_one(writer, topic);
     await(writer->index, writer);
     add_sample(&slowest, slowest_now);
 }
 
-int poll_rounds(int port, const char *topic, size_t connections, size_t rounds, size_t value_size) {
+int poll_rounds(int port, const char *topic, size_t connections, size_t rounds, size_t value_size, double pause) {
+    pause_s = pause;
     build_batch(&batch, 1, value_size);
     struct peer *peers = connect_all(port, connections + 1), *writer = &peers[writer_index = connections];
     append_one(writer, topic);

@@ -2,8 +2,9 @@
 // ends with standard input.
 //   swarm produce PORT TOPIC PARTITIONS CONNECTIONS RATE SECONDS SIZE RECORDS
 //       RATE requests a second on each connection, each with a batch of RECORDS records with SIZE bytes of value
-//   swarm poll PORT TOPIC CONNECTIONS ROUNDS SIZE
-//       in every round each connection waits at the end of partition 0 until one record of SIZE bytes is appended there
+//   swarm poll PORT TOPIC CONNECTIONS ROUNDS SIZE PAUSE
+//       in every round each connection waits at the end of partition 0 until one record of SIZE bytes is appended there, after
+//       PAUSE seconds
 #include "swarm.h"
 #include <sys/prctl.h>
 
@@ -30,10 +31,10 @@ int main(int words_count, char **words) {
         raise_open_files(load.connections + OTHER_FILES);
         return produce(atoi(words[2]), &load);
     }
-    if (!strcmp(mode, "poll") && words_count == 7) {
+    if (!strcmp(mode, "poll") && words_count == 8) {
         size_t connections = count_of(words[4]);
         raise_open_files(connections + OTHER_FILES);
-        return poll_rounds(atoi(words[2]), words[3], connections, count_of(words[5]), count_of(words[6]));
+        return poll_rounds(atoi(words[2]), words[3], connections, count_of(words[5]), count_of(words[6]), atof(words[7]));
     }
     return fprintf(stderr, "unknown arguments; see swarm.c\n"), 2;
 }

@@ -60,4 +60,4 @@ double percentile_us(struct samples *samples, double share);
 struct load { const char *topic; size_t partitions, connections, value_size, records; double rate, seconds; };
 
 int produce(int port, const struct load *load);
-int poll_rounds(int port, const char *topic, size_t connections, size_t rounds, size_t value_size);
+int poll_rounds(int port, const char *topic, size_t connections, size_t rounds, size_t value_size, double pause_s);
