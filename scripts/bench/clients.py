@@ -203,12 +203,14 @@ def java_end_to_end(bootstrap, topic, count, size):
     return {"records": count, "p50_us": int(p50) * 1000, "p99_us": int(p99) * 1000, "p999_us": int(p999) * 1000}
 
 
-def pairs(bootstrap, topics, partitions, count, size):
-    """A consumer and a producer for each topic, all at once; throughput is from the first start to the last end."""
+def pairs(bootstrap, topics, partitions, count, size, offset):
+    """A producer for each topic, and a consumer from `offset` on, all at once; throughput is from the first start to the last
+    end."""
     with contextlib.ExitStack() as files:
         paths = [files.enter_context(latency_file()) for _ in topics]
         consumers = [
-            start(rdkafka_consumer(bootstrap, topic, partitions, count, latency=path)) for topic, path in zip(topics, paths)
+            start(rdkafka_consumer(bootstrap, topic, partitions, count, offset=offset, latency=path))
+            for topic, path in zip(topics, paths)
         ]
         began = time.monotonic()
         producers = [start(rdkafka_producer(bootstrap, topic, count, size, latency="/dev/null")) for topic in topics]

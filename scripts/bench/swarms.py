@@ -17,6 +17,11 @@ def producing(port, topic, partitions, connections, rate, seconds, size, records
     return [install.swarm(), "produce", port, topic, partitions, connections, rate, seconds, size, records]
 
 
+def first_records(port, topic, partitions):
+    """The command that appends one record to each partition."""
+    return producing(port, topic, partitions, connections=1, rate=1000, seconds=partitions / 1000, size=1)
+
+
 def polling(port, topic, connections, rounds, size, pause_s):
     """The command with all connections waiting at the end of a partition, woken by one append per round after `pause_s`."""
     return [install.swarm(), "poll", port, topic, connections, rounds, size, pause_s]
