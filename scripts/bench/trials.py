@@ -154,8 +154,9 @@ def java_consume(trial):
 
 def steady_latency(trial):
     """Records at a rate, each on its own, from a client that sleeps between them."""
-    seconds = max(2 * SKIP, trial.count) / RATE
-    command = swarms.producing(trial.participant.port, trial.topic, trial.scenario.partitions, 1, RATE, seconds, trial.scenario.size)
+    scenario, seconds = trial.scenario, max(2 * SKIP, trial.count) / RATE
+    port = trial.participant.port
+    command = swarms.producing(port, trial.topic, scenario.partitions, 1, RATE, seconds, scenario.size)
     return on_new_topic(trial, command, observe=swarm_observed)
 
 
