@@ -178,7 +178,8 @@ type Malformed = &'static str;
 /// become one loop that keeps its place in a register.
 type Parsed<'a, T> = Result<(T, &'a [u8]), Malformed>;
 
-#[inline]
+#[expect(clippy::inline_always, reason = "a record that lies in registers costs half as much as one in memory")]
+#[inline(always)]
 fn read_record(bytes: &[u8]) -> Parsed<'_, RawRecord<'_>> {
     let (size, bytes) = read_varint(bytes)?;
     let size = usize::try_from(size).map_err(|_| "negative size")?;
@@ -186,7 +187,8 @@ fn read_record(bytes: &[u8]) -> Parsed<'_, RawRecord<'_>> {
     Ok((read_body(body)?, rest))
 }
 
-#[inline]
+#[expect(clippy::inline_always, reason = "as for `read_record`")]
+#[inline(always)]
 fn read_body(body: &[u8]) -> Result<RawRecord<'_>, Malformed> {
     // The record's own attributes are unused.
     let (_, body) = take(body, 1)?;
