@@ -71,9 +71,10 @@ else
 fi
 counted "tests" cargo test --locked --no-fail-fast
 if command -v python3 >/dev/null; then
+    counted "benchmark" python3 scripts/bench/tests.py
     counted "instructions" python3 scripts/bench/instructions.py
 else
-    skip "instructions" "python3 is not installed"
+    skip "benchmark and instructions" "python3 is not installed"
 fi
 # After the driver of the counts, whose build leaves a binary with the features of the tests' dependencies behind: what is
 # tested is built as people build it.

@@ -1,6 +1,6 @@
 """Measures Klamm beside Apache Kafka and beside the machine's limits.
 
-    python3 scripts/bench [--rows 1,2,5] [--rounds N] [--scale X] [--out FOLDER] [--force]
+    python3 scripts/bench [--rows 1,2,5] [--rounds N] [--most-rounds N] [--scale X] [--out FOLDER] [--force]
 
 All participants run on one core and all clients on another; A B A B in alternating order, Klamm twice. Results go to
 `scripts/bench/results/<time>/`: table.txt, results.json and pictures. What is missing is installed into a cache
@@ -35,6 +35,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", help="rows or names of scenarios, by commas; all by default")
     parser.add_argument("--rounds", type=int, default=9, help="at least 9 for a result that counts")
+    parser.add_argument("--most-rounds", type=int, help="go on up to so many while two runs of Klamm do not agree")
     parser.add_argument("--scale", type=float, default=1.0, help="makes every count smaller, to try things out")
     parser.add_argument("--warm-ups", type=int, default=3, help="turns of Apache Kafka that do not count, per scenario")
     parser.add_argument("--without", default="", help="participants to leave out, by commas, such as kafka,append")
@@ -43,6 +44,7 @@ def arguments():
     parser.add_argument("--force", action="store_true", help="measure on a busy machine; the results are marked")
     parser.add_argument("--list", action="store_true", help="name the scenarios and stop")
     chosen = parser.parse_args()
+    chosen.most_rounds = max(chosen.rounds, chosen.most_rounds or 0)
     chosen.without = chosen.without.split(",")
     return chosen
 
@@ -62,8 +64,9 @@ def conditions(settings, idle):
     notes = [note for note, holds in (("busy machine, forced", idle < machine.MIN_IDLE), ("small run", small)) if holds]
     return {
         "time": time.strftime("%Y-%m-%d %H:%M:%S"), "marks": ", ".join(notes) or "none", "idle before": f"{idle:.0%}",
-        "load": os.getloadavg(), "rounds": settings.rounds, "scale": settings.scale, **participants.versions(),
-        **machine.description(), "cores of broker and client": f"{machine.BROKER_CORE} and {machine.CLIENT_CORE}",
+        "load": os.getloadavg(), "rounds": f"{settings.rounds} to {settings.most_rounds}", "scale": settings.scale,
+        **participants.versions(), **machine.description(),
+        "cores of broker and client": f"{machine.BROKER_CORE} and {machine.CLIENT_CORE}",
         "kafka jvm": " ".join(participants.KAFKA_JVM), "kafka settings": str(participants.KAFKA_SETTINGS),
         "settings of both": str(participants.SETTINGS),
     }  # fmt: skip

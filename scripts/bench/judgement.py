@@ -23,8 +23,7 @@ def judge(scenario, rounds):
     for metric in scenario.metrics:
         medians = {name: median_range(figures(rounds, name, metric)) for name in names}
         beside = {name: median_range(ratios(rounds, metric, KLAMM, name)) for name in names if name not in (KLAMM, AGAIN)}
-        again = (exponent_ratios if metric.endswith("_exponent") else ratios)(rounds, metric, AGAIN, KLAMM)
-        metrics[metric] = {"medians": medians, "beside": beside, "again": median_range(again)}
+        metrics[metric] = {"medians": medians, "beside": beside, "again": again_range(rounds, metric)}
     void = {name: reasons for name in names if (reasons := [entry[name]["void"] for entry in rounds if "void" in entry[name]])}
     turns = [turn for entry in rounds for turn in entry.values()]
     disturbed = sum(turn.get("foreign", 0) > MAX_FOREIGN for turn in turns) / len(turns)
@@ -36,6 +35,16 @@ def judge(scenario, rounds):
         result["ladder"] = ladders.over_rounds(rounds, scenario.columns)
     result["targets"] = [judge_target(target, result) for target in scenario.targets if target.beside in (None, *names)]
     return result
+
+
+def again_range(rounds, metric):
+    """The range of Klamm's second run over its first: what the instrument makes of no difference at all."""
+    return median_range((exponent_ratios if metric.endswith("_exponent") else ratios)(rounds, metric, AGAIN, KLAMM))
+
+
+def is_settled(scenario, rounds):
+    """Whether Klamm's two runs agree in everything that has a target, so that more rounds would not make a verdict firmer."""
+    return all(agrees(again_range(rounds, target.metric)) for target in scenario.targets)
 
 
 def is_client_bound(rounds):

@@ -46,7 +46,8 @@ def scenario_lines(result):
     for metric, found in result["metrics"].items():
         medians = [number(found["medians"][name] and found["medians"][name][0]) for name in names]
         rows.append([UNITS[metric], *medians, *(ranged(found["beside"][name]) for name in others), ranged(found["again"])])
-    yield f"row {result['row']}  {result['title']}" + ("  (client-bound)" if result["client_bound"] else "")
+    notes = [f"{len(result['rounds'])} rounds", *(["client-bound"] if result["client_bound"] else [])]
+    yield f"row {result['row']}  {result['title']}  ({', '.join(notes)})"
     yield from aligned(rows)
     if "ladder" in result:
         yield from ["", *aligned(list(ladders.cells(result["ladder"], UNITS, number))), ""]

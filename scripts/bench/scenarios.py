@@ -148,7 +148,7 @@ SCENARIOS = [
              at_most("idle_mib", 0.05), at_most("idle_mib", 12, None)), fresh=True),
     Scenario("11", "start-10k", "start with 10,000 partitions", trials.start_full, ("start_ms", "idle_mib"),
              (at_most("start_ms", 0.02), at_most("start_ms", 1000, None)), (), trials.fill_partitions,
-             fresh=True, count=10_000, size=0, partitions=1000, most_rounds=5),
+             fresh=True, count=10_000, size=0, partitions=1000, most_rounds=9),
     Scenario("13", "connections-5k", "5,000 connections with 10 records a second each, acks=all, 6 partitions",
              trials.many_connections, CONNECTED, (at_most("p99_us", 1.0), at_most("p99_us", 50_000, None)), (APPEND,),
              partitions=6, count=500_000, choices={"clients": 5000, "rate": 10}),
