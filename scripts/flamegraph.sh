@@ -17,7 +17,14 @@ out=$(realpath -- "$1")
 shift
 root=$(realpath -- "$(dirname -- "$0")/..")
 target=$root/target/flamegraph
-command -v perf >/dev/null || { echo "klamm: perf is not installed; it is in the package linux-perf or linux-tools"; exit 1; }
+listens() { (: </dev/tcp/127.0.0.1/19092) 2>/dev/null; }
+give_up() {
+    echo "klamm: $1"
+    exit 1
+}
+command -v perf >/dev/null || give_up "perf is not installed; it is in the package linux-perf or linux-tools"
+[ "$(nproc)" -ge 2 ] || give_up "one core is for the broker and another for the command; there is only one"
+! listens || give_up "something listens on 127.0.0.1:19092 already; stop it first"
 
 CARGO_PROFILE_RELEASE_STRIP=false CARGO_PROFILE_RELEASE_DEBUG=1 \
     cargo build --release --locked --manifest-path "$root/Cargo.toml" --target-dir "$target"
@@ -31,10 +38,10 @@ taskset -c 0 "$target/release/klamm" start --listen 127.0.0.1:19092 --data-dir "
     --set num.partitions=6 >"$work/log" 2>&1 &
 broker=$!
 for _ in $(seq 100); do
-    (: </dev/tcp/127.0.0.1/19092) 2>/dev/null && break
-    kill -0 "$broker" 2>/dev/null || { echo "klamm: the broker did not start:"; cat "$work/log"; exit 1; }
+    ! listens && kill -0 "$broker" 2>/dev/null || break
     sleep 0.05
 done
+listens || give_up "the broker did not start: $(cat "$work/log")"
 
 perf record -q -F 1999 -g -p "$broker" -o "$work/perf.data" &
 recorder=$!
