@@ -7,6 +7,9 @@ use kafka_protocol::messages::ApiKey;
 use klamm::api::APIS;
 use klamm::config::{Config, Settings, reference};
 
+/// The page of lists that follow from the source.
+const COMPATIBILITY: &str = "docs/compatibility.md";
+
 const STATUS_BEGIN: &str = "<!-- status: derived from src/api/mod.rs by tests/generated.rs -->\n";
 const STATUS_END: &str = "<!-- end of status -->";
 
@@ -78,12 +81,12 @@ fn expected_differences(rules: &str) -> Option<String> {
 }
 
 #[test]
-fn the_readmes_list_of_oracle_differences_is_fresh() {
-    let readme = fs::read_to_string(path("README.md")).unwrap();
+fn the_list_of_oracle_differences_is_fresh() {
+    let page = fs::read_to_string(path(COMPATIBILITY)).unwrap();
     let rules = fs::read_to_string(path("compat-tests/oracle/expected_differences.txt")).unwrap();
     let block = expected_differences(&rules).expect("a rule has no reason");
-    let expected = with_block(&readme, ORACLE_BEGIN, ORACLE_END, &block).expect("README.md has no oracle block");
-    assert_fresh("README.md", &expected);
+    let expected = with_block(&page, ORACLE_BEGIN, ORACLE_END, &block).expect("the page has no oracle block");
+    assert_fresh(COMPATIBILITY, &expected);
 }
 
 #[test]
@@ -92,10 +95,10 @@ fn the_reference_of_keys_is_fresh() {
 }
 
 #[test]
-fn the_readmes_table_of_apis_is_fresh() {
-    let readme = fs::read_to_string(path("README.md")).unwrap();
-    let expected = with_block(&readme, STATUS_BEGIN, STATUS_END, &status()).expect("README.md has no status block");
-    assert_fresh("README.md", &expected);
+fn the_table_of_apis_is_fresh() {
+    let page = fs::read_to_string(path(COMPATIBILITY)).unwrap();
+    let expected = with_block(&page, STATUS_BEGIN, STATUS_END, &status()).expect("the page has no status block");
+    assert_fresh(COMPATIBILITY, &expected);
 }
 
 #[test]

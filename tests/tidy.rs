@@ -59,6 +59,7 @@ const WORLDLY: &[&str] = &[
 
 const MOST_LINES: usize = 600;
 const MOST_FUNCTION_LINES: usize = 70;
+const MOST_README_LINES: usize = 120;
 /// Files that are one table each.
 const TABLES: &[&str] = &["src/config/keys.rs", "src/api/mod.rs"];
 
@@ -248,10 +249,10 @@ fn unread_keys(keys: &[&str], sources: &[Source]) -> Vec<String> {
     unread.map(|key| format!("{key} is in a typed struct, and nothing reads it")).collect()
 }
 
-/// Files that say where they differ from Kafka and that the README's list does not name, and the reverse.
-fn untold_differences(readme: &str, sources: &[Source]) -> Vec<String> {
-    let list = readme.split("<!-- differences").nth(1).and_then(|rest| rest.split("<!-- end of differences").next());
-    let Some(list) = list else { return vec!["README.md has no list of differences".to_owned()] };
+/// Files that say where they differ from Kafka and that the list of differences does not name, and the reverse.
+fn untold_differences(page: &str, sources: &[Source]) -> Vec<String> {
+    let list = page.split("<!-- differences").nth(1).and_then(|rest| rest.split("<!-- end of differences").next());
+    let Some(list) = list else { return vec!["docs/compatibility.md has no list of differences".to_owned()] };
     let differs = |source: &Source| {
         source.text.lines().any(|line| line.trim_start().trim_start_matches(['/', '!']).starts_with(" Unlike Kafka,"))
     };
@@ -259,9 +260,10 @@ fn untold_differences(readme: &str, sources: &[Source]) -> Vec<String> {
         sources.iter().filter(|source| differs(source)).map(|source| source.path.as_str()).collect();
     let named: Vec<&str> = list.split(['(', ')', ' ', '`']).filter(|word| word.starts_with("src/")).collect();
     let untold = differing.iter().filter(|path| !named.contains(path));
-    let untold = untold.map(|path| format!("{path} differs from Kafka, and README.md does not name it"));
+    let untold = untold.map(|path| format!("{path} differs from Kafka, and docs/compatibility.md does not name it"));
     let stale = named.iter().filter(|path| !differing.contains(path));
-    untold.chain(stale.map(|path| format!("README.md names {path}, which says nothing of a difference"))).collect()
+    let stale = stale.map(|path| format!("docs/compatibility.md names {path}, which says nothing of a difference"));
+    untold.chain(stale).collect()
 }
 
 /// Applies a rule to every file of the house and fails with all that is wrong.
@@ -321,8 +323,15 @@ mod the_house {
 
     #[test]
     fn every_difference_from_kafka_is_told() {
-        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap_or_default();
-        report(&untold_differences(&readme, &sources("src")));
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/compatibility.md"));
+        report(&untold_differences(&page.unwrap_or_default(), &sources("src")));
+    }
+
+    #[test]
+    fn the_readme_is_a_page() {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+        let lines = readme.lines().count();
+        assert!((1..=MOST_README_LINES).contains(&lines), "README.md has {lines} lines; long lists belong in docs/");
     }
 
     #[test]
@@ -425,9 +434,9 @@ mod the_rules {
             Source::new("src/a.rs", "//! A.\n    // Unlike Kafka, b.\n"),
             Source::new("src/c.rs", "//! `Unlike Kafka,`"),
         ];
-        let readme = |list: &str| format!("<!-- differences -->{list}<!-- end of differences -->");
-        assert!(untold_differences(&readme("\n- B (`src/a.rs`).\n"), &sources).is_empty());
-        assert_eq!(untold_differences(&readme("\n- C (`src/c.rs`).\n"), &sources).len(), 2);
+        let page = |list: &str| format!("<!-- differences -->{list}<!-- end of differences -->");
+        assert!(untold_differences(&page("\n- B (`src/a.rs`).\n"), &sources).is_empty());
+        assert_eq!(untold_differences(&page("\n- C (`src/c.rs`).\n"), &sources).len(), 2);
         assert_eq!(untold_differences("", &sources).len(), 1);
     }
 }
