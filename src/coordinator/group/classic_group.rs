@@ -5,7 +5,6 @@
 //! Kafka: it is lost with the machine, and its members join again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,33 +17,12 @@ use crate::protocol::coordinator_records::{
     CoordinatorRecord, GroupMetadataKey, GroupMetadataValue, OffsetCommitValue,
 };
 
+use super::group_state::GroupState;
 use super::member::Member;
 use super::request::{GroupId, MemberId};
 
 /// The protocol type of consumers, whose metadata tells the topics they subscribe to.
 const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
-
-/// Where a classic group is between rebalances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupState {
-    /// It has no members; its offsets may be kept.
-    Empty,
-    /// It waits for its members to join.
-    PreparingRebalance,
-    /// It waits for the leader's assignment.
-    CompletingRebalance,
-    /// Every member has, or can have, its assignment.
-    Stable,
-    /// It does not exist.
-    Dead,
-}
-
-/// The state's name on the wire.
-impl fmt::Display for GroupState {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, formatter)
-    }
-}
 
 /// The grace that a group gives when its first members arrive: it is extended while more of them do.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use crate::protocol::ErrorCode;
 use crate::state_machine::Effects;
 
 use super::GroupCoordinator;
-use super::classic_group::GroupState;
+use super::group_state::GroupState;
 use super::request::ListRequest;
 use super::response::{DescribedGroup, ListedGroup};
 

@@ -6,7 +6,8 @@ use crate::clock::Now;
 use crate::state_machine::Effects;
 
 use super::GroupCoordinator;
-use super::classic_group::{ClassicGroup, GroupState};
+use super::classic_group::ClassicGroup;
+use super::group_state::GroupState;
 use super::offsets::offset_tombstone;
 use super::timers::Timer;
 

@@ -2,7 +2,7 @@
 
 use crate::protocol::ErrorCode;
 
-use super::classic_group::GroupState;
+use super::group_state::GroupState;
 use super::request::{MemberId, MemberRequest};
 use super::turn::Turn;
 

@@ -8,7 +8,8 @@ use crate::protocol::ErrorCode;
 use crate::state_machine::{Effects, ReplyTo};
 
 use super::GroupCoordinator;
-use super::classic_group::{ClassicGroup, GroupState};
+use super::classic_group::ClassicGroup;
+use super::group_state::GroupState;
 use super::member::Member;
 use super::request::{JoinRequest, MemberId, Protocol};
 use super::response::{GroupResponse, JoinResponse};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::protocol::ErrorCode;
 
-use super::classic_group::GroupState;
+use super::group_state::GroupState;
 use super::request::{LeaveRequest, MemberId, MemberIdentity};
 use super::turn::Turn;
 

@@ -19,6 +19,7 @@ mod classic_group;
 mod config;
 mod describe;
 mod expiry;
+mod group_state;
 mod heartbeat;
 mod join;
 mod leave;
@@ -42,8 +43,8 @@ use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::{CoordinatorRecord, GroupMetadataKey, GroupMetadataValue};
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
 
-pub use classic_group::GroupState;
 pub use config::GroupConfig;
+pub use group_state::GroupState;
 pub use request::GroupRequest;
 pub use response::GroupResponse;
 

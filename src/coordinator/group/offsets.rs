@@ -10,7 +10,8 @@ use crate::protocol::coordinator_records::{CoordinatorRecord, OffsetCommitKey, O
 use crate::state_machine::Effects;
 
 use super::GroupCoordinator;
-use super::classic_group::{ClassicGroup, GroupState};
+use super::classic_group::ClassicGroup;
+use super::group_state::GroupState;
 use super::join::MAX_STRING_BYTES;
 use super::request::{
     CommitOffsetsRequest, DeleteOffsetsRequest, FetchOffsetsRequest, GroupId, MemberRequest, OffsetToCommit,

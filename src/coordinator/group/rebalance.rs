@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::protocol::ErrorCode;
 
-use super::classic_group::{GroupState, InitialDelay};
+use super::classic_group::InitialDelay;
+use super::group_state::GroupState;
 use super::request::MemberId;
 use super::response::{GroupResponse, JoinResponse};
 use super::turn::Turn;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::ids::TopicName;
 use crate::protocol::ErrorCode;
 
-use super::classic_group::GroupState;
+use super::group_state::GroupState;
 use super::request::{GroupId, MemberId, MemberIdentity};
 
 /// One answer; its variant is that of the request.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::classic_group::{ClassicGroup, GroupState};
+use super::classic_group::ClassicGroup;
+use super::group_state::GroupState;
 use super::request::Protocol;
 
 impl ClassicGroup {

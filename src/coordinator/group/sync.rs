@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::protocol::ErrorCode;
 use crate::state_machine::ReplyTo;
 
-use super::classic_group::GroupState;
+use super::group_state::GroupState;
 use super::request::{MemberId, SyncRequest};
 use super::response::{GroupResponse, SyncResponse};
 use super::turn::Turn;
