@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::{DeleteTopicsRequest, FetchRequest, MetadataRequest};
 use kafka_protocol::protocol::Request;
 use klamm::network::client::Ticket;
+use klamm::protocol::compression::Compression;
 use klamm::protocol::record_batch::batches;
 
-use crate::broker::{Broker, Client, FETCH, Topic, batch, fetch, fetched, long_poll, produce, records};
+use crate::broker::{Broker, Client, FETCH, Topic, batch, builder, fetch, fetched, long_poll, produce, records};
 use crate::server::{until, within};
 
 const OFFSET_OUT_OF_RANGE: i16 = 1;
@@ -211,6 +212,26 @@ async fn b37_fetch_max_bytes_bounds_every_answer() {
     let response = client.ask(FETCH, &long_poll(&topic, &[(0, 0)], i32::MAX, FOR_EVER_MS)).await;
     let found = records(&response.responses[0].partitions[0]).len();
     assert!((1..=10).contains(&found), "{found}");
+    broker.stop().await;
+}
+
+/// As since Kafka 4.0: a client that is too old to know zstd is given the records all the same.
+#[tokio::test]
+async fn every_version_reads_a_topic_of_zstd() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    for compression_type in ["zstd", "producer"] {
+        let topic = client.create_topic(compression_type, 1, &[("compression.type", compression_type)]).await;
+        let zstd = builder(&["a"]).compression(Compression::Zstd).build();
+        for (offset, records) in [batch(&["a"]), zstd].into_iter().enumerate() {
+            assert_eq!(client.produce(&topic, 0, records).await.base_offset, offset as i64);
+        }
+        for version in 4..=18 {
+            let response = client.ask(version, &fetch(&topic, &[(0, 0)])).await;
+            let expected = [(0, 0, vec!["a".to_owned(), "a".to_owned()])];
+            assert_eq!(fetched(&response), expected, "v{version} {compression_type}");
+        }
+    }
     broker.stop().await;
 }
 

@@ -16,7 +16,6 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse};
 
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
-use crate::config::CompressionType;
 use crate::ids::NodeId;
 use crate::metadata::{MetadataImage, TopicImage};
 use crate::protocol::ErrorCode;
@@ -26,8 +25,6 @@ use long_poll::{LongPoll, Target};
 
 /// The first version with sessions (KIP-227).
 const FIRST_VERSION_WITH_SESSIONS: i16 = 7;
-/// The first version in which a consumer can be given zstd (KIP-110).
-const FIRST_VERSION_WITH_ZSTD: i16 = 10;
 /// The first version that names topics by id (KIP-516).
 const FIRST_VERSION_WITH_TOPIC_IDS: i16 = 13;
 /// The first version that names a fetching replica in a tagged field (KIP-903).
@@ -56,7 +53,7 @@ pub async fn handle(
         clock: broker.clock.clone(),
         image: broker.image(),
         api_version: context.api_version,
-        targets: targets(broker, context.api_version, &session, replica_id(&request, context.api_version)),
+        targets: targets(broker, &session, replica_id(&request, context.api_version)),
         session,
         read_committed: request.isolation_level == READ_COMMITTED,
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
@@ -113,14 +110,14 @@ fn forgotten(topic: &ForgottenTopic, uses_topic_ids: bool) -> impl Iterator<Item
     topic.partitions.iter().map(move |&partition| PartitionRef { topic: topic_ref.clone(), partition })
 }
 
-fn targets(broker: &Broker, version: i16, session: &FetchContext, replica_id: NodeId) -> Vec<Target> {
+fn targets(broker: &Broker, session: &FetchContext, replica_id: NodeId) -> Vec<Target> {
     let image = broker.image();
     let resolve = |topic: &TopicRef| {
         if replica_id >= 0 {
             // No other broker replicates from this one yet, so whoever says so is no replica.
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        resolve(broker, &image, version, topic)
+        resolve(&image, topic)
     };
     session
         .partitions
@@ -129,20 +126,12 @@ fn targets(broker: &Broker, version: i16, session: &FetchContext, replica_id: No
         .collect()
 }
 
-fn resolve(
-    broker: &Broker,
-    image: &MetadataImage,
-    version: i16,
-    topic: &TopicRef,
-) -> Result<Arc<TopicImage>, ErrorCode> {
+/// Whatever the topic's `compression.type`: Kafka has not looked at it since 4.0, so that a client below version 10 is
+/// given zstd too.
+fn resolve(image: &MetadataImage, topic: &TopicRef) -> Result<Arc<TopicImage>, ErrorCode> {
     let known = match topic {
         TopicRef::Name(name) => image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition),
         TopicRef::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId),
-    }?;
-    if version < FIRST_VERSION_WITH_ZSTD
-        && broker.config.topic(&known.configs).compression_type == CompressionType::Zstd
-    {
-        return Err(ErrorCode::UnsupportedCompressionType);
-    }
-    Ok(Arc::clone(known))
+    };
+    known.cloned()
 }
