@@ -66,13 +66,25 @@ pub struct SessionRequest {
     pub uses_topic_ids: bool,
 }
 
+/// One partition of a resolved request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextPartition {
+    /// The partition, as the request or its session names it.
+    pub key: PartitionRef,
+    /// What to fetch from it.
+    pub fetch: PartitionFetch,
+    /// The name that the session knows for the topic's id, also when the topic is gone meanwhile; `None` for a topic that
+    /// is named by name, that was never known, or outside a session.
+    pub topic_name: Option<TopicName>,
+}
+
 /// A resolved request: what to fetch, and what kind of answer is due.
 #[derive(Debug)]
 pub struct FetchContext {
     kind: ContextKind,
     uses_topic_ids: bool,
-    /// Every partition to fetch, in the order in which they are to be served.
-    pub partitions: Vec<(PartitionRef, PartitionFetch)>,
+    /// Every partition to fetch, in the order in which they are to be served and answered.
+    pub partitions: Vec<ContextPartition>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +119,7 @@ pub struct SessionAnswer {
 #[derive(Debug)]
 struct CachedPartition {
     fetch: PartitionFetch,
+    topic_name: Option<TopicName>,
     high_watermark: i64,
     log_start_offset: i64,
 }
@@ -146,16 +159,25 @@ impl FetchSessionCache {
         self.sessions.is_empty()
     }
 
-    /// Resolves a request to the partitions it means.
+    /// Resolves a request to the partitions it means. `topic_name` is what the metadata of this moment calls an id.
     ///
     /// Errors: [`ErrorCode::FetchSessionIdNotFound`], [`ErrorCode::InvalidFetchSessionEpoch`],
     /// [`ErrorCode::FetchSessionTopicIdError`].
-    pub fn begin(&mut self, request: SessionRequest, now: Monotonic) -> Result<FetchContext, ErrorCode> {
+    pub fn begin(
+        &mut self,
+        request: SessionRequest,
+        topic_name: impl Fn(Uuid) -> Option<TopicName>,
+        now: Monotonic,
+    ) -> Result<FetchContext, ErrorCode> {
         let SessionRequest { session_id, epoch, partitions, forgotten, uses_topic_ids } = request;
         if epoch == INITIAL_EPOCH || epoch == FINAL_EPOCH {
             self.sessions.swap_remove(&session_id);
             let kind = if epoch == FINAL_EPOCH { ContextKind::Sessionless } else { ContextKind::Full };
-            return Ok(FetchContext { kind, uses_topic_ids, partitions });
+            let partitions = partitions.into_iter().map(|(key, fetch)| {
+                let topic_name = if kind == ContextKind::Full { name_of(&key.topic, &topic_name) } else { None };
+                ContextPartition { key, fetch, topic_name }
+            });
+            return Ok(FetchContext { kind, uses_topic_ids, partitions: partitions.collect() });
         }
         let session = self.sessions.get_mut(&session_id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
         if session.uses_topic_ids != uses_topic_ids {
@@ -169,10 +191,16 @@ impl FetchSessionCache {
             self.sessions.swap_remove(&session_id);
             return Ok(FetchContext { kind: ContextKind::Sessionless, uses_topic_ids, partitions: Vec::new() });
         }
+        let partitions = session.partitions.iter_mut().map(|(key, cached)| {
+            if cached.topic_name.is_none() {
+                cached.topic_name = name_of(&key.topic, &topic_name);
+            }
+            ContextPartition { key: key.clone(), fetch: cached.fetch, topic_name: cached.topic_name.clone() }
+        });
         Ok(FetchContext {
             kind: ContextKind::Incremental { session_id },
             uses_topic_ids,
-            partitions: session.partitions.iter().map(|(key, cached)| (key.clone(), cached.fetch)).collect(),
+            partitions: partitions.collect(),
         })
     }
 
@@ -203,7 +231,7 @@ impl FetchSessionCache {
     }
 
     fn create(&mut self, context: &FetchContext, outcomes: &[PartitionOutcome], fresh_id: i32, now: Monotonic) -> i32 {
-        if context.partitions.is_empty() || !self.make_room(context.partitions.len(), now) {
+        if !self.make_room(context.partitions.len(), now) {
             return NO_SESSION;
         }
         let mut session_id = fresh_id.saturating_abs().max(1);
@@ -214,9 +242,10 @@ impl FetchSessionCache {
             .partitions
             .iter()
             .zip(outcomes)
-            .map(|((key, fetch), outcome)| {
+            .map(|(ContextPartition { key, fetch, topic_name }, outcome)| {
                 let cached = CachedPartition {
                     fetch: *fetch,
+                    topic_name: topic_name.clone(),
                     high_watermark: outcome.high_watermark,
                     log_start_offset: outcome.log_start_offset,
                 };
@@ -265,13 +294,9 @@ impl FetchSessionCache {
 impl Session {
     fn update(&mut self, partitions: Vec<(PartitionRef, PartitionFetch)>, forgotten: &[PartitionRef], now: Monotonic) {
         for (key, fetch) in partitions {
-            match self.partitions.get_mut(&key) {
-                Some(cached) => cached.fetch = fetch,
-                None => {
-                    // Impossible values, so that the first answer carries the partition.
-                    self.partitions.insert(key, CachedPartition { fetch, high_watermark: -1, log_start_offset: -1 });
-                }
-            }
+            // Impossible values, so that the first answer carries the partition.
+            let unanswered = || CachedPartition { fetch, topic_name: None, high_watermark: -1, log_start_offset: -1 };
+            self.partitions.entry(key).or_insert_with(unanswered).fetch = fetch;
         }
         for key in forgotten {
             self.partitions.shift_remove(key);
@@ -281,13 +306,9 @@ impl Session {
     }
 
     /// Partitions that had records go to the end of the order, so that a busy one cannot starve the rest.
-    fn note_outcomes(
-        &mut self,
-        partitions: &[(PartitionRef, PartitionFetch)],
-        outcomes: &[PartitionOutcome],
-    ) -> Vec<bool> {
+    fn note_outcomes(&mut self, partitions: &[ContextPartition], outcomes: &[PartitionOutcome]) -> Vec<bool> {
         let mut included = Vec::with_capacity(outcomes.len());
-        for ((key, _), outcome) in partitions.iter().zip(outcomes) {
+        for (ContextPartition { key, .. }, outcome) in partitions.iter().zip(outcomes) {
             let Some(cached) = self.partitions.get_mut(key) else {
                 included.push(outcome.has_news);
                 continue;
@@ -308,6 +329,13 @@ impl Session {
     }
 }
 
+fn name_of(topic: &TopicRef, topic_name: impl Fn(Uuid) -> Option<TopicName>) -> Option<TopicName> {
+    match topic {
+        TopicRef::Name(_) => None,
+        TopicRef::Id(id) => topic_name(*id),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,6 +348,15 @@ mod tests {
 
     fn fetch(fetch_offset: i64) -> PartitionFetch {
         PartitionFetch { fetch_offset, max_bytes: 1024, current_leader_epoch: -1, last_fetched_epoch: -1 }
+    }
+
+    fn in_context(partition: i32, fetch_offset: i64) -> ContextPartition {
+        ContextPartition { key: key(partition), fetch: fetch(fetch_offset), topic_name: None }
+    }
+
+    /// Metadata without topics.
+    fn no_name(_id: Uuid) -> Option<TopicName> {
+        None
     }
 
     fn quiet(high_watermark: i64) -> PartitionOutcome {
@@ -341,7 +378,7 @@ mod tests {
     }
 
     fn open(cache: &mut FetchSessionCache, partitions: &[i32], fresh_id: i32, now: Monotonic) -> i32 {
-        let context = cache.begin(request(NO_SESSION, 0, partitions), now).expect("begins");
+        let context = cache.begin(request(NO_SESSION, 0, partitions), no_name, now).expect("begins");
         let outcomes = vec![quiet(0); partitions.len()];
         cache.finish(&context, &outcomes, || fresh_id, now).session_id
     }
@@ -351,12 +388,12 @@ mod tests {
         let mut cache = FetchSessionCache::new(10, Duration::from_mins(2));
         let id = open(&mut cache, &[0, 1, 2], 7, START);
         assert_eq!(id, 7);
-        let context = cache.begin(request(id, 1, &[]), START).expect("goes on");
+        let context = cache.begin(request(id, 1, &[]), no_name, START).expect("goes on");
         assert_eq!(context.partitions.len(), 3);
         let answer = cache.finish(&context, &[records(5), quiet(0), quiet(3)], || 9, START);
         assert_eq!(answer, SessionAnswer { session_id: 7, included: vec![true, false, true] });
-        let context = cache.begin(request(id, 2, &[]), START).expect("goes on");
-        let order: Vec<i32> = context.partitions.iter().map(|(key, _)| key.partition).collect();
+        let context = cache.begin(request(id, 2, &[]), no_name, START).expect("goes on");
+        let order: Vec<i32> = context.partitions.iter().map(|partition| partition.key.partition).collect();
         assert_eq!(order, vec![1, 2, 0], "the partition that had records is served last");
     }
 
@@ -367,13 +404,13 @@ mod tests {
         let mut change = request(id, 1, &[2]);
         change.partitions.push((key(1), fetch(40)));
         change.forgotten.push(key(0));
-        let context = cache.begin(change, START).expect("goes on");
-        assert_eq!(context.partitions, vec![(key(1), fetch(40)), (key(2), fetch(0))]);
+        let context = cache.begin(change, no_name, START).expect("goes on");
+        assert_eq!(context.partitions, vec![in_context(1, 40), in_context(2, 0)]);
         let answer = cache.finish(&context, &[quiet(0), quiet(0)], || 9, START);
         assert_eq!(answer.included, vec![false, true], "a new partition is carried once");
         let mut last = request(id, 2, &[]);
         last.forgotten = vec![key(1), key(2)];
-        assert!(cache.begin(last, START).expect("goes on").partitions.is_empty());
+        assert!(cache.begin(last, no_name, START).expect("goes on").partitions.is_empty());
         assert!(cache.is_empty(), "an empty session is closed");
     }
 
@@ -382,12 +419,12 @@ mod tests {
         let mut cache = FetchSessionCache::new(10, Duration::from_mins(2));
         let id = open(&mut cache, &[0], 7, START);
         let refused = |result: Result<FetchContext, ErrorCode>| result.map(|_| ()).expect_err("is refused");
-        assert_eq!(refused(cache.begin(request(99, 1, &[]), START)), ErrorCode::FetchSessionIdNotFound);
-        assert_eq!(refused(cache.begin(request(id, 5, &[]), START)), ErrorCode::InvalidFetchSessionEpoch);
+        assert_eq!(refused(cache.begin(request(99, 1, &[]), no_name, START)), ErrorCode::FetchSessionIdNotFound);
+        assert_eq!(refused(cache.begin(request(id, 5, &[]), no_name, START)), ErrorCode::InvalidFetchSessionEpoch);
         let by_id = SessionRequest { uses_topic_ids: true, ..request(id, 1, &[]) };
-        assert_eq!(refused(cache.begin(by_id, START)), ErrorCode::FetchSessionTopicIdError);
-        cache.begin(request(id, -1, &[0]), START).expect("closes");
-        assert_eq!(refused(cache.begin(request(id, 1, &[]), START)), ErrorCode::FetchSessionIdNotFound);
+        assert_eq!(refused(cache.begin(by_id, no_name, START)), ErrorCode::FetchSessionTopicIdError);
+        cache.begin(request(id, -1, &[0]), no_name, START).expect("closes");
+        assert_eq!(refused(cache.begin(request(id, 1, &[]), no_name, START)), ErrorCode::FetchSessionIdNotFound);
     }
 
     #[test]
@@ -397,8 +434,46 @@ mod tests {
         let second = open(&mut cache, &[0, 1], 7, START);
         assert_eq!((first, second), (7, 8), "a taken id is stepped over");
         assert_eq!(open(&mut cache, &[0, 1, 2], 20, Duration::from_mins(1)), NO_SESSION);
-        cache.begin(request(second, 1, &[]), Duration::from_secs(100)).expect("goes on");
+        cache.begin(request(second, 1, &[]), no_name, Duration::from_secs(100)).expect("goes on");
         assert_eq!(open(&mut cache, &[0], 20, Duration::from_secs(121)), 20, "the first was stale");
         assert_eq!(cache.len(), 2);
+    }
+
+    /// As in Kafka, a session goes on to know a topic by the name that it had for its id, also when the topic is gone.
+    #[test]
+    fn a_session_remembers_the_names_of_ids() {
+        let (old, young) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let by_id = |session_id, epoch, ids: &[Uuid]| SessionRequest {
+            partitions: ids
+                .iter()
+                .map(|&id| (PartitionRef { topic: TopicRef::Id(id), partition: 0 }, fetch(0)))
+                .collect(),
+            uses_topic_ids: true,
+            ..request(session_id, epoch, &[])
+        };
+        let only = |known: Uuid| move |id: Uuid| (id == known).then(|| TopicName::from("orders"));
+        let names = |context: &FetchContext| -> Vec<Option<TopicName>> {
+            context.partitions.iter().map(|partition| partition.topic_name.clone()).collect()
+        };
+        let mut cache = FetchSessionCache::new(10, Duration::from_mins(2));
+        let context = cache.begin(by_id(NO_SESSION, 0, &[old, young]), only(old), START).expect("begins");
+        let outcomes = [quiet(0), quiet(-1)];
+        let id = cache.finish(&context, &outcomes, || 7, START).session_id;
+        let context = cache.begin(by_id(id, 1, &[]), no_name, START).expect("goes on");
+        assert_eq!(names(&context), [Some("orders".into()), None], "the first topic is gone");
+        let context = cache.begin(by_id(id, 2, &[]), only(young), START).expect("goes on");
+        assert_eq!(names(&context), [Some("orders".into()), Some("orders".into())], "and the second has come");
+        let context = cache.begin(by_id(id, -1, &[old]), only(old), START).expect("closes");
+        assert_eq!(names(&context), [None], "there is no session to remember it");
+    }
+
+    /// As in Kafka: a consumer may name its partitions later.
+    #[test]
+    fn a_session_may_begin_empty() {
+        let mut cache = FetchSessionCache::new(10, Duration::from_mins(2));
+        let id = open(&mut cache, &[], 7, START);
+        assert_eq!(id, 7);
+        let context = cache.begin(request(id, 1, &[3]), no_name, START).expect("goes on");
+        assert_eq!(context.partitions, [in_context(3, 0)]);
     }
 }

@@ -19,6 +19,7 @@ const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
 const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
 const UNKNOWN_TOPIC_ID: i16 = 100;
+const INCONSISTENT_TOPIC_ID: i16 = 103;
 
 /// Longer than any test may take: a poll that comes back was woken.
 const FOR_EVER_MS: i32 = i32::MAX;
@@ -79,7 +80,7 @@ async fn a_long_poll_waits_for_as_many_bytes_as_it_wants() {
 }
 
 #[tokio::test]
-async fn a_long_poll_ends_with_its_time_and_an_error_does_not_wait() {
+async fn a_long_poll_ends_with_its_time_and_an_error_of_the_log_does_not_wait() {
     let broker = Broker::start().await;
     let (mut client, topic) = broker.client_with_topic("t", 2).await;
     client.append(&topic, 0, &["a"]).await;
@@ -91,13 +92,77 @@ async fn a_long_poll_ends_with_its_time_and_an_error_does_not_wait() {
         // What there is comes at the end of the wait, although it is less than was wanted.
         let response = client.ask(version, &long_poll(&topic, &[(0, 0)], 10_000, 50)).await;
         assert_eq!(fetched(&response), [(0, 0, vec!["a".to_owned()])], "v{version}");
-        for (at, expected) in [((0, 9), OFFSET_OUT_OF_RANGE), ((7, 0), UNKNOWN_TOPIC_OR_PARTITION)] {
-            let response = client.ask(version, &long_poll(&topic, &[(1, 0), at], 1, FOR_EVER_MS)).await;
-            assert_eq!(response.responses[0].partitions[1].error_code, expected, "v{version}");
-        }
+        let response = client.ask(version, &long_poll(&topic, &[(1, 0), (0, 9)], 1, FOR_EVER_MS)).await;
+        assert_eq!(fetched(&response), [(1, 0, vec![]), (0, OFFSET_OUT_OF_RANGE, vec![])], "v{version}");
         client.ask(version, &long_poll(&topic, &[(0, 1)], 0, FOR_EVER_MS)).await;
         client.ask(version, &long_poll(&topic, &[(0, 1)], 1, 0)).await;
         client.ask(version, &long_poll(&topic, &[(0, 1)], i32::MIN, i32::MIN)).await;
+    }
+    broker.stop().await;
+}
+
+/// What the metadata does not know is answered last, and does not end the wait for the rest, unless there is no rest.
+#[tokio::test]
+async fn an_unknown_partition_does_not_end_a_wait() {
+    let broker = Broker::start().await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    let gone = client.create_topic("gone", 1, &[]).await;
+    delete(&mut client, &gone).await;
+    for version in [4, 7, 12, 13, 18] {
+        let unknown_topic = if version < 13 { UNKNOWN_TOPIC_OR_PARTITION } else { UNKNOWN_TOPIC_ID };
+        let mut poll = long_poll(&gone, &[(0, 0)], 1, FOR_EVER_MS);
+        let started = Instant::now();
+        assert_eq!(fetched(&client.ask(version, &poll).await), [(0, unknown_topic, vec![])], "v{version}");
+        assert!(started.elapsed() < Duration::from_secs(5), "v{version}: there is nothing to wait for");
+        let end = client.offset(&topic, 0, -1).await;
+        poll.topics.extend(fetch(&topic, &[(7, 0), (0, end)]).topics);
+        let expected =
+            |values: Vec<String>| [(0, 0, values), (0, unknown_topic, vec![]), (7, UNKNOWN_TOPIC_OR_PARTITION, vec![])];
+        let started = Instant::now();
+        let response = client.ask(version, &poll.clone().with_max_wait_ms(100)).await;
+        assert!(started.elapsed() >= Duration::from_millis(100), "v{version} {:?}", started.elapsed());
+        assert_eq!(fetched(&response), expected(vec![]), "v{version}");
+        let mut consumer = broker.client().await;
+        let ticket = consumer.0.send(version, &poll).await.unwrap();
+        settle().await;
+        client.append(&topic, 0, &["late"]).await;
+        assert_eq!(fetched(&answer(&mut consumer, ticket).await), expected(vec!["late".to_owned()]), "v{version}");
+    }
+    broker.stop().await;
+}
+
+/// A consumer with two topics, one of which goes: its session tells it so with every answer, none of which comes early.
+/// The session knows the topic by the name that it had for the id, and its successor for another one.
+#[tokio::test]
+async fn a_session_with_a_deleted_topic_keeps_waiting() {
+    let broker = Broker::start().await;
+    for version in [7, 12, 13, 18] {
+        let (mut client, topic) = broker.client_with_topic(&format!("t{version}"), 1).await;
+        let gone = client.create_topic("gone", 1, &[]).await;
+        let mut poll = long_poll(&topic, &[(0, 0)], 1, 100).with_session_epoch(0);
+        poll.topics.extend(fetch(&gone, &[(0, 0)]).topics);
+        let session_id = client.ask(version, &poll).await.session_id;
+        delete(&mut client, &gone).await;
+        let mut epoch = 0;
+        let mut next = |max_wait_ms| {
+            epoch += 1;
+            let nothing_new = long_poll(&topic, &[], 1, max_wait_ms).with_topics(vec![]);
+            nothing_new.with_session_id(session_id).with_session_epoch(epoch)
+        };
+        // The first answer may be the one in which the broker's log says that it has gone.
+        client.ask(version, &next(100)).await;
+        for _ in 0..3 {
+            let started = Instant::now();
+            let response = client.ask(version, &next(100)).await;
+            assert!(started.elapsed() >= Duration::from_millis(100), "v{version} {:?}", started.elapsed());
+            assert_eq!(fetched(&response), [(0, UNKNOWN_TOPIC_OR_PARTITION, vec![])], "v{version}");
+        }
+        let successor = client.create_topic("gone", 1, &[]).await;
+        client.append(&successor, 0, &["new"]).await;
+        let response = client.ask(version, &next(FOR_EVER_MS)).await;
+        let expected = if version < 13 { (0, 0, vec!["new".to_owned()]) } else { (0, INCONSISTENT_TOPIC_ID, vec![]) };
+        assert_eq!(fetched(&response), [expected], "v{version}");
+        delete(&mut client, &successor).await;
     }
     broker.stop().await;
 }

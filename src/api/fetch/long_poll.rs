@@ -11,21 +11,29 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Loaded};
 use crate::clock::Clock;
-use crate::ids::Uuid;
-use crate::metadata::{MetadataImage, TopicImage};
+use crate::ids::{TopicName, Uuid};
+use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
 use crate::replication::delayed::Wait;
-use crate::replication::fetch_session::{FetchContext, FetchSessionCache, PartitionFetch};
+use crate::replication::fetch_session::{ContextPartition, FetchContext, FetchSessionCache, PartitionRef, TopicRef};
 use crate::replication::hosted_partition::{HostedPartition, ReadRequest, ReadResult};
 use crate::replication::replica_manager::ReplicaManager;
 use crate::storage::LogSlice;
 
-/// One partition of the request, its topic resolved.
-pub(super) struct Target {
-    pub(super) topic: Result<Arc<TopicImage>, ErrorCode>,
-    pub(super) partition: i32,
-    pub(super) fetch: PartitionFetch,
+/// Where a partition of the request is to be read, if the metadata knows it.
+pub(super) enum Target {
+    /// In the log of the topic of this name and id; an error of the log ends the wait.
+    Log { name: TopicName, id: Uuid },
+    /// Nowhere. As in Kafka, the error is part of the answer and does not end the wait, otherwise a consumer with one
+    /// deleted topic would ask for the others again and again.
+    Unknown(ErrorCode),
+}
+
+impl Target {
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
 }
 
 /// Everything that a fetch needs to be answered later, by itself.
@@ -36,7 +44,10 @@ pub(super) struct LongPoll {
     pub(super) image: Arc<MetadataImage>,
     pub(super) api_version: i16,
     pub(super) session: FetchContext,
+    /// Of each partition of the session's.
     pub(super) targets: Vec<Target>,
+    /// Whether the client says that it is a replica.
+    pub(super) is_replica: bool,
     pub(super) read_committed: bool,
     /// Over all partitions.
     pub(super) max_bytes: usize,
@@ -90,32 +101,59 @@ impl LongPoll {
         }
     }
 
-    fn hosted(&self) -> Vec<Arc<HostedPartition>> {
-        self.targets.iter().filter_map(|target| self.partition(target).ok()).collect()
+    fn partitions(&self) -> impl Iterator<Item = (&ContextPartition, &Target)> {
+        self.session.partitions.iter().zip(&self.targets)
     }
 
-    fn partition(&self, target: &Target) -> Result<Arc<HostedPartition>, ErrorCode> {
-        let topic = target.topic.as_ref().map_err(|&code| code)?;
-        self.replicas.partition_of(&topic.name, topic.id, target.partition)
+    fn hosted(&self) -> Vec<Arc<HostedPartition>> {
+        let hosted = self.partitions().filter_map(|(partition, target)| match target {
+            Target::Log { name, id } => self.partition(&partition.key, name, *id).ok(),
+            Target::Unknown(_) => None,
+        });
+        hosted.collect()
+    }
+
+    fn partition(&self, key: &PartitionRef, name: &str, id: Uuid) -> Result<Arc<HostedPartition>, ErrorCode> {
+        if self.is_replica {
+            // No other broker replicates from this one yet, so whoever says so is no replica.
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let hosted = self.replicas.partition(name, key.partition)?;
+        match key.topic {
+            _ if hosted.topic_id() == id => Ok(hosted),
+            TopicRef::Id(_) => Err(ErrorCode::InconsistentTopicId),
+            TopicRef::Name(_) => Err(ErrorCode::UnknownTopicOrPartition),
+        }
     }
 
     fn look(&self) -> Look {
         let mut bytes = 0;
-        let mut has_news = self.targets.is_empty();
-        let found = self.targets.iter().map(|target| {
-            let result = self.read(target, bytes);
-            bytes += result.as_ref().map_or(0, |read| read.records.as_ref().map_or(0, LogSlice::len));
-            has_news |= result.as_ref().map_or(true, |read| read.diverging.is_some());
-            result
+        // Whether some log has been asked: without any there is nothing to wait for.
+        let mut has_log = false;
+        let mut has_news = false;
+        let found = self.partitions().map(|(partition, target)| match target {
+            Target::Unknown(code) => Err(*code),
+            Target::Log { name, id } => {
+                let result = self.read(partition, name, *id, bytes);
+                bytes += result.as_ref().map_or(0, |read| read.records.as_ref().map_or(0, LogSlice::len));
+                has_news |= result.as_ref().map_or(true, |read| read.diverging.is_some());
+                has_log = true;
+                result
+            }
         });
         let found = found.collect();
-        Look { found, is_enough: has_news || bytes >= self.min_bytes }
+        Look { found, is_enough: !has_log || has_news || bytes >= self.min_bytes }
     }
 
-    fn read(&self, target: &Target, bytes_so_far: usize) -> Result<ReadResult, ErrorCode> {
-        let fetch = &target.fetch;
+    fn read(
+        &self,
+        ContextPartition { key, fetch, .. }: &ContextPartition,
+        name: &str,
+        id: Uuid,
+        bytes_so_far: usize,
+    ) -> Result<ReadResult, ErrorCode> {
         let remaining = self.max_bytes.saturating_sub(bytes_so_far);
-        self.partition(target)?.read(&ReadRequest {
+        self.partition(key, name, id)?.read(&ReadRequest {
             fetch_offset: fetch.fetch_offset,
             max_bytes: usize::try_from(fetch.max_bytes).unwrap_or(0).min(remaining),
             min_one: bytes_so_far == 0,
@@ -137,7 +175,7 @@ impl LongPoll {
             .session
             .partitions
             .iter()
-            .map(|(key, _)| key)
+            .map(|partition| &partition.key)
             .zip(loaded)
             .zip(&included.included)
             .filter(|(_, included)| **included)

@@ -17,10 +17,12 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::ids::NodeId;
-use crate::metadata::{MetadataImage, TopicImage};
+use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
-use crate::replication::fetch_session::{FetchContext, PartitionFetch, PartitionRef, SessionRequest, TopicRef};
+use crate::replication::fetch_session::{
+    ContextPartition, FetchContext, PartitionFetch, PartitionRef, SessionRequest, TopicRef,
+};
 use long_poll::{LongPoll, Target};
 
 /// The first version with sessions (KIP-227).
@@ -38,23 +40,27 @@ pub async fn handle(
     context: &RequestContext,
     request: FetchRequest,
 ) -> Result<Reply<FetchAnswer>, ApiError> {
+    let image = broker.image();
     let session = {
         let now = broker.clock.monotonic();
-        broker.lock_fetch_sessions().begin(session_request(&request, context.api_version), now)
+        let topic_name = |id| image.topic_by_id(id).map(|topic| topic.name.clone());
+        broker.lock_fetch_sessions().begin(session_request(&request, context.api_version), topic_name, now)
     };
-    let session = match session {
+    let mut session = match session {
         Ok(session) => session,
         Err(code) => return Ok(Reply::Ready(FetchResponse::default().with_error_code(code.code()).into())),
     };
+    let targets = resolve_all(&mut session, &image);
     let max_bytes = request.max_bytes.min(broker.config.broker.fetch_max_bytes).max(0);
     let poll = LongPoll {
         replicas: Arc::clone(&broker.replicas),
         sessions: Arc::clone(&broker.fetch_sessions),
         clock: broker.clock.clone(),
-        image: broker.image(),
+        image,
         api_version: context.api_version,
-        targets: targets(broker, &session, replica_id(&request, context.api_version)),
+        targets,
         session,
+        is_replica: replica_id(&request, context.api_version) >= 0,
         read_committed: request.isolation_level == READ_COMMITTED,
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
         min_bytes: usize::try_from(request.min_bytes.min(max_bytes)).unwrap_or(0),
@@ -110,28 +116,38 @@ fn forgotten(topic: &ForgottenTopic, uses_topic_ids: bool) -> impl Iterator<Item
     topic.partitions.iter().map(move |&partition| PartitionRef { topic: topic_ref.clone(), partition })
 }
 
-fn targets(broker: &Broker, session: &FetchContext, replica_id: NodeId) -> Vec<Target> {
-    let image = broker.image();
-    let resolve = |topic: &TopicRef| {
-        if replica_id >= 0 {
-            // No other broker replicates from this one yet, so whoever says so is no replica.
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
-        resolve(&image, topic)
-    };
-    session
-        .partitions
-        .iter()
-        .map(|(key, fetch)| Target { topic: resolve(&key.topic), partition: key.partition, fetch: *fetch })
-        .collect()
+/// Where each partition is to be read. As in Kafka, those that the metadata does not know come last in the answer.
+fn resolve_all(session: &mut FetchContext, image: &MetadataImage) -> Vec<Target> {
+    let targets: Vec<Target> = session.partitions.iter().map(|partition| resolve(partition, image)).collect();
+    if !targets.iter().any(Target::is_unknown) {
+        return targets;
+    }
+    let partitions = std::mem::take(&mut session.partitions).into_iter().zip(targets);
+    let (unknown, known): (Vec<_>, Vec<_>) = partitions.partition(|(_, target)| target.is_unknown());
+    let (partitions, targets) = known.into_iter().chain(unknown).unzip();
+    session.partitions = partitions;
+    targets
 }
 
-/// Whatever the topic's `compression.type`: Kafka has not looked at it since 4.0, so that a client below version 10 is
-/// given zstd too.
-fn resolve(image: &MetadataImage, topic: &TopicRef) -> Result<Arc<TopicImage>, ErrorCode> {
-    let known = match topic {
-        TopicRef::Name(name) => image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition),
-        TopicRef::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId),
+/// A topic whose id is gone is looked for by the name that the session knows: what bears it now is another topic, which
+/// its log will say.
+fn resolve(partition: &ContextPartition, image: &MetadataImage) -> Target {
+    let ContextPartition { key, topic_name, .. } = partition;
+    let (topic, id) = match &key.topic {
+        TopicRef::Name(name) => (image.topic(name), None),
+        TopicRef::Id(id) => {
+            let by_name = || topic_name.as_ref().and_then(|name| image.topic(name));
+            let topic = image.topic_by_id(*id);
+            if topic.is_none() && topic_name.is_none() {
+                return Target::Unknown(ErrorCode::UnknownTopicId);
+            }
+            (topic.or_else(by_name), Some(*id))
+        }
     };
-    known.cloned()
+    match topic {
+        Some(topic) if topic.partition(key.partition).is_some() => {
+            Target::Log { name: topic.name.clone(), id: id.unwrap_or(topic.id) }
+        }
+        _ => Target::Unknown(ErrorCode::UnknownTopicOrPartition),
+    }
 }
