@@ -55,7 +55,7 @@ pub(super) enum SnapshotStore {
 impl SnapshotStore {
     pub(super) fn new(directory: Option<&Path>) -> Self {
         match directory {
-            Some(directory) => Self::File(directory.join("snapshot")),
+            Some(directory) => Self::File(snapshot_path(directory)),
             None => Self::Memory(Mutex::new(None)),
         }
     }
@@ -81,6 +81,11 @@ impl SnapshotStore {
         }
         Ok(())
     }
+}
+
+/// The file of the one snapshot.
+pub(super) fn snapshot_path(directory: &Path) -> PathBuf {
+    directory.join("snapshot")
 }
 
 /// Applies entries, one publication for as many as are committed together.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::encoding::{Frame, decode_frame, encode_frame, invalid, take_payload};
+use super::types::{Entry, Payload};
 
 /// What the file begins with: a name, and the version of the frames.
 const MAGIC: &[u8; 8] = b"klamm-m\x01";
@@ -95,6 +96,25 @@ impl LogFile {
         self.created = false;
         Ok(())
     }
+}
+
+/// Whether any metadata record is in the file, which is only read; votes and memberships are none.
+pub(super) fn has_records(path: &Path) -> io::Result<bool> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        bytes => bytes?,
+    };
+    if bytes.len() < MAGIC.len() {
+        return Ok(false);
+    }
+    let Some(mut rest) = bytes.strip_prefix(MAGIC) else { return Ok(true) };
+    while let Some(payload) = take_payload(&mut rest) {
+        match decode_frame(payload) {
+            Ok(Frame::Entry(Entry { payload: Payload::Normal(_), .. })) | Err(_) => return Ok(true),
+            Ok(_) => {}
+        }
+    }
+    Ok(has_intact_frame(rest))
 }
 
 /// Writes a whole file so that after a crash there is either the old or the new one.

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Debug;
 use std::io;
 use std::ops::RangeBounds;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::storage::{IOFlushed, RaftLogStorage};
@@ -61,7 +61,7 @@ impl LogStore {
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let mut contents = Contents { vote: None, purged: None, entries: VecDeque::new(), voters };
         let file = directory
-            .map(|directory| LogFile::open(directory.join("log"), |frame| contents.replay(frame)))
+            .map(|directory| LogFile::open(log_path(directory), |frame| contents.replay(frame)))
             .transpose()?;
         contents.check(snapshot)?;
         let inner = Arc::new(Mutex::new(Inner { contents, file }));
@@ -82,6 +82,11 @@ impl LogStore {
         };
         sync(handle).await
     }
+}
+
+/// The file of the votes and entries.
+pub(super) fn log_path(directory: &Path) -> PathBuf {
+    directory.join("log")
 }
 
 impl Inner {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -169,6 +169,12 @@ impl MetadataQuorum {
             tracing::error!(%error, "the metadata log's flush task failed");
         }
     }
+}
+
+/// Whether the log in `directory`, or its snapshot, holds any metadata record. Changes nothing; a directory that is not
+/// there holds none. What is too damaged to tell counts as metadata, for [`MetadataQuorum::open`] to complain about.
+pub fn has_metadata(directory: &Path) -> io::Result<bool> {
+    Ok(image_machine::snapshot_path(directory).try_exists()? || log_file::has_records(&log_store::log_path(directory))?)
 }
 
 fn open_files(

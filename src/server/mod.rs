@@ -3,6 +3,7 @@
 mod start_error;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,15 +22,12 @@ use crate::ids::{GROUP_METADATA_TOPIC, TopicName, Uuid};
 use crate::metadata::{Endpoint, MetadataImage, TopicImage};
 use crate::network::{Limits, Listener, SocketServer};
 use crate::quorum::driver::Driver;
-use crate::quorum::{MetadataQuorum, QuorumOptions};
+use crate::quorum::{self, MetadataQuorum, QuorumOptions};
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::housekeeping::{self, Schedule};
 use crate::replication::replica_manager::ReplicaManager;
-use crate::storage::{LogDir, LogDirOptions};
+use crate::storage::{LogDir, LogDirError, LogDirOptions, METADATA_DIRECTORY, Survey};
 pub use start_error::StartError;
-
-/// The directory of the metadata log, inside the data directory.
-const METADATA_DIRECTORY: &str = "metadata";
 
 /// How long requests in flight may take once a stop was asked for.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -199,8 +197,19 @@ fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
 fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
     match &config.storage {
         Storage::Memory => Ok(LogDir::memory()),
-        Storage::Disk(path) => Ok(LogDir::open(path, &LogDirOptions { node_id: config.node_id, cluster_id: None })?),
+        Storage::Disk(path) => {
+            check_owner(path)?;
+            Ok(LogDir::open(path, &LogDirOptions { node_id: config.node_id, cluster_id: None })?)
+        }
     }
+}
+
+/// Refuses a directory that is Apache Kafka's, or that has lost its metadata log, before anything in it is touched.
+fn check_owner(path: &Path) -> Result<(), StartError> {
+    let survey = Survey::of(path).map_err(LogDirError::from)?;
+    let has_metadata = quorum::has_metadata(&path.join(METADATA_DIRECTORY))
+        .map_err(|error| StartError::Metadata { reason: error.to_string() })?;
+    Ok(survey.check(path, has_metadata)?)
 }
 
 fn open_replicas(

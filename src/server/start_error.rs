@@ -71,6 +71,13 @@ impl StartError {
                     "start with the directory's own --node-id, or choose another directory with --data-dir"
                 }
                 LogDirError::Unidentified { .. } => "restore the file from a copy, or choose another directory",
+                LogDirError::Kafkas { .. } => {
+                    "choose another directory with --data-dir; nothing in this one was touched, and Kafka can go on with it"
+                }
+                LogDirError::MetadataMissing { .. } => {
+                    "restore the metadata directory from a copy, or choose another directory with --data-dir (also if this \
+                     one is Apache Kafka's); nothing in it was touched"
+                }
             }),
             Self::AddressTaken { .. } => {
                 Some("stop the other program, or choose another port: --listen localhost:0 picks one")

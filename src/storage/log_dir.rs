@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::loader::{self, LoadRequest};
 use super::log::Log;
 use super::meta_properties::{self, MetaProperties};
+use super::survey::METADATA_DIRECTORY;
 use super::{LogConfig, StorageError, checkpoint, files, format_uuid, partition_dir};
 use crate::clock::Now;
 use crate::ids::{NO_TOPIC_ID, NodeId, TopicPartition, Uuid};
@@ -49,6 +50,25 @@ pub enum LogDirError {
         path: PathBuf,
         /// What is wrong with the file.
         reason: String,
+    },
+    /// Apache Kafka has written it.
+    #[error("the data directory {} is Apache Kafka's: it holds {found}", .path.display())]
+    Kafkas {
+        /// The directory.
+        path: PathBuf,
+        /// What says so.
+        found: &'static str,
+    },
+    /// It holds data that no metadata speaks of: Apache Kafka's, or our own without its metadata log.
+    #[error(
+        "the data directory {} holds {found}, but the metadata log, {METADATA_DIRECTORY}/log, is missing or empty",
+        .path.display()
+    )]
+    MetadataMissing {
+        /// The directory.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
     },
     /// A system call failed.
     #[error(transparent)]
@@ -358,6 +378,9 @@ fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<M
         let reason = "it is missing although there is data".to_owned();
         return Err(LogDirError::Unidentified { path: path.to_path_buf(), reason });
     }
+    // First, so that a crash in between leaves no identity that `Survey::check` refuses.
+    let metadata = path.join(METADATA_DIRECTORY);
+    fs::create_dir_all(&metadata).map_err(StorageError::io("cannot create", &metadata))?;
     let cluster_id = options.cluster_id.clone().unwrap_or_else(|| format_uuid(Uuid::new_v4()));
     let identity = MetaProperties { node_id: options.node_id, cluster_id, directory_id: Some(Uuid::new_v4()) };
     files::replace_durably(file, identity.to_text().as_bytes())?;

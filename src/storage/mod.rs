@@ -32,6 +32,7 @@ mod producer_state;
 mod retention;
 mod segment;
 mod segment_data;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod time_index;
@@ -44,3 +45,4 @@ pub use log::{AppendInfo, AppendOrigin, FlushTask, Flushed, Log, TimestampOffset
 pub use log_config::{CompressionType, LogConfig};
 pub use log_dir::{CheckpointEntry, LoadedLog, LogDir, LogDirError, LogDirOptions};
 pub use log_slice::LogSlice;
+pub use survey::{METADATA_DIRECTORY, Survey};

@@ -1,8 +1,9 @@
 //! Data directories that Apache Kafka 4.1 wrote: one stopped cleanly, one killed with a torn tail.
 
-use std::io::Read;
-
 use super::*;
+
+#[path = "../../../tests/fixtures/unpack.rs"]
+mod unpack;
 
 /// `record TOPIC PARTITION OFFSET TIMESTAMP KEY VALUE`, as in the list of what was produced.
 fn lines_of(log: &Log) -> Vec<String> {
@@ -22,25 +23,6 @@ fn lines_of(log: &Log) -> Vec<String> {
     lines
 }
 
-/// Unpacks a `.tar.gz` of plain files. Not by the program `tar`: a child process holds this process's locks until it
-/// has become another program, which the tests beside this one would notice.
-fn unpack(archive: &Path, target: &Path) {
-    let mut tar = Vec::new();
-    flate2::read::GzDecoder::new(std::fs::File::open(archive).unwrap()).read_to_end(&mut tar).unwrap();
-    let mut rest = &tar[..];
-    while let Some((header, content)) = rest.split_at_checked(512).filter(|(header, _)| header[0] != 0) {
-        let text = |from: usize, to: usize| header[from..to].split(|&byte| byte == 0).next().unwrap().to_vec();
-        let name = String::from_utf8(text(0, 100)).unwrap();
-        let size = usize::from_str_radix(String::from_utf8(text(124, 136)).unwrap().trim(), 8).unwrap();
-        if header[156] == b'0' {
-            let path = target.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, &content[..size]).unwrap();
-        }
-        rest = &content[size.next_multiple_of(512)..];
-    }
-}
-
 #[test]
 fn a_directory_of_kafka_is_opened_recovered_and_continued() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -49,7 +31,7 @@ fn a_directory_of_kafka_is_opened_recovered_and_continued() {
         assert!(section.starts_with(name));
         let dir = tempfile::tempdir().unwrap();
         let archive = fixtures.join(format!("kafka-4.1-data.{name}.tar.gz"));
-        unpack(&archive, dir.path());
+        unpack::unpack(&archive, dir.path());
         let options = LogDirOptions { node_id: 1, cluster_id: None };
         let log_dir = LogDir::open(dir.path(), &options).unwrap();
         assert_eq!(log_dir.had_clean_shutdown(), name == "clean");

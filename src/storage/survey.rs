@@ -1,0 +1,166 @@
+//! Whose data a directory holds: found out by looking at names alone, before anything in it is touched.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::log_dir::LogDirError;
+use super::{StorageError, meta_properties, partition_dir};
+
+/// The directory of the metadata log, inside a log directory. Whoever makes a log directory makes it first, so that an
+/// identity without it is not ours.
+pub const METADATA_DIRECTORY: &str = "metadata";
+
+/// The directory of Apache Kafka's metadata log.
+const KAFKA_METADATA_DIRECTORY: &str = "__cluster_metadata-0";
+
+/// So many partitions are named to the person who started the broker.
+const NAMED_PARTITIONS: usize = 3;
+
+/// What lies in a directory that a broker is to start on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    has_identity: bool,
+    has_metadata_directory: bool,
+    has_kafka_metadata: bool,
+    /// Names of partitions' directories, sorted.
+    partitions: Vec<String>,
+}
+
+impl Survey {
+    /// Lists `path` and changes nothing; a directory that is not there holds nothing.
+    pub fn of(path: &Path) -> Result<Self, StorageError> {
+        let cannot_list = |error| StorageError::io("cannot list", path)(error);
+        let mut survey = Self::default();
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(survey),
+            entries => entries.map_err(cannot_list)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(cannot_list)?;
+            if let Ok(name) = entry.file_name().into_string() {
+                survey.note(name, entry.file_type().map_err(cannot_list)?.is_dir());
+            }
+        }
+        survey.partitions.sort_unstable();
+        Ok(survey)
+    }
+
+    fn note(&mut self, name: String, is_directory: bool) {
+        match (name.as_str(), is_directory) {
+            (meta_properties::FILE_NAME, false) => self.has_identity = true,
+            (METADATA_DIRECTORY, true) => self.has_metadata_directory = true,
+            (KAFKA_METADATA_DIRECTORY, true) => self.has_kafka_metadata = true,
+            (_, true) if partition_dir::parse_name(&name).is_some() => self.partitions.push(name),
+            _ => {}
+        }
+    }
+
+    /// Decides whether a broker may start on `path`, whose metadata log holds anything or not: on nothing, on what a
+    /// broker of ours has left, and on what the first start of one has left when it was cut short.
+    ///
+    /// Unlike Kafka, which starts without topics where its metadata log is gone, such a directory is refused: its
+    /// partitions would belong to nobody, and give way to new topics of the same names.
+    ///
+    /// Errors: [`LogDirError::Kafkas`], [`LogDirError::MetadataMissing`], [`LogDirError::Unidentified`].
+    pub fn check(&self, path: &Path, has_metadata: bool) -> Result<(), LogDirError> {
+        let path = path.to_path_buf();
+        if self.has_kafka_metadata {
+            return Err(LogDirError::Kafkas { path, found: KAFKA_METADATA_DIRECTORY });
+        }
+        if has_metadata && !self.has_identity {
+            return Err(LogDirError::Unidentified { path, reason: "it is missing although there is data".to_owned() });
+        }
+        let is_half_made = self.has_metadata_directory || !self.has_identity;
+        if has_metadata || (is_half_made && self.partitions.is_empty()) {
+            return Ok(());
+        }
+        Err(LogDirError::MetadataMissing { path, found: self.found() })
+    }
+
+    /// `meta.properties and 5 partitions (a-0, a-1, b-0, ...)`.
+    fn found(&self) -> String {
+        let identity = self.has_identity.then(|| meta_properties::FILE_NAME.to_owned());
+        let names: Vec<_> = self.partitions.iter().take(NAMED_PARTITIONS).map(String::as_str).collect();
+        let more = if self.partitions.len() > NAMED_PARTITIONS { ", ..." } else { "" };
+        let partitions = match self.partitions.len() {
+            0 => None,
+            1 => Some(format!("a partition ({})", names.concat())),
+            count => Some(format!("{count} partitions ({}{more})", names.join(", "))),
+        };
+        identity.into_iter().chain(partitions).collect::<Vec<_>>().join(" and ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names, and whether each is a directory's.
+    type Names<'a> = &'a [(&'a str, bool)];
+
+    fn survey(names: Names) -> Survey {
+        let mut survey = Survey::default();
+        for (name, is_directory) in names {
+            survey.note((*name).to_owned(), *is_directory);
+        }
+        survey
+    }
+
+    #[test]
+    fn only_nothing_and_our_own_are_started_on() {
+        const IDENTITY: (&str, bool) = ("meta.properties", false);
+        const METADATA: (&str, bool) = ("metadata", true);
+        const PARTITION: (&str, bool) = ("orders-0", true);
+        const KAFKA: (&str, bool) = ("__cluster_metadata-0", true);
+        let foreign = [("lost+found", true), (".lock", false), ("orders-0.0-stray", true), ("orders-1", false)];
+        let cases: &[(Names, bool, Option<&str>)] = &[
+            (&[], false, None),
+            (&foreign, false, None),
+            (&[METADATA], false, None),
+            (&[METADATA, IDENTITY], false, None),
+            (&[METADATA, IDENTITY], true, None),
+            (&[METADATA, IDENTITY, PARTITION], true, None),
+            (
+                &[METADATA],
+                true,
+                Some(
+                    "the data directory /d has a meta.properties that cannot be used: it is missing although there is data",
+                ),
+            ),
+            (&[KAFKA, IDENTITY], false, Some("the data directory /d is Apache Kafka's: it holds __cluster_metadata-0")),
+            (
+                &[KAFKA, METADATA, IDENTITY, PARTITION],
+                true,
+                Some("the data directory /d is Apache Kafka's: it holds __cluster_metadata-0"),
+            ),
+            (
+                &[IDENTITY],
+                false,
+                Some(
+                    "the data directory /d holds meta.properties, but the metadata log, metadata/log, is missing or empty",
+                ),
+            ),
+            (
+                &[PARTITION],
+                false,
+                Some(
+                    "the data directory /d holds a partition (orders-0), but the metadata log, metadata/log, is missing or empty",
+                ),
+            ),
+            (
+                &[METADATA, IDENTITY, PARTITION],
+                false,
+                Some(
+                    "the data directory /d holds meta.properties and a partition (orders-0), but the metadata log, metadata/log, is missing or empty",
+                ),
+            ),
+        ];
+        for (names, has_metadata, expected) in cases {
+            let decided = survey(names).check(Path::new("/d"), *has_metadata);
+            assert_eq!(decided.map_err(|error| error.to_string()).err().as_deref(), *expected, "{names:?}");
+        }
+        let many = survey(&[("a-0", true), ("a-1", true), ("b-0", true), ("b-1", true)]);
+        assert_eq!(many.found(), "4 partitions (a-0, a-1, b-0, ...)");
+    }
+}
