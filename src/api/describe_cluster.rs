@@ -43,7 +43,7 @@ pub async fn handle(
     Ok(Reply::Ready(
         DescribeClusterResponse::default()
             .with_endpoint_type(BROKERS)
-            .with_cluster_id(StrBytes::from_string(image.cluster_id.as_ref().to_owned()))
+            .with_cluster_id(StrBytes::from_string(image.cluster_id().as_ref().to_owned()))
             .with_controller_id(BrokerId(controller))
             .with_brokers(brokers)
             .with_cluster_authorized_operations(operations),

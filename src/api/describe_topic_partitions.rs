@@ -136,18 +136,18 @@ mod tests {
 
     use super::*;
     use crate::ids::Uuid;
-    use crate::metadata::{MetadataRecord, PartitionImage};
+    use crate::metadata::{PartitionImage, TopicRecord};
 
     /// Topics a, b and c with one, three and two partitions.
     fn image() -> MetadataImage {
         let mut image = MetadataImage::default();
         for (id, name, partitions) in [(1, "a", 1), (2, "b", 3), (3, "c", 2)] {
             let topic_id = Uuid::from_u128(id);
-            image.replay(&MetadataRecord::Topic { name: name.into(), id: topic_id }).unwrap();
+            image.replay(&TopicRecord::Topic { name: name.into(), id: topic_id }.into()).unwrap();
             for partition in 0..partitions {
                 let (replicas, isr) = (vec![1], vec![1]);
                 let state = PartitionImage { replicas, isr, leader: 1, leader_epoch: 0, partition_epoch: 0 };
-                image.replay(&MetadataRecord::Partition { topic_id, partition, state }).unwrap();
+                image.replay(&TopicRecord::Partition { topic_id, partition, state }.into()).unwrap();
             }
         }
         image

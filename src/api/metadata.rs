@@ -56,7 +56,7 @@ pub async fn handle(
     let image = broker.image();
     let response = MetadataResponse::default()
         .with_brokers(brokers(&image, context))
-        .with_cluster_id(Some(StrBytes::from_string(image.cluster_id.as_ref().to_owned())))
+        .with_cluster_id(Some(StrBytes::from_string(image.cluster_id().as_ref().to_owned())))
         .with_controller_id(BrokerId(broker.metadata.controller_id().unwrap_or(NO_CONTROLLER)))
         .with_topics(topics)
         .with_cluster_authorized_operations(operations);

@@ -58,7 +58,7 @@ impl PartitionView {
 mod tests {
     use super::*;
     use crate::ids::Uuid;
-    use crate::metadata::{BrokerRegistration, Endpoint, MetadataRecord};
+    use crate::metadata::{BrokerRecord, BrokerRegistration, Endpoint};
 
     fn image() -> MetadataImage {
         let mut image = MetadataImage::default();
@@ -67,7 +67,7 @@ mod tests {
                 Endpoint { listener: listener.into(), host: "h".into(), port: 1, protocol: "PLAINTEXT".into() };
             let (listeners, incarnation) = (vec![endpoint], Uuid::nil());
             let broker = BrokerRegistration { id, epoch: 1, incarnation, listeners, rack: None, fenced };
-            image.replay(&MetadataRecord::RegisterBroker(broker)).unwrap();
+            image.replay(&BrokerRecord::RegisterBroker(broker).into()).unwrap();
         }
         image
     }

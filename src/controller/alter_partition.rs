@@ -2,7 +2,7 @@
 
 use super::Controller;
 use crate::ids::{LeaderEpoch, NodeId, Uuid};
-use crate::metadata::{MetadataRecord, PartitionImage};
+use crate::metadata::{MetadataRecord, PartitionImage, TopicRecord};
 use crate::protocol::ErrorCode;
 
 /// A leader changes its in-sync replicas.
@@ -71,7 +71,7 @@ impl Controller {
         if isr == state.isr {
             return Ok(state.clone());
         }
-        records.push(MetadataRecord::PartitionChange { topic_id, partition, isr: Some(isr.clone()), leader: None });
+        records.push(TopicRecord::PartitionChange { topic_id, partition, isr: Some(isr.clone()), leader: None }.into());
         Ok(PartitionImage { isr, partition_epoch: state.partition_epoch + 1, ..state.clone() })
     }
 

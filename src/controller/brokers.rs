@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{Controller, Refusal};
 use crate::ids::{NodeId, Uuid};
-use crate::metadata::{BrokerRegistration, Endpoint, MetadataRecord};
+use crate::metadata::{
+    BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, MetadataRecord, ProducerIdsRecord, TopicRecord,
+};
 use crate::protocol::ErrorCode;
 
 /// How many producer ids a broker gets at a time, as in Kafka.
@@ -49,9 +51,9 @@ impl Controller {
         request: RegisterBroker,
         records: &mut Vec<MetadataRecord>,
     ) -> Result<i64, Refusal> {
-        let cluster_id = &self.image.cluster_id;
+        let cluster_id = self.image.cluster_id();
         if cluster_id.is_empty() {
-            records.push(MetadataRecord::ClusterId(Arc::clone(&request.cluster_id)));
+            records.push(ClusterRecord::ClusterId(Arc::clone(&request.cluster_id)).into());
         } else if *cluster_id != request.cluster_id {
             let message = format!("Expected cluster ID {cluster_id}, but got cluster ID {}", request.cluster_id);
             return Err(Refusal::new(ErrorCode::InconsistentClusterId, message));
@@ -64,7 +66,7 @@ impl Controller {
         let is_new_incarnation = known.is_none();
         let RegisterBroker { id, incarnation, listeners, rack, .. } = request;
         let registration = BrokerRegistration { id, epoch, incarnation, listeners, rack, fenced: false };
-        records.push(MetadataRecord::RegisterBroker(registration));
+        records.push(BrokerRecord::RegisterBroker(registration).into());
         if is_new_incarnation {
             self.begin_leaderships(id, records);
         }
@@ -77,7 +79,8 @@ impl Controller {
             for (partition, state) in (0..).zip(&topic.partitions) {
                 if state.leader == id {
                     let leader = Some(id);
-                    records.push(MetadataRecord::PartitionChange { topic_id: topic.id, partition, isr: None, leader });
+                    records
+                        .push(TopicRecord::PartitionChange { topic_id: topic.id, partition, isr: None, leader }.into());
                 }
             }
         }
@@ -92,7 +95,7 @@ impl Controller {
         self.check_broker_epoch(broker_id, broker_epoch)?;
         let first = self.image.next_producer_id();
         let next_producer_id = first.checked_add(PRODUCER_IDS_PER_BLOCK).ok_or(ErrorCode::UnknownServerError)?;
-        records.push(MetadataRecord::ProducerIds { broker_id, broker_epoch, next_producer_id });
+        records.push(ProducerIdsRecord::ProducerIds { broker_id, broker_epoch, next_producer_id }.into());
         Ok(ProducerIdsBlock { first, length: PRODUCER_IDS_PER_BLOCK })
     }
 

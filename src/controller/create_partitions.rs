@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::create_topics::too_many_partitions;
 use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal, placement};
 use crate::ids::{NodeId, TopicName, is_internal_topic};
-use crate::metadata::{MetadataRecord, PartitionImage, TopicImage};
+use crate::metadata::{MetadataRecord, PartitionImage, TopicImage, TopicRecord};
 use crate::protocol::ErrorCode;
 
 /// Topics shall have more partitions.
@@ -91,7 +91,7 @@ impl Controller {
             placed.into_iter().filter_map(|replicas| self.new_partition(replicas)).collect()
         };
         for (partition, state) in (topic.partitions.len() as i32..).zip(partitions) {
-            records.push(MetadataRecord::Partition { topic_id: topic.id, partition, state });
+            records.push(TopicRecord::Partition { topic_id: topic.id, partition, state }.into());
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal, placement};
 use crate::config::BrokerConfig;
 use crate::ids::{NodeId, TopicName, Uuid, is_internal_topic};
-use crate::metadata::{MetadataRecord, PartitionImage, topic_name};
+use crate::metadata::{MetadataRecord, PartitionImage, TopicRecord, topic_name};
 use crate::protocol::ErrorCode;
 
 /// The topic of Kafka's own metadata log, a name that no topic may have.
@@ -143,12 +143,12 @@ impl Controller {
             configs: configs.clone(),
         };
         let topic_id = topic.id;
-        records.push(MetadataRecord::Topic { name: TopicName::clone(&topic.name), id: topic_id });
+        records.push(TopicRecord::Topic { name: TopicName::clone(&topic.name), id: topic_id }.into());
         for (key, value) in configs {
-            records.push(MetadataRecord::TopicConfig { topic_id, key, value: Some(value) });
+            records.push(TopicRecord::TopicConfig { topic_id, key, value: Some(value) }.into());
         }
         for (partition, state) in (0..).zip(partitions) {
-            records.push(MetadataRecord::Partition { topic_id, partition, state });
+            records.push(TopicRecord::Partition { topic_id, partition, state }.into());
         }
         Ok(created)
     }

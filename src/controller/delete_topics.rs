@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Controller, Refusal};
 use crate::ids::{NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
-use crate::metadata::MetadataRecord;
+use crate::metadata::{MetadataRecord, TopicRecord};
 use crate::protocol::ErrorCode;
 
 /// Topics shall be gone.
@@ -67,7 +67,7 @@ impl Controller {
             let Some(name) = name else { continue };
             let result = check_deletable(&name);
             if result.is_ok() {
-                records.push(MetadataRecord::RemoveTopic { topic_id: id });
+                records.push(TopicRecord::RemoveTopic { topic_id: id }.into());
             }
             results.push(TopicDeletion { name: Some(name), id, result });
         }

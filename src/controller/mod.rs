@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::clock::{Monotonic, Now};
 use crate::ids::TopicName;
-use crate::metadata::{MetadataImage, MetadataRecord, topic_name};
+use crate::metadata::{Change, MetadataImage, MetadataRecord, TopicChange, topic_name};
 use crate::protocol::ErrorCode;
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
 
@@ -153,16 +153,20 @@ impl StateMachine for Controller {
     }
 
     fn replay(&mut self, record: &MetadataRecord) {
-        match record {
-            MetadataRecord::Topic { name, .. } => self.remember_name(name),
-            MetadataRecord::RemoveTopic { topic_id } => {
-                if let Some(name) = self.image.topic_by_id(*topic_id).map(|topic| TopicName::clone(&topic.name)) {
-                    self.forget_name(&name);
+        // The quorum refuses a record that does not fit and then stops; here there is nothing to add to that.
+        let Ok(change) = self.image.replay(record) else { return };
+        match change {
+            Change::Topic(TopicChange::Created(id)) => {
+                if let Some(name) = self.image.topic_by_id(id).map(|topic| TopicName::clone(&topic.name)) {
+                    self.remember_name(&name);
                 }
             }
-            _ => {}
+            Change::Topic(TopicChange::Deleted(_, name)) => self.forget_name(&name),
+            Change::Topic(TopicChange::Changed(_))
+            | Change::Cluster
+            | Change::Feature(_)
+            | Change::Broker(_)
+            | Change::ProducerIds => {}
         }
-        // The quorum refuses a record that does not fit and then stops; here there is nothing to add to that.
-        let _unfit = self.image.replay(record);
     }
 }

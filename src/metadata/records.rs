@@ -1,81 +1,126 @@
-//! The changes that the metadata log remembers.
+//! The changes that the metadata log remembers, and their bytes in an encoding of our own.
+//!
+//! A list of records is a count (u32) and the records, each of them a length (u32), a type (u8), a version (u8) and its
+//! fields in order, as each aspect of the metadata writes them. A new field raises the type's version and is read only
+//! where the version says it is there. A type or version that this program does not know is an error, for to pass over a
+//! change would make a different cluster of it.
 
-use std::sync::Arc;
+use bytes::BufMut;
 
-use super::image::{BrokerRegistration, PartitionImage};
-use crate::ids::{NodeId, TopicName, Uuid};
+use super::brokers::BrokerRecord;
+use super::cluster::ClusterRecord;
+use super::error::DecodeError;
+use super::features::FeatureRecord;
+use super::fields::{array, length, number};
+use super::kind::Kind;
+use super::producer_ids::ProducerIdsRecord;
+use super::topics::TopicRecord;
 
 /// One change of the cluster's metadata. The names and meanings follow Kafka's own metadata records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetadataRecord {
-    /// The cluster got its id; once in a cluster's life.
-    ClusterId(Arc<str>),
-    /// A feature's finalized level was set.
-    FeatureLevel {
-        /// The feature, such as `metadata.version`.
-        name: Arc<str>,
-        /// Its level; 0 removes it.
-        level: i16,
-    },
-    /// A broker registered, for the first time or with a new incarnation.
-    RegisterBroker(BrokerRegistration),
-    /// A broker was fenced or unfenced.
-    BrokerChange {
-        /// The broker.
-        id: NodeId,
-        /// The epoch of the registration that changes.
-        epoch: i64,
-        /// Whether it is fenced from now on.
-        fenced: bool,
-    },
-    /// A topic came into being; its partitions follow.
-    Topic {
-        /// Its name.
-        name: TopicName,
-        /// Its id, never used before.
-        id: Uuid,
-    },
-    /// A partition came into being.
-    Partition {
-        /// The topic it belongs to.
-        topic_id: Uuid,
-        /// Its index: the number of partitions the topic had before.
-        partition: i32,
-        /// Its state.
-        state: PartitionImage,
-    },
-    /// A partition changed; its partition epoch grows by one, and so does its leader epoch if a leader is given.
-    PartitionChange {
-        /// The topic it belongs to.
-        topic_id: Uuid,
-        /// Its index.
-        partition: i32,
-        /// The new in-sync replicas, if they changed.
-        isr: Option<Vec<NodeId>>,
-        /// The new leader (-1 for none), if a new leadership began.
-        leader: Option<NodeId>,
-    },
-    /// A topic is gone, with its partitions and configuration.
-    RemoveTopic {
-        /// The topic.
-        topic_id: Uuid,
-    },
-    /// A topic's configuration key was set, or removed where there is no value.
-    TopicConfig {
-        /// The topic.
-        topic_id: Uuid,
-        /// The key, such as `retention.ms`.
-        key: String,
-        /// The value as it was given.
-        value: Option<String>,
-    },
-    /// A block of producer ids was handed to a broker.
-    ProducerIds {
-        /// The broker that may use the block.
-        broker_id: NodeId,
-        /// The broker's epoch at that time.
-        broker_epoch: i64,
-        /// The first id that is still free.
-        next_producer_id: i64,
-    },
+    /// Of the cluster itself.
+    Cluster(ClusterRecord),
+    /// Of features.
+    Features(FeatureRecord),
+    /// Of brokers.
+    Brokers(BrokerRecord),
+    /// Of topics.
+    Topics(TopicRecord),
+    /// Of producer ids.
+    ProducerIds(ProducerIdsRecord),
+}
+
+/// Lets an aspect's record stand where any record may.
+macro_rules! from_aspect {
+    ($($aspect:ident($record:ident),)*) => {
+        $(impl From<$record> for MetadataRecord {
+            fn from(record: $record) -> Self {
+                Self::$aspect(record)
+            }
+        })*
+    };
+}
+
+from_aspect! {
+    Cluster(ClusterRecord),
+    Features(FeatureRecord),
+    Brokers(BrokerRecord),
+    Topics(TopicRecord),
+    ProducerIds(ProducerIdsRecord),
+}
+
+/// The version that all types have today.
+const VERSION: u8 = 0;
+
+impl MetadataRecord {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Cluster(record) => record.kind(),
+            Self::Features(record) => record.kind(),
+            Self::Brokers(record) => record.kind(),
+            Self::Topics(record) => record.kind(),
+            Self::ProducerIds(record) => record.kind(),
+        }
+    }
+
+    fn encode(&self, buffer: &mut Vec<u8>) {
+        buffer.put_slice(&[self.kind() as u8, VERSION]);
+        match self {
+            Self::Cluster(record) => record.encode(buffer),
+            Self::Features(record) => record.encode(buffer),
+            Self::Brokers(record) => record.encode(buffer),
+            Self::Topics(record) => record.encode(buffer),
+            Self::ProducerIds(record) => record.encode(buffer),
+        }
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+        let [byte, version] = array(bytes)?;
+        let unknown = DecodeError::Unknown(byte, version);
+        if version != VERSION {
+            return Err(unknown);
+        }
+        let record = match Kind::from_byte(byte).ok_or(unknown)? {
+            Kind::ClusterId => ClusterRecord::decode_cluster_id(bytes)?.into(),
+            Kind::FeatureLevel => FeatureRecord::decode_feature_level(bytes)?.into(),
+            Kind::RegisterBroker => BrokerRecord::decode_register_broker(bytes)?.into(),
+            Kind::BrokerChange => BrokerRecord::decode_broker_change(bytes)?.into(),
+            Kind::Topic => TopicRecord::decode_topic(bytes)?.into(),
+            Kind::Partition => TopicRecord::decode_partition(bytes)?.into(),
+            Kind::PartitionChange => TopicRecord::decode_partition_change(bytes)?.into(),
+            Kind::RemoveTopic => TopicRecord::decode_remove_topic(bytes)?.into(),
+            Kind::TopicConfig => TopicRecord::decode_topic_config(bytes)?.into(),
+            Kind::ProducerIds => ProducerIdsRecord::decode_producer_ids(bytes)?.into(),
+        };
+        if bytes.is_empty() { Ok(record) } else { Err(DecodeError::TrailingBytes(byte)) }
+    }
+}
+
+/// Appends `records` to `buffer`.
+pub fn encode_records(records: &[MetadataRecord], buffer: &mut Vec<u8>) {
+    buffer.put_u32(length(records.len()));
+    for record in records {
+        let start = buffer.len();
+        buffer.put_u32(0);
+        record.encode(buffer);
+        let size = length(buffer.len() - start - 4);
+        if let Some(place) = buffer.get_mut(start..start + 4) {
+            place.copy_from_slice(&size.to_be_bytes());
+        }
+    }
+}
+
+/// Takes a list of records from the front of `bytes`.
+pub fn decode_records(bytes: &mut &[u8]) -> Result<Vec<MetadataRecord>, DecodeError> {
+    let count = number(bytes)?;
+    // A record takes 6 bytes at least, which bounds what a hostile count can allocate.
+    let mut records = Vec::with_capacity((count as usize).min(bytes.len() / 6));
+    for _ in 0..count {
+        let size = number(bytes)? as usize;
+        let (mut record, rest) = bytes.split_at_checked(size).ok_or(DecodeError::Truncated)?;
+        *bytes = rest;
+        records.push(MetadataRecord::decode(&mut record)?);
+    }
+    Ok(records)
 }

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use super::encoding::{decode_snapshot, encode_snapshot, invalid};
 use super::log_file::write_atomically;
 use super::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types, term};
-use crate::metadata::{MetadataDelta, MetadataImage, decode_records, encode_records};
+use crate::metadata::{MetadataImage, MetadataRecord, decode_records, encode_records};
 
 /// The newest image, for everyone to read.
 #[derive(Debug)]
@@ -102,10 +102,16 @@ impl ImageMachine {
         Self { published, snapshots, applied: None, membership: StoredMembership::default() }
     }
 
-    fn publish(&self, delta: MetadataDelta) {
-        let offset = self.applied.map_or(-1, |log_id| log_id.index.cast_signed());
-        self.published.publish(delta.apply(offset, epoch(self.applied.as_ref())));
+    fn publish(&self, mut image: MetadataImage) {
+        image.offset = self.applied.map_or(-1, |log_id| log_id.index.cast_signed());
+        image.controller_epoch = epoch(self.applied.as_ref());
+        self.published.publish(image);
     }
+}
+
+/// Takes `records` into `image`.
+fn replay(image: &mut MetadataImage, records: &[MetadataRecord]) -> io::Result<()> {
+    records.iter().try_for_each(|record| image.replay(record).map(drop)).map_err(invalid)
 }
 
 /// A term as a controller epoch.
@@ -125,23 +131,21 @@ impl RaftStateMachine<Types> for ImageMachine {
     where
         Strm: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
     {
-        let mut delta = MetadataDelta::new(&self.published.image());
+        let mut image = MetadataImage::clone(&self.published.image());
         let mut responders = Vec::new();
         while let Some(entry) = entries.next().await {
             let (entry, responder) = entry?;
             self.applied = Some(entry.log_id);
             match &entry.payload {
                 Payload::Blank => {}
-                Payload::Normal(records) => {
-                    records.0.iter().try_for_each(|record| delta.replay(record)).map_err(invalid)?;
-                }
+                Payload::Normal(records) => replay(&mut image, &records.0)?,
                 Payload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 }
             }
             responders.extend(responder);
         }
-        self.publish(delta);
+        self.publish(image);
         for responder in responders {
             responder.send(());
         }
@@ -157,15 +161,14 @@ impl RaftStateMachine<Types> for ImageMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> io::Result<()> {
-        let mut delta = MetadataDelta::new(&MetadataImage::default());
-        let records = decode_records(&mut &snapshot[..]).map_err(invalid)?;
-        records.iter().try_for_each(|record| delta.replay(record)).map_err(invalid)?;
+        let mut image = MetadataImage::default();
+        replay(&mut image, &decode_records(&mut &snapshot[..]).map_err(invalid)?)?;
         if self.snapshots.load()?.is_none_or(|current| current.meta != *meta) {
             self.snapshots.save(&Snapshot { meta: meta.clone(), snapshot })?;
         }
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
-        self.publish(delta);
+        self.publish(image);
         Ok(())
     }
 

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use super::*;
 use crate::ids::Uuid;
+use crate::metadata::TopicRecord;
 
 fn topic(number: u128) -> Vec<MetadataRecord> {
-    vec![MetadataRecord::Topic { name: format!("topic-{number}").into(), id: Uuid::from_u128(number + 1) }]
+    vec![TopicRecord::Topic { name: format!("topic-{number}").into(), id: Uuid::from_u128(number + 1) }.into()]
 }
 
 fn names(image: &MetadataImage) -> Vec<String> {

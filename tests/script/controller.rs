@@ -12,7 +12,10 @@ use klamm::controller::{
     RegisterBroker, TopicToDelete,
 };
 use klamm::ids::{NO_TOPIC_ID, Uuid};
-use klamm::metadata::{MetadataImage, MetadataRecord, PartitionImage};
+use klamm::metadata::{
+    BrokerRecord, ClusterRecord, FeatureRecord, MetadataImage, MetadataRecord, PartitionImage, ProducerIdsRecord,
+    TopicRecord,
+};
 use klamm::state_machine::{Effects, ReplyTo, StateMachine};
 
 use super::Execute;
@@ -64,7 +67,7 @@ impl Script {
             "alter" => alter(&words),
             "fence" => {
                 let (id, epoch) = (words.number("broker", -1), words.number("epoch", -1));
-                self.controller.replay(&MetadataRecord::BrokerChange { id, epoch, fenced: true });
+                self.controller.replay(&BrokerRecord::BrokerChange { id, epoch, fenced: true }.into());
                 return "ok".to_owned();
             }
             _ => panic!("unknown command {command}"),
@@ -181,30 +184,42 @@ fn alter(words: &Words<'_>) -> ControllerRequest {
 
 fn tell_record(record: &MetadataRecord) -> String {
     match record {
-        MetadataRecord::ClusterId(id) => format!("ClusterId {id}"),
-        MetadataRecord::FeatureLevel { name, level } => format!("FeatureLevel {name}={level}"),
-        MetadataRecord::RegisterBroker(broker) => {
+        MetadataRecord::Cluster(ClusterRecord::ClusterId(id)) => format!("ClusterId {id}"),
+        MetadataRecord::Features(FeatureRecord::FeatureLevel { name, level }) => {
+            format!("FeatureLevel {name}={level}")
+        }
+        MetadataRecord::Brokers(record) => tell_broker_record(record),
+        MetadataRecord::Topics(record) => tell_topic_record(record),
+        MetadataRecord::ProducerIds(ProducerIdsRecord::ProducerIds { broker_id, broker_epoch, next_producer_id }) => {
+            format!("ProducerIds broker={broker_id} epoch={broker_epoch} next={next_producer_id}")
+        }
+    }
+}
+
+fn tell_broker_record(record: &BrokerRecord) -> String {
+    match record {
+        BrokerRecord::RegisterBroker(broker) => {
             format!(
                 "RegisterBroker {} epoch={} rack={:?} fenced={}",
                 broker.id, broker.epoch, broker.rack, broker.fenced
             )
         }
-        MetadataRecord::BrokerChange { id, epoch, fenced } => {
-            format!("BrokerChange {id} epoch={epoch} fenced={fenced}")
-        }
-        MetadataRecord::Topic { name, id } => format!("Topic {} {name}", id.as_u128()),
-        MetadataRecord::Partition { topic_id, partition, state } => {
+        BrokerRecord::BrokerChange { id, epoch, fenced } => format!("BrokerChange {id} epoch={epoch} fenced={fenced}"),
+    }
+}
+
+fn tell_topic_record(record: &TopicRecord) -> String {
+    match record {
+        TopicRecord::Topic { name, id } => format!("Topic {} {name}", id.as_u128()),
+        TopicRecord::Partition { topic_id, partition, state } => {
             format!("Partition {}-{partition} {}", topic_id.as_u128(), tell_state(state))
         }
-        MetadataRecord::PartitionChange { topic_id, partition, isr, leader } => {
+        TopicRecord::PartitionChange { topic_id, partition, isr, leader } => {
             format!("PartitionChange {}-{partition} isr={isr:?} leader={leader:?}", topic_id.as_u128())
         }
-        MetadataRecord::RemoveTopic { topic_id } => format!("RemoveTopic {}", topic_id.as_u128()),
-        MetadataRecord::TopicConfig { topic_id, key, value } => {
+        TopicRecord::RemoveTopic { topic_id } => format!("RemoveTopic {}", topic_id.as_u128()),
+        TopicRecord::TopicConfig { topic_id, key, value } => {
             format!("TopicConfig {} {key}={}", topic_id.as_u128(), value.as_deref().unwrap_or("(removed)"))
-        }
-        MetadataRecord::ProducerIds { broker_id, broker_epoch, next_producer_id } => {
-            format!("ProducerIds broker={broker_id} epoch={broker_epoch} next={next_producer_id}")
         }
     }
 }

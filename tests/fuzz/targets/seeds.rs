@@ -9,7 +9,10 @@ use std::path::Path;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use klamm::ids::Uuid;
-use klamm::metadata::{BrokerRegistration, Endpoint, MetadataRecord, PartitionImage, encode_records};
+use klamm::metadata::{
+    BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, FeatureRecord, MetadataRecord, PartitionImage,
+    ProducerIdsRecord, TopicRecord, encode_records,
+};
 use klamm::protocol::compression::Compression;
 use klamm::protocol::coordinator_records::{
     CoordinatorRecord, GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
@@ -239,16 +242,16 @@ fn metadata_records() -> Vec<MetadataRecord> {
     };
     let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
     vec![
-        MetadataRecord::ClusterId("cluster".into()),
-        MetadataRecord::FeatureLevel { name: "metadata.version".into(), level: 27 },
-        MetadataRecord::RegisterBroker(broker),
-        MetadataRecord::BrokerChange { id: 1, epoch: 1, fenced: false },
-        MetadataRecord::Topic { name: "orders".into(), id: topic_id },
-        MetadataRecord::Partition { topic_id, partition: 0, state },
-        MetadataRecord::TopicConfig { topic_id, key: "retention.ms".into(), value: Some("1000".into()) },
-        MetadataRecord::PartitionChange { topic_id, partition: 0, isr: Some(vec![1]), leader: Some(1) },
-        MetadataRecord::ProducerIds { broker_id: 1, broker_epoch: 1, next_producer_id: 1000 },
-        MetadataRecord::RemoveTopic { topic_id },
+        ClusterRecord::ClusterId("cluster".into()).into(),
+        FeatureRecord::FeatureLevel { name: "metadata.version".into(), level: 27 }.into(),
+        BrokerRecord::RegisterBroker(broker).into(),
+        BrokerRecord::BrokerChange { id: 1, epoch: 1, fenced: false }.into(),
+        TopicRecord::Topic { name: "orders".into(), id: topic_id }.into(),
+        TopicRecord::Partition { topic_id, partition: 0, state }.into(),
+        TopicRecord::TopicConfig { topic_id, key: "retention.ms".into(), value: Some("1000".into()) }.into(),
+        TopicRecord::PartitionChange { topic_id, partition: 0, isr: Some(vec![1]), leader: Some(1) }.into(),
+        ProducerIdsRecord::ProducerIds { broker_id: 1, broker_epoch: 1, next_producer_id: 1000 }.into(),
+        TopicRecord::RemoveTopic { topic_id }.into(),
     ]
 }
 

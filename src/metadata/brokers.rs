@@ -1,0 +1,170 @@
+//! The registered brokers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::BufMut;
+
+use super::error::{DecodeError, ReplayError};
+use super::fields::{flag, int, length, list, long, option, port, put_option, put_string, string, uuid};
+use super::kind::Kind;
+use crate::ids::{NodeId, Uuid};
+
+/// One address at which a broker is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The listener's name, as in `advertised.listeners`.
+    pub listener: Arc<str>,
+    /// Host name or address.
+    pub host: Arc<str>,
+    /// Port, never 0.
+    pub port: u16,
+    /// The security protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub protocol: Arc<str>,
+}
+
+/// A broker as it last registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerRegistration {
+    /// Its node id.
+    pub id: NodeId,
+    /// The registration's number; grows with each registration of any broker.
+    pub epoch: i64,
+    /// Names one run of the broker's process.
+    pub incarnation: Uuid,
+    /// Where it is reached, one per listener.
+    pub listeners: Vec<Endpoint>,
+    /// `broker.rack`.
+    pub rack: Option<Arc<str>>,
+    /// Whether it is excluded from leadership and placement.
+    pub fenced: bool,
+}
+
+impl BrokerRegistration {
+    /// Its address on the listener named `listener`.
+    pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
+        self.listeners.iter().find(|endpoint| &*endpoint.listener == listener)
+    }
+}
+
+/// A change of the brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerRecord {
+    /// A broker registered, for the first time or with a new incarnation.
+    RegisterBroker(BrokerRegistration),
+    /// A broker was fenced or unfenced.
+    BrokerChange {
+        /// The broker.
+        id: NodeId,
+        /// The epoch of the registration that changes.
+        epoch: i64,
+        /// Whether it is fenced from now on.
+        fenced: bool,
+    },
+}
+
+/// The brokers, by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Brokers {
+    by_id: Arc<BTreeMap<NodeId, BrokerRegistration>>,
+}
+
+impl Brokers {
+    pub(super) fn by_id(&self, id: NodeId) -> Option<&BrokerRegistration> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &BrokerRegistration> {
+        self.by_id.values()
+    }
+
+    /// Answers the broker that changed; after an error nothing has.
+    pub(super) fn replay(&mut self, record: &BrokerRecord) -> Result<NodeId, ReplayError> {
+        match record {
+            BrokerRecord::RegisterBroker(broker) => {
+                Arc::make_mut(&mut self.by_id).insert(broker.id, broker.clone());
+                Ok(broker.id)
+            }
+            BrokerRecord::BrokerChange { id, epoch, fenced } => {
+                self.registered(*id, *epoch)?.fenced = *fenced;
+                Ok(*id)
+            }
+        }
+    }
+
+    fn registered(&mut self, id: NodeId, epoch: i64) -> Result<&mut BrokerRegistration, ReplayError> {
+        let broker = Arc::make_mut(&mut self.by_id).get_mut(&id).filter(|broker| broker.epoch == epoch);
+        broker.ok_or(ReplayError::UnknownBroker(id, epoch))
+    }
+
+    pub(super) fn to_records(&self) -> impl Iterator<Item = BrokerRecord> {
+        let Self { by_id } = self;
+        by_id.values().cloned().map(BrokerRecord::RegisterBroker)
+    }
+
+    /// The brokers that are not what they were in `before`, or were not there, or are not any more.
+    pub(super) fn changed_since(&self, before: &Self) -> BTreeSet<NodeId> {
+        let ids = self.by_id.keys().chain(before.by_id.keys()).copied();
+        ids.filter(|id| self.by_id(*id) != before.by_id(*id)).collect()
+    }
+}
+
+impl BrokerRecord {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::RegisterBroker(_) => Kind::RegisterBroker,
+            Self::BrokerChange { .. } => Kind::BrokerChange,
+        }
+    }
+
+    pub(super) fn encode(&self, buffer: &mut Vec<u8>) {
+        match self {
+            Self::RegisterBroker(broker) => put_registration(broker, buffer),
+            Self::BrokerChange { id, epoch, fenced } => {
+                buffer.put_i32(*id);
+                buffer.put_i64(*epoch);
+                buffer.put_u8(u8::from(*fenced));
+            }
+        }
+    }
+
+    pub(super) fn decode_register_broker(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self::RegisterBroker(BrokerRegistration {
+            id: int(bytes)?,
+            epoch: long(bytes)?,
+            incarnation: uuid(bytes)?,
+            listeners: list(bytes, endpoint)?,
+            rack: option(bytes, |bytes| string(bytes).map(Arc::from))?,
+            fenced: flag(bytes)?,
+        }))
+    }
+
+    pub(super) fn decode_broker_change(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self::BrokerChange { id: int(bytes)?, epoch: long(bytes)?, fenced: flag(bytes)? })
+    }
+}
+
+fn put_registration(broker: &BrokerRegistration, buffer: &mut Vec<u8>) {
+    let BrokerRegistration { id, epoch, incarnation, listeners, rack, fenced } = broker;
+    buffer.put_i32(*id);
+    buffer.put_i64(*epoch);
+    buffer.put_slice(incarnation.as_bytes());
+    buffer.put_u32(length(listeners.len()));
+    for endpoint in listeners {
+        put_string(&endpoint.listener, buffer);
+        put_string(&endpoint.host, buffer);
+        buffer.put_u16(endpoint.port);
+        put_string(&endpoint.protocol, buffer);
+    }
+    put_option(rack.as_ref(), buffer, |rack, buffer| put_string(rack, buffer));
+    buffer.put_u8(u8::from(*fenced));
+}
+
+fn endpoint(bytes: &mut &[u8]) -> Result<Endpoint, DecodeError> {
+    Ok(Endpoint {
+        listener: string(bytes)?.into(),
+        host: string(bytes)?.into(),
+        port: port(bytes)?,
+        protocol: string(bytes)?.into(),
+    })
+}

@@ -1,0 +1,97 @@
+//! The fields of records as bytes.
+//!
+//! Numbers are big-endian, a string or list has a u32 length in front, an option a u8 that is 0 or 1. Reading is guarded:
+//! a length from the bytes allocates nothing that the bytes at hand do not fill.
+
+use bytes::{Buf, BufMut};
+
+use super::error::DecodeError;
+use crate::ids::{NodeId, Uuid};
+
+pub(super) fn put_nodes(nodes: &[NodeId], buffer: &mut Vec<u8>) {
+    buffer.put_u32(length(nodes.len()));
+    for node in nodes {
+        buffer.put_i32(*node);
+    }
+}
+
+pub(super) fn nodes(bytes: &mut &[u8]) -> Result<Vec<NodeId>, DecodeError> {
+    list(bytes, int)
+}
+
+pub(super) fn put_string(string: &str, buffer: &mut Vec<u8>) {
+    buffer.put_u32(length(string.len()));
+    buffer.put_slice(string.as_bytes());
+}
+
+pub(super) fn string<'a>(bytes: &mut &'a [u8]) -> Result<&'a str, DecodeError> {
+    let size = number(bytes)? as usize;
+    let (string, rest) = bytes.split_at_checked(size).ok_or(DecodeError::Truncated)?;
+    *bytes = rest;
+    std::str::from_utf8(string).map_err(|_| DecodeError::InvalidField)
+}
+
+pub(super) fn put_option<T>(option: Option<&T>, buffer: &mut Vec<u8>, put: impl FnOnce(&T, &mut Vec<u8>)) {
+    buffer.put_u8(u8::from(option.is_some()));
+    if let Some(value) = option {
+        put(value, buffer);
+    }
+}
+
+pub(super) fn option<T>(
+    bytes: &mut &[u8],
+    value: impl FnOnce(&mut &[u8]) -> Result<T, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    if flag(bytes)? { value(bytes).map(Some) } else { Ok(None) }
+}
+
+/// A list whose items take at least one byte each, so that its count cannot make it grow beyond the bytes at hand.
+pub(super) fn list<T>(
+    bytes: &mut &[u8],
+    item: impl Fn(&mut &[u8]) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    (0..number(bytes)?).map(|_| item(bytes)).collect()
+}
+
+/// Lengths are those of things in memory that passed the limits on requests, far below 2^32.
+pub(super) fn length(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+pub(super) fn array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], DecodeError> {
+    let (array, rest) = bytes.split_first_chunk().ok_or(DecodeError::Truncated)?;
+    *bytes = rest;
+    Ok(*array)
+}
+
+pub(super) fn flag(bytes: &mut &[u8]) -> Result<bool, DecodeError> {
+    match array(bytes)? {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(DecodeError::InvalidField),
+    }
+}
+
+pub(super) fn uuid(bytes: &mut &[u8]) -> Result<Uuid, DecodeError> {
+    array(bytes).map(Uuid::from_bytes)
+}
+
+pub(super) fn port(bytes: &mut &[u8]) -> Result<u16, DecodeError> {
+    bytes.try_get_u16().map_err(|_| DecodeError::Truncated)
+}
+
+pub(super) fn number(bytes: &mut &[u8]) -> Result<u32, DecodeError> {
+    array(bytes).map(u32::from_be_bytes)
+}
+
+pub(super) fn short(bytes: &mut &[u8]) -> Result<i16, DecodeError> {
+    array(bytes).map(i16::from_be_bytes)
+}
+
+pub(super) fn int(bytes: &mut &[u8]) -> Result<i32, DecodeError> {
+    array(bytes).map(i32::from_be_bytes)
+}
+
+pub(super) fn long(bytes: &mut &[u8]) -> Result<i64, DecodeError> {
+    array(bytes).map(i64::from_be_bytes)
+}
