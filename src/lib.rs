@@ -17,6 +17,7 @@
 //! | 1 | [`storage`] | one partition's log as files in Kafka's formats |
 //! | 1 | [`metadata`] | what the cluster is: an immutable image and its deltas |
 //! | 1 | [`network`] | sockets, frames, backpressure |
+//! | 1 | [`security`] | who asks, and what they may do |
 //! | 1 | [`state_machine`] | the one shape of everything that decides |
 //! | 0 | [`protocol`] | the codec: frames, headers, record batches, compression |
 //! | 0 | [`config`] | every key once |
@@ -24,7 +25,7 @@
 //!
 //! # What holds everywhere
 //!
-//! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `state_machine`, `controller` but for its client,
+//! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `security`, `state_machine`, `controller` but for its client,
 //!   `coordinator` but for its runtime, and `replication::partition` are pure: inputs and the time go in, effects come out. They know no
 //!   tasks, files, sockets, threads, clocks, locks or randomness.
 //! - `storage` is synchronous; `async` begins at `network` and `replication`.
@@ -58,6 +59,7 @@ pub mod network;
 pub mod protocol;
 pub mod quorum;
 pub mod replication;
+pub mod security;
 pub mod server;
 pub mod state_machine;
 pub mod storage;

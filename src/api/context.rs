@@ -5,11 +5,17 @@ use std::sync::{Arc, OnceLock};
 
 use kafka_protocol::protocol::StrBytes;
 
+use super::authorization::Authorized;
 use crate::metadata::Endpoint;
+use crate::protocol::ErrorCode;
+use crate::security::{Operation, Principal, Resource};
 
 /// The facts around one request; everything is owned, nothing refers to the request's frame.
+///
+/// Only a session makes one, and only for a request whose row has been asked for its authorisation.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
+    pub(super) authorized: Authorized,
     /// The name of the listener that accepted the connection, as in `listeners`.
     pub listener: Arc<str>,
     /// The client's address.
@@ -36,6 +42,23 @@ pub struct ClientSoftware {
 }
 
 impl RequestContext {
+    /// Whether this request may do `operation` with `resource`: what handlers ask of each resource that a request names.
+    ///
+    /// Errors: the resource's authorisation error, for that resource's place in the answer.
+    pub fn authorize(&self, operation: Operation, resource: Resource<'_>) -> Result<(), ErrorCode> {
+        self.authorized.authorize(operation, resource)
+    }
+
+    /// Whom the connection speaks for.
+    pub fn principal(&self) -> &Principal {
+        self.authorized.principal()
+    }
+
+    /// All that this request's principal may do with `resource`; see [`Authorized::operations`].
+    pub fn operations(&self, resource: Resource<'_>) -> i32 {
+        self.authorized.operations(resource)
+    }
+
     /// The host under which this connection's client reaches the broker at `endpoint`: the one it advertises, or, where
     /// it advertises none, the address at which the client has reached us.
     pub fn host_of(&self, endpoint: &Endpoint) -> StrBytes {

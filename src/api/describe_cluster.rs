@@ -4,10 +4,12 @@ use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::{ApiError, Reply, RequestContext, authorized_operations};
+use super::authorization::OPERATIONS_NOT_ASKED;
+use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::metadata::{BrokerRegistration, Endpoint};
 use crate::protocol::ErrorCode;
+use crate::security::Resource;
 
 /// The endpoints that a client can ask for (KIP-919).
 const BROKERS: i8 = 1;
@@ -36,9 +38,9 @@ pub async fn handle(
     let is_known = |id: &i32| brokers.iter().any(|broker| broker.broker_id.0 == *id);
     let controller = broker.metadata.controller_id().filter(is_known).unwrap_or(NO_CONTROLLER);
     let operations = if request.include_cluster_authorized_operations {
-        authorized_operations::CLUSTER
+        context.operations(Resource::CLUSTER)
     } else {
-        authorized_operations::NOT_ASKED
+        OPERATIONS_NOT_ASKED
     };
     Ok(Reply::Ready(
         DescribeClusterResponse::default()

@@ -4,12 +4,14 @@ use futures_util::future::join_all;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
+use super::authorization::OPERATIONS_NOT_ASKED;
 use super::owned::{message_option, message_text, owned};
-use super::{ApiError, Reply, RequestContext, authorized_operations};
+use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::response::{self, DescribedMember};
 use crate::coordinator::group::{GroupRequest, GroupResponse, GroupState};
 use crate::protocol::ErrorCode;
+use crate::security::{Resource, ResourceType};
 
 /// The first version that tells which operations are authorised.
 const FIRST_WITH_OPERATIONS: i16 = 3;
@@ -26,14 +28,12 @@ pub async fn handle(
     let tells_operations = version >= FIRST_WITH_OPERATIONS && request.include_authorized_operations;
     let answers = request.groups.iter().map(|group_id| {
         let answer = broker.groups.enqueue(group_id, GroupRequest::Describe { group_id: owned(group_id) });
+        let resource = Resource { resource_type: ResourceType::Group, name: group_id };
+        let operations = if tells_operations { context.operations(resource) } else { OPERATIONS_NOT_ASKED };
         let group_id = GroupId(message_text(group_id));
         async move {
             let group = shape(version, group_id, answer.await);
-            let operations = if tells_operations && group.error_code == 0 {
-                authorized_operations::GROUP
-            } else {
-                authorized_operations::NOT_ASKED
-            };
+            let operations = if group.error_code == 0 { operations } else { OPERATIONS_NOT_ASKED };
             group.with_authorized_operations(operations)
         }
     });

@@ -9,11 +9,12 @@ use kafka_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPart
 use kafka_protocol::protocol::StrBytes;
 
 use super::partition_view::PartitionView;
-use super::{ApiError, Reply, RequestContext, authorized_operations};
+use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::ids::{TopicName, is_internal_topic};
 use crate::metadata::{MetadataImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
+use crate::security::{Resource, ResourceType};
 
 /// The Metadata version whose rules on unreachable replicas apply here.
 const METADATA_VERSION: i16 = 12;
@@ -28,7 +29,12 @@ pub async fn handle(
     let image = broker.image();
     let limit = broker.config.broker.max_request_partition_size_limit.min(request.response_partition_limit);
     let limit = usize::try_from(limit).unwrap_or(0).max(1);
-    Ok(Reply::Ready(answer(&image, &context.listener, &request, limit)))
+    let mut response = answer(&image, &context.listener, &request, limit);
+    for topic in response.topics.iter_mut().filter(|topic| topic.error_code != ErrorCode::InvalidRequest.code()) {
+        let name = topic.name.as_ref().map_or("", |name| name.as_str());
+        topic.topic_authorized_operations = context.operations(Resource { resource_type: ResourceType::Topic, name });
+    }
+    Ok(Reply::Ready(response))
 }
 
 /// One page of at most `limit` partitions.
@@ -111,7 +117,6 @@ fn topic_of(name: &TopicName) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic::default()
         .with_name(Some(StrBytes::from_string(name.as_ref().to_owned()).into()))
         .with_is_internal(is_internal_topic(name))
-        .with_topic_authorized_operations(authorized_operations::TOPIC)
 }
 
 fn cursor(name: &TopicName, partition: usize) -> Cursor {

@@ -1,37 +1,46 @@
-//! What happens once around every handler: header, version check, decoding, encoding.
+//! What happens once around every handler: header, version check, decoding, authorisation, throttling, encoding.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::Request;
 
-use super::context::{ClientSoftware, RequestContext};
+use super::context::RequestContext;
 use super::reply::Reply;
+use super::session::{Session, client_id};
+use super::throttle_time::ThrottleTime;
 use super::{Api, ApiError, api_versions, route};
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::network::{Endpoints, Handled, LogLimit, Service};
+use crate::network::{Answer, Endpoints, Handled, LogLimit, Service, Then};
 use crate::protocol::EncodeError;
 use crate::protocol::frame::Frame;
 use crate::protocol::header::{RequestHeader, peek_api};
 use crate::protocol::request::decode_request;
 use crate::protocol::response::encode_response;
+use crate::security::{AllowEverything, Authorizer};
 
 /// Serves the table's APIs on behalf of a broker.
 #[derive(Debug)]
 pub struct Dispatcher {
     broker: Arc<Broker>,
     clock: Clock,
+    authorizer: Arc<dyn Authorizer>,
     unsupported_log: Mutex<LogLimit>,
 }
 
 impl Dispatcher {
-    /// Serves `broker`; `clock` paces the log.
+    /// Serves `broker` to everybody; `clock` paces the log.
     pub fn new(broker: Arc<Broker>, clock: Clock) -> Self {
-        Self { broker, clock, unsupported_log: Mutex::default() }
+        Self::with_authorizer(broker, clock, Arc::new(AllowEverything))
+    }
+
+    /// Serves what `authorizer` allows.
+    pub fn with_authorizer(broker: Arc<Broker>, clock: Clock, authorizer: Arc<dyn Authorizer>) -> Self {
+        Self { broker, clock, authorizer, unsupported_log: Mutex::default() }
     }
 
     async fn dispatch(&self, session: &mut Session, mut frame: Bytes) -> Result<Handled, ApiError> {
@@ -39,13 +48,13 @@ impl Dispatcher {
         let api_versions = ApiKey::ApiVersions as i16;
         match Api::of(header.api_key) {
             Some(api) if api.serves(header.api_version) => {
-                let context = session.context(&header);
-                let call = Call { broker: &self.broker, context: &context, body: frame };
+                session.note(&header);
+                let call = Call { broker: &self.broker, session, header: &header, body: frame };
                 route(header.api_key, call).await
             }
             _ if header.api_key == api_versions => {
                 let response = api_versions::unsupported_version();
-                Ok(Handled::Ready(encode_response(header.correlation_id, 0, &response)?))
+                Ok(Handled::Ready(encode_response(header.correlation_id, 0, &response)?.into()))
             }
             api => Err(self.refuse(session, &header, api)),
         }
@@ -63,7 +72,7 @@ impl Dispatcher {
             tracing::warn!(
                 client = %session.software(),
                 client_id = %client_id(header),
-                peer = %session.endpoints.peer,
+                peer = %session.peer(),
                 api = %api_name(header.api_key),
                 api_key = header.api_key,
                 api_version = header.api_version,
@@ -79,7 +88,7 @@ impl Service for Dispatcher {
     type Session = Session;
 
     fn open(&self, endpoints: Endpoints) -> Session {
-        Session { endpoints, client_id: Arc::default(), client_software: Arc::default() }
+        Session::new(endpoints, Arc::clone(&self.authorizer))
     }
 
     fn frame_limit(&self, _session: &Session, start: [u8; 4]) -> usize {
@@ -88,47 +97,8 @@ impl Service for Dispatcher {
     }
 
     async fn handle(&self, session: &mut Session, frame: Bytes) -> Handled {
-        self.dispatch(session, frame).await.unwrap_or_else(|ApiError::Close(reason)| Handled::Close(reason))
+        self.dispatch(session, frame).await.unwrap_or_else(|ApiError::Close(reason)| Handled::close(reason))
     }
-}
-
-/// What is remembered of a connection between its requests.
-#[derive(Debug)]
-pub struct Session {
-    endpoints: Endpoints,
-    /// The latest request's client id; the next one shares it, as long as it is the same.
-    client_id: Arc<str>,
-    client_software: Arc<OnceLock<ClientSoftware>>,
-}
-
-impl Session {
-    fn context(&mut self, header: &RequestHeader) -> RequestContext {
-        let client_id = client_id(header);
-        if *self.client_id != *client_id {
-            self.client_id = client_id.into();
-        }
-        RequestContext {
-            listener: Arc::clone(&self.endpoints.listener),
-            peer: self.endpoints.peer,
-            local: self.endpoints.local,
-            client_id: Arc::clone(&self.client_id),
-            client_software: Arc::clone(&self.client_software),
-            api_version: header.api_version,
-            correlation_id: header.correlation_id,
-        }
-    }
-
-    fn software(&self) -> impl fmt::Display {
-        let software = Arc::clone(&self.client_software);
-        fmt::from_fn(move |formatter| match software.get() {
-            Some(ClientSoftware { name, version }) => write!(formatter, "{name}/{version}"),
-            None => formatter.write_str("unknown software"),
-        })
-    }
-}
-
-fn client_id(header: &RequestHeader) -> Cow<'_, str> {
-    header.client_id.as_deref().map_or(Cow::Borrowed(""), String::from_utf8_lossy)
 }
 
 fn api_name(api_key: i16) -> String {
@@ -138,7 +108,8 @@ fn api_name(api_key: i16) -> String {
 /// One request on its way through the table: what [`route`] needs to call a handler and to send its reply.
 pub(super) struct Call<'a> {
     pub(super) broker: &'a Broker,
-    pub(super) context: &'a RequestContext,
+    session: &'a Session,
+    header: &'a RequestHeader,
     body: Bytes,
 }
 
@@ -148,7 +119,7 @@ type Encoder<T> = fn(i32, i16, &T) -> Result<Frame, EncodeError>;
 impl Call<'_> {
     /// The body as a request of type `R`.
     pub(super) fn decode<R: Request>(&self) -> Result<R, ApiError> {
-        let api_version = self.context.api_version;
+        let api_version = self.header.api_version;
         let decoded = decode_request::<R>(self.body.clone(), api_version).map_err(|error| {
             ApiError::close(format!(
                 "it sent a malformed {} request of version {api_version}: {error}",
@@ -156,21 +127,43 @@ impl Call<'_> {
             ))
         })?;
         if decoded.surplus > 0 {
-            let (surplus, peer) = (decoded.surplus, self.context.peer);
+            let (surplus, peer) = (decoded.surplus, self.session.peer());
             tracing::debug!(api_key = R::KEY, surplus, %peer, "ignored bytes behind a request's body");
         }
         Ok(decoded.message)
     }
 
+    /// The context for a handler that asks for itself, or that nothing is asked of.
+    pub(super) fn admit(&self) -> RequestContext {
+        self.session.context(self.header, self.session.unasked())
+    }
+
     /// The reply as the network takes it.
-    pub(super) fn answer<T: Send + 'static>(&self, reply: Reply<T>, encode: Encoder<T>) -> Result<Handled, ApiError> {
-        let (correlation_id, api_version) = (self.context.correlation_id, self.context.api_version);
+    pub(super) fn answer<T>(&self, reply: Reply<T>, encode: Encoder<T>) -> Result<Handled, ApiError>
+    where
+        T: ThrottleTime + Send + 'static,
+    {
+        let (correlation_id, api_version) = (self.header.correlation_id, self.header.api_version);
         Ok(match reply {
-            Reply::None => Handled::NoAnswer,
-            Reply::Ready(response) => Handled::Ready(encode(correlation_id, api_version, &response)?),
+            Reply::None(throttle_time) => Handled::NoAnswer(mute(throttle_time)),
+            Reply::Ready(response) => Handled::Ready(Answer {
+                frame: encode(correlation_id, api_version, &response)?,
+                then: mute(response.throttle_time()),
+            }),
             Reply::Owed(response) => Handled::Owed(Box::pin(async move {
-                encode(correlation_id, api_version, &response.await).map_err(|error| error.to_string().into())
+                let response = response.await;
+                let frame = encode(correlation_id, api_version, &response).map_err(|error| error.to_string())?;
+                Ok(Answer { frame, then: mute(response.throttle_time()) })
             })),
+            Reply::Last(response, reason) => Handled::Ready(Answer {
+                frame: encode(correlation_id, api_version, &response)?,
+                then: Then::Close(reason),
+            }),
         })
     }
+}
+
+/// A client that is told to wait is not read from for as long, so that one that does not listen gains nothing.
+fn mute(throttle_time: Duration) -> Then {
+    if throttle_time.is_zero() { Then::Next } else { Then::Mute(throttle_time) }
 }

@@ -9,13 +9,15 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::authorization::OPERATIONS_NOT_ASKED;
 use super::partition_view::PartitionView;
-use super::{ApiError, Reply, RequestContext, authorized_operations};
+use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::controller::{CreateTopics, NewTopic};
 use crate::ids::{NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
 use crate::metadata::{MetadataImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
+use crate::security::{Resource, ResourceType};
 
 /// How many topics one request creates.
 ///
@@ -48,11 +50,13 @@ pub async fn handle(
     };
     if version >= 8 && request.include_topic_authorized_operations {
         for topic in &mut topics {
-            topic.topic_authorized_operations = authorized_operations::TOPIC;
+            let name = topic.name.as_ref().map_or("", |name| name.as_str());
+            topic.topic_authorized_operations =
+                context.operations(Resource { resource_type: ResourceType::Topic, name });
         }
     }
     let asked_for_cluster = (8..=10).contains(&version) && request.include_cluster_authorized_operations;
-    let operations = if asked_for_cluster { authorized_operations::CLUSTER } else { authorized_operations::NOT_ASKED };
+    let operations = if asked_for_cluster { context.operations(Resource::CLUSTER) } else { OPERATIONS_NOT_ASKED };
     let image = broker.image();
     let response = MetadataResponse::default()
         .with_brokers(brokers(&image, context))

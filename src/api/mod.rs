@@ -1,12 +1,25 @@
 //! One file per Kafka API: authorise, validate, call below, shape the answer.
 //!
-//! THE TABLE below is the only list of what is served. Dispatch, version checks, frame limits and ApiVersions follow
-//! from it. Adding an API is one new file with a `handle` function, its `mod` line, and one row.
+//! THE TABLE below is the only list of what is served. Dispatch, version checks, frame limits, authorisation and
+//! ApiVersions follow from it. Adding an API is one new file with a `handle` function, its `mod` line, and one row:
+//!
+//! ```text
+//! Request min..=max [advertised from min], LIMIT, DEMAND, Place => module [encoded by function];
+//! ```
+//!
+//! - `LIMIT` is the longest frame: [`SMALL`], [`LISTS`] or [`RECORDS`].
+//! - `DEMAND` is what Kafka authorises, as an [`Authorization`]: `Nothing`; `Each(Operation, ResourceType)`, where the
+//!   handler asks [`RequestContext::authorize`] for each resource that the request names; or `Once(Operation)`, which is
+//!   asked on the cluster before the handler. The module of such a row has, beside `handle`, a
+//!   `pub fn refuse(request: &Request, code: ErrorCode) -> Response`: the answer when it is not allowed.
+//! - `Place` is `Broker`, or `Controller` for what Kafka's brokers forward to the controller.
+//!
+//! The response type must stand in [`throttle_time`], where everything that clients may be answered already does.
 //!
 //! Handlers never see bytes, sockets or files.
 
 pub mod api_versions;
-pub mod authorized_operations;
+pub mod authorization;
 pub mod context;
 pub mod create_partitions;
 pub mod create_topics;
@@ -35,14 +48,29 @@ mod partition_outcomes;
 mod partition_view;
 pub mod produce;
 pub mod reply;
+mod session;
 pub mod sync_group;
+pub mod throttle_time;
 
+pub use authorization::Authorization;
 pub use context::RequestContext;
-pub use dispatch::{Dispatcher, Session};
+pub use dispatch::Dispatcher;
 pub use error::ApiError;
 pub use reply::Reply;
+pub use session::Session;
 
 use kafka_protocol::protocol::Request;
+
+use crate::security::{Operation, ResourceType};
+
+/// Where an API does its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On the broker that is asked.
+    Broker,
+    /// On the controller; Kafka's brokers forward the request to it.
+    Controller,
+}
 
 /// What the table says about one API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +85,10 @@ pub struct Api {
     pub advertised_min_version: i16,
     /// The longest frame that is read, in bytes, besides `socket.request.max.bytes`.
     pub max_request_bytes: usize,
+    /// What must be allowed.
+    pub authorization: Authorization,
+    /// Where it does its work.
+    pub place: Place,
 }
 
 impl Api {
@@ -81,11 +113,10 @@ pub const LISTS: usize = 16 * 1024 * 1024;
 /// For requests with records: bounded by `socket.request.max.bytes` alone.
 pub const RECORDS: usize = usize::MAX;
 
-/// Expands the rows `Request min..=max [advertised from min], LIMIT => module [encoded by function];` into [`APIS`]
-/// and into the dispatch to `module::handle`.
+/// Expands the rows (see the top of this file) into [`APIS`] and into the dispatch to `module::handle`.
 macro_rules! api_table {
-    ($($request:ident $min:literal ..= $max:literal $(advertised from $advertised:literal)?, $limit:ident
-        => $module:ident $(encoded by $encode:path)?;)*) => {
+    ($($request:ident $min:literal ..= $max:literal $(advertised from $advertised:literal)?, $limit:ident,
+        $demand:ident $(($($demanded:ident),+))?, $place:ident => $module:ident $(encoded by $encode:path)?;)*) => {
         /// Every API that is served, in the order of the keys.
         pub const APIS: &[Api] = &[$(Api {
             key: <kafka_protocol::messages::$request as Request>::KEY,
@@ -93,13 +124,15 @@ macro_rules! api_table {
             max_version: $max,
             advertised_min_version: api_table!(@first $($advertised,)? $min),
             max_request_bytes: $limit,
+            authorization: api_table!(@demand $demand $($($demanded)+)?),
+            place: Place::$place,
         },)*];
 
         /// Hands `call` to the handler of the API `key`, which must be in the table at the call's version.
         async fn route(key: i16, call: dispatch::Call<'_>) -> Result<crate::network::Handled, ApiError> {
             $(if key == <kafka_protocol::messages::$request as Request>::KEY {
                 let request = call.decode::<kafka_protocol::messages::$request>()?;
-                let reply = $module::handle(call.broker, call.context, request).await?;
+                let reply = api_table!(@call $demand ($($($demanded)+)?) $module, call, request);
                 return call.answer(reply, api_table!(@encode $($encode)?));
             })*
             Err(ApiError::close("the API is not in the table"))
@@ -107,6 +140,17 @@ macro_rules! api_table {
     };
     (@first $advertised:literal, $min:literal) => { $advertised };
     (@first $min:literal) => { $min };
+    (@demand Nothing) => { Authorization::Nothing };
+    (@demand Once $operation:ident) => { Authorization::Once(Operation::$operation) };
+    (@demand Each $operation:ident $resource:ident) => {
+        Authorization::Each(Operation::$operation, ResourceType::$resource)
+    };
+    (@call Nothing () $module:ident, $call:ident, $request:ident) => {
+        $module::handle($call.broker, &$call.admit(), $request).await?
+    };
+    (@call Each ($operation:ident $resource:ident) $module:ident, $call:ident, $request:ident) => {
+        $module::handle($call.broker, &$call.admit(), $request).await?
+    };
     (@encode $encode:path) => { $encode };
     (@encode) => { crate::protocol::response::encode_response };
 }
@@ -114,27 +158,28 @@ macro_rules! api_table {
 // The versions are those of Kafka 4.1. Produce is advertised from 0 because librdkafka otherwise turns compression
 // off (KAFKA-18659), as Kafka does.
 api_table! {
-    ProduceRequest 3..=13 advertised from 0, RECORDS => produce;
-    FetchRequest 4..=18, LISTS => fetch encoded by crate::protocol::fetch_response::encode_fetch_response;
-    ListOffsetsRequest 1..=10, LISTS => list_offsets;
-    MetadataRequest 0..=13, LISTS => metadata;
-    OffsetCommitRequest 2..=9, LISTS => offset_commit;
-    OffsetFetchRequest 1..=9, LISTS => offset_fetch;
-    FindCoordinatorRequest 0..=6, LISTS => find_coordinator;
-    JoinGroupRequest 0..=9, LISTS => join_group;
-    HeartbeatRequest 0..=4, SMALL => heartbeat;
-    LeaveGroupRequest 0..=5, LISTS => leave_group;
-    SyncGroupRequest 0..=5, LISTS => sync_group;
-    DescribeGroupsRequest 0..=6, LISTS => describe_groups;
-    ListGroupsRequest 0..=5, SMALL => list_groups;
-    ApiVersionsRequest 0..=4, SMALL => api_versions;
-    CreateTopicsRequest 2..=7, LISTS => create_topics;
-    DeleteTopicsRequest 1..=6, LISTS => delete_topics;
-    InitProducerIdRequest 0..=5, SMALL => init_producer_id;
-    OffsetForLeaderEpochRequest 2..=4, LISTS => offset_for_leader_epoch;
-    CreatePartitionsRequest 0..=3, LISTS => create_partitions;
-    DeleteGroupsRequest 0..=2, LISTS => delete_groups;
-    OffsetDeleteRequest 0..=0, LISTS => offset_delete;
-    DescribeClusterRequest 0..=2, SMALL => describe_cluster;
-    DescribeTopicPartitionsRequest 0..=0, LISTS => describe_topic_partitions;
+    ProduceRequest 3..=13 advertised from 0, RECORDS, Each(Write, Topic), Broker => produce;
+    FetchRequest 4..=18, LISTS, Each(Read, Topic), Broker
+        => fetch encoded by crate::protocol::fetch_response::encode_fetch_response;
+    ListOffsetsRequest 1..=10, LISTS, Each(Describe, Topic), Broker => list_offsets;
+    MetadataRequest 0..=13, LISTS, Each(Describe, Topic), Broker => metadata;
+    OffsetCommitRequest 2..=9, LISTS, Each(Read, Group), Broker => offset_commit;
+    OffsetFetchRequest 1..=9, LISTS, Each(Describe, Group), Broker => offset_fetch;
+    FindCoordinatorRequest 0..=6, LISTS, Each(Describe, Group), Broker => find_coordinator;
+    JoinGroupRequest 0..=9, LISTS, Each(Read, Group), Broker => join_group;
+    HeartbeatRequest 0..=4, SMALL, Each(Read, Group), Broker => heartbeat;
+    LeaveGroupRequest 0..=5, LISTS, Each(Read, Group), Broker => leave_group;
+    SyncGroupRequest 0..=5, LISTS, Each(Read, Group), Broker => sync_group;
+    DescribeGroupsRequest 0..=6, LISTS, Each(Describe, Group), Broker => describe_groups;
+    ListGroupsRequest 0..=5, SMALL, Each(Describe, Group), Broker => list_groups;
+    ApiVersionsRequest 0..=4, SMALL, Nothing, Broker => api_versions;
+    CreateTopicsRequest 2..=7, LISTS, Each(Create, Topic), Controller => create_topics;
+    DeleteTopicsRequest 1..=6, LISTS, Each(Delete, Topic), Controller => delete_topics;
+    InitProducerIdRequest 0..=5, SMALL, Each(Write, TransactionalId), Broker => init_producer_id;
+    OffsetForLeaderEpochRequest 2..=4, LISTS, Each(Describe, Topic), Broker => offset_for_leader_epoch;
+    CreatePartitionsRequest 0..=3, LISTS, Each(Alter, Topic), Controller => create_partitions;
+    DeleteGroupsRequest 0..=2, LISTS, Each(Delete, Group), Broker => delete_groups;
+    OffsetDeleteRequest 0..=0, LISTS, Each(Delete, Group), Broker => offset_delete;
+    DescribeClusterRequest 0..=2, SMALL, Each(Describe, Cluster), Broker => describe_cluster;
+    DescribeTopicPartitionsRequest 0..=0, LISTS, Each(Describe, Topic), Broker => describe_topic_partitions;
 }

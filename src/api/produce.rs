@@ -66,7 +66,7 @@ pub async fn handle(
     match acks {
         // The producer expects no answer; a closed connection is all that it can learn an error from.
         RequiredAcks::None if has_error(&response) => Err(ApiError::close("a Produce with acks=0 failed")),
-        RequiredAcks::None => Ok(Reply::None),
+        RequiredAcks::None => Ok(Reply::None(Duration::ZERO)),
         _ if pending.is_empty() => Ok(Reply::Ready(response)),
         _ => Ok(Reply::owed(confirm(response, pending, acks, timeout, broker.clock.now()))),
     }

@@ -11,13 +11,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::task::yield_now;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::byte_stream::ByteStream;
 use super::input::Input;
 use super::output::Output;
-use super::{CloseReason, Endpoints, Handled, Limits, Service};
+use super::{Answer, CloseReason, Endpoints, Handled, Limits, Service, Then};
 use crate::clock::{Clock, Monotonic};
 
 /// Answers to requests that arrived together are written together up to this many bytes.
@@ -86,6 +86,8 @@ struct Connection<'a, S, T> {
     output: Output,
     /// Set once no more requests are taken; answers to earlier ones still leave.
     ending: Option<Ending>,
+    /// Set while the client is throttled: no more requests are read until then.
+    muted: Option<Pin<Box<Sleep>>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// When bytes last came or went.
     active_at: Monotonic,
@@ -107,6 +109,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             input: Input::default(),
             output: Output::default(),
             ending: None,
+            muted: None,
             stopping: Box::pin(stopping.cancelled_owned()),
             active_at: shared.clock.monotonic(),
             frame_awaited_since: None,
@@ -119,6 +122,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
 
     /// The next request to handle, or how the connection ended.
     fn poll_frame(&mut self, context: &mut Context<'_>, session: &S::Session) -> Poll<Result<Bytes, Ending>> {
+        self.poll_unmute(context);
         loop {
             // Requests that arrived together are handled before their answers are written, in one go.
             if self.output.queued_bytes() < BATCH_BYTES
@@ -160,10 +164,37 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
 
     fn take_answer(&mut self, handled: Handled) {
         match handled {
-            Handled::NoAnswer => {}
-            Handled::Ready(frame) => self.output.push_ready(frame),
+            Handled::NoAnswer(then) => self.follow(then),
+            Handled::Ready(Answer { frame, then }) => {
+                self.output.push_ready(frame);
+                self.follow(then);
+            }
             Handled::Owed(answer) => self.output.push_owed(answer),
-            Handled::Close(reason) => self.ending = Some(Ending::Notable(reason)),
+        }
+    }
+
+    /// Does what follows an answer. Of two throttle times that overlap, the one that ends later counts.
+    fn follow(&mut self, then: Then) {
+        match then {
+            Then::Next => {}
+            Then::Mute(time) => {
+                let end = Instant::now() + time;
+                if self.muted.as_ref().is_none_or(|muted| muted.deadline() < end) {
+                    self.muted = Some(Box::pin(sleep_until(end)));
+                }
+            }
+            Then::Close(reason) => self.ending = Some(Ending::Notable(reason)),
+        }
+    }
+
+    /// Lets requests be read again once the throttle time is over, or wakes the task when it will be.
+    fn poll_unmute(&mut self, context: &mut Context<'_>) {
+        if let Some(muted) = &mut self.muted
+            && muted.as_mut().poll(context).is_ready()
+        {
+            self.muted = None;
+            // That nothing came and went meanwhile was our wish.
+            self.active_at = self.shared.clock.monotonic();
         }
     }
 
@@ -171,6 +202,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
     fn takes_requests(&self) -> bool {
         let limits = &self.shared.limits;
         self.ending.is_none()
+            && self.muted.is_none()
             && self.output.owed() < limits.max_owed
             && self.output.queued_bytes() < limits.max_queued_bytes
     }
@@ -193,7 +225,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
     }
 
     fn poll_output(&mut self, context: &mut Context<'_>) -> Result<(), Ending> {
-        self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;
+        self.poll_answers(context)?;
         while self.output.has_unwritten() && self.has_turn(context) {
             let Poll::Ready(written) = self.output.poll_write(context, &mut self.stream) else {
                 self.write_blocked_since.get_or_insert_with(|| self.shared.clock.monotonic());
@@ -202,7 +234,19 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             self.turn_bytes += written?;
             self.write_blocked_since = None;
             self.active_at = self.shared.clock.monotonic();
-            self.output.poll_answers(context, self.shared.limits.max_queued_bytes).map_err(Ending::Notable)?;
+            self.poll_answers(context)?;
+        }
+        Ok(())
+    }
+
+    fn poll_answers(&mut self, context: &mut Context<'_>) -> Result<(), Ending> {
+        let answered = self.output.poll_answers(context, self.shared.limits.max_queued_bytes);
+        match answered.map_err(Ending::Notable)? {
+            Then::Next => {}
+            then => {
+                self.follow(then);
+                self.poll_unmute(context);
+            }
         }
         Ok(())
     }
@@ -279,7 +323,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             let reason = Ending::Notable("a request did not arrive in time".into());
             (since + self.input.patience(limits.frame_timeout), reason)
         });
-        let idle = (self.output.is_empty() && unfinished.is_none())
+        let idle = (self.output.is_empty() && unfinished.is_none() && self.muted.is_none())
             .then(|| (self.active_at + limits.idle_timeout, Ending::Usual("the connection was idle".into())));
         [blocked, unfinished, idle].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
     }
@@ -368,7 +412,7 @@ mod tests {
         }
 
         async fn handle(&self, (): &mut (), _: Bytes) -> Handled {
-            Handled::Ready(self.answer.clone())
+            Handled::Ready(self.answer.clone().into())
         }
     }
 

@@ -24,6 +24,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -32,19 +33,52 @@ use crate::protocol::frame::Frame;
 /// Why a connection is closed, as the end of a sentence in the log.
 pub type CloseReason = Cow<'static, str>;
 
+/// What follows an answer; what stands later here is graver.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Then {
+    /// The next request.
+    #[default]
+    Next,
+    /// No request is read for so long from now on, while answers still leave: the client is throttled (KIP-219).
+    Mute(Duration),
+    /// The end of the connection, once every answer before it and the answer itself have left.
+    Close(CloseReason),
+}
+
+/// An answer on its way to the client.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its bytes.
+    pub frame: Frame,
+    /// What follows it; it begins when the answer is complete, not when the client has taken it.
+    pub then: Then,
+}
+
+/// An answer that nothing in particular follows.
+impl From<Frame> for Answer {
+    fn from(frame: Frame) -> Self {
+        Self { frame, then: Then::Next }
+    }
+}
+
 /// An answer that completes later. Dropped unfinished when its connection ends first.
-pub type OwedAnswer = Pin<Box<dyn Future<Output = Result<Frame, CloseReason>> + Send>>;
+pub type OwedAnswer = Pin<Box<dyn Future<Output = Result<Answer, CloseReason>> + Send>>;
 
 /// What became of a request once the ordered part of its work is done.
 pub enum Handled {
     /// The request has no answer.
-    NoAnswer,
+    NoAnswer(Then),
     /// The answer is here.
-    Ready(Frame),
+    Ready(Answer),
     /// The answer will come; the next request is handled meanwhile.
     Owed(OwedAnswer),
-    /// The connection ends, once the answers before this request have left.
-    Close(CloseReason),
+}
+
+impl Handled {
+    /// No answer; the connection ends, once the answers before this request have left.
+    pub fn close(reason: impl Into<CloseReason>) -> Self {
+        Self::NoAnswer(Then::Close(reason.into()))
+    }
 }
 
 /// Where a connection runs.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::byte_stream::ByteStream;
-use super::{CloseReason, OwedAnswer};
+use super::{Answer, CloseReason, OwedAnswer, Then};
 use crate::protocol::frame::{Frame, Piece};
 
 /// How many pieces one vectored write takes.
@@ -15,7 +15,8 @@ const MAX_PIECES: usize = 64;
 /// Queues that grew beyond this many entries are given back once empty.
 const KEPT_CAPACITY: usize = 16;
 
-enum Answer {
+/// An answer whose turn has not come.
+enum Queued {
     Ready(Frame),
     Owed(OwedAnswer),
 }
@@ -23,7 +24,7 @@ enum Answer {
 /// Answers not yet complete, and bytes not yet written.
 #[derive(Default)]
 pub(super) struct Output {
-    answers: VecDeque<Answer>,
+    answers: VecDeque<Queued>,
     pieces: VecDeque<Piece>,
     /// Bytes of complete answers that are not written, whether or not their turn has come.
     queued_bytes: usize,
@@ -36,13 +37,13 @@ impl Output {
         if self.answers.is_empty() {
             self.pieces.extend(frame.into_pieces());
         } else {
-            self.answers.push_back(Answer::Ready(frame));
+            self.answers.push_back(Queued::Ready(frame));
         }
     }
 
     /// Queues an answer that will come.
     pub(super) fn push_owed(&mut self, answer: OwedAnswer) {
-        self.answers.push_back(Answer::Owed(answer));
+        self.answers.push_back(Queued::Owed(answer));
     }
 
     /// How many answers wait for one that is owed.
@@ -73,29 +74,33 @@ impl Output {
 
     /// Collects owed answers that are complete, and moves those whose turn has come to the bytes to write. Beyond
     /// `max_queued_bytes` only the next answer is asked for, so that answers behind a slow one cannot pile up.
+    ///
+    /// Tells what follows the answers that have become complete; of several things the gravest.
     pub(super) fn poll_answers(
         &mut self,
         context: &mut Context<'_>,
         max_queued_bytes: usize,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<Then, CloseReason> {
         let mut is_next = true;
+        let mut follows = Then::Next;
         for answer in &mut self.answers {
-            if let Answer::Owed(owed) = answer
+            if let Queued::Owed(owed) = answer
                 && (is_next || self.queued_bytes < max_queued_bytes)
-                && let Poll::Ready(frame) = owed.as_mut().poll(context)
+                && let Poll::Ready(completed) = owed.as_mut().poll(context)
             {
-                let frame = frame?;
+                let Answer { frame, then } = completed?;
+                follows = follows.max(then);
                 self.queued_bytes += frame.size_in_bytes();
-                *answer = Answer::Ready(frame);
+                *answer = Queued::Ready(frame);
             }
-            is_next &= matches!(answer, Answer::Ready(_));
+            is_next &= matches!(answer, Queued::Ready(_));
         }
-        while let Some(Answer::Ready(_)) = self.answers.front() {
-            if let Some(Answer::Ready(frame)) = self.answers.pop_front() {
+        while let Some(Queued::Ready(_)) = self.answers.front() {
+            if let Some(Queued::Ready(frame)) = self.answers.pop_front() {
                 self.pieces.extend(frame.into_pieces());
             }
         }
-        Ok(())
+        Ok(follows)
     }
 
     /// Writes what goes out by one call: pieces in memory up to the next one in a file, or the latter. Tells how many

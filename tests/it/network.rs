@@ -7,7 +7,7 @@ use klamm::network::Limits;
 use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 
-use crate::server::{Peer, Script, Server, framed, start, until, within};
+use crate::server::{MUTED, Peer, Script, Server, framed, start, until, within};
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -46,6 +46,58 @@ async fn only_so_many_answers_are_owed_and_the_rest_is_read_when_they_have_left(
         server.service.complete(&[b'?', number]).await;
         assert_eq!(peer.answer().await, [b'?', number]);
     }
+}
+
+#[tokio::test]
+async fn a_muted_connection_reads_no_request_until_its_time_is_over_while_answers_leave() {
+    let server = script(Limits { idle_timeout: SHORT, ..Limits::default() });
+    let mut peer = server.connect().await;
+    let mut other = server.connect().await;
+    for request in [&b"?1"[..], b"m2", b"=3"] {
+        peer.request(request).await;
+    }
+    let muted_at = Instant::now();
+    until(|| server.service.handled() == 2).await;
+    server.service.complete(b"?1").await;
+    for answer in [&b"?1"[..], b"m2"] {
+        assert_eq!(peer.answer().await, answer);
+    }
+    other.assert_open().await;
+    assert!(muted_at.elapsed() < MUTED, "the answers before leave at once, and others are not held up");
+    assert_eq!(peer.answer().await, b"=3");
+    assert!(muted_at.elapsed() >= MUTED, "the request behind waits, longer than a connection may be idle");
+}
+
+#[tokio::test]
+async fn an_owed_answer_mutes_the_connection_when_it_is_complete() {
+    let server = script(Limits::default());
+    let mut peer = server.connect().await;
+    peer.request(b"M1").await;
+    peer.request(b"=2").await;
+    until(|| server.service.handled() == 2).await;
+    server.service.complete(b"M1").await;
+    for answer in [&b"M1"[..], b"=2"] {
+        assert_eq!(peer.answer().await, answer);
+    }
+    let muted_at = Instant::now();
+    peer.request(b"=3").await;
+    assert_eq!(peer.answer().await, b"=3");
+    assert!(muted_at.elapsed() >= MUTED * 3 / 4, "{:?}", muted_at.elapsed());
+}
+
+#[tokio::test]
+async fn a_last_answer_leaves_and_the_connection_ends() {
+    let server = script(Limits::default());
+    let mut peer = server.connect().await;
+    for request in [&b"?1"[..], b"l2", b"=3"] {
+        peer.request(request).await;
+    }
+    until(|| server.service.handled() == 2).await;
+    server.service.complete(b"?1").await;
+    for answer in [&b"?1"[..], b"l2"] {
+        assert_eq!(peer.answer().await, answer);
+    }
+    peer.assert_closed().await;
 }
 
 /// B52: ten thousand requests without reading an answer.

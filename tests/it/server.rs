@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use klamm::clock::Clock;
 use klamm::config::{self, HostPort, SecurityProtocol};
-use klamm::network::{Endpoints, Handled, Limits, Listener, Service, SocketServer};
+use klamm::network::{Answer, Endpoints, Handled, Limits, Listener, Service, SocketServer, Then};
 use klamm::protocol::frame::{FileRange, Frame, Piece};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,9 +18,13 @@ use tokio::sync::oneshot;
 /// How long anything that must happen may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// For how long a connection is muted.
+pub(crate) const MUTED: Duration = Duration::from_millis(300);
+
 /// Answers requests by their first byte: `=` repeats the request, `?` owes the answer until [`Script::complete`], `+`
 /// answers with as many kilobytes as the next two bytes say, `f` does so from a file (and `F` from one that is too
-/// short), `-` answers nothing, `x` closes.
+/// short), `-` answers nothing, `x` closes. `m` repeats the request and mutes the connection for [`MUTED`], `M` owes such
+/// an answer, and `l` repeats the request as the last one.
 #[derive(Default)]
 pub(crate) struct Script {
     owed: Mutex<HashMap<Vec<u8>, oneshot::Sender<()>>>,
@@ -46,7 +50,8 @@ impl Script {
         Handled::Owed(Box::pin(async move {
             receiver.await.map_err(|_| "nobody completes it")?;
             unfinished.finish();
-            Ok(Frame::new(framed(&request)))
+            let then = if request.starts_with(b"M") { Then::Mute(MUTED) } else { Then::Next };
+            Ok(Answer { frame: Frame::new(framed(&request)), then })
         }))
     }
 }
@@ -78,18 +83,23 @@ impl Service for Script {
     async fn handle(&self, _session: &mut (), frame: Bytes) -> Handled {
         self.handled.fetch_add(1, Ordering::SeqCst);
         match frame.first() {
-            Some(b'=') => Handled::Ready(Frame::new(framed(&frame))),
-            Some(b'?') => self.owe(frame),
+            Some(b'=') => Handled::Ready(Frame::new(framed(&frame)).into()),
+            Some(b'm') => Handled::Ready(Answer { frame: Frame::new(framed(&frame)), then: Then::Mute(MUTED) }),
+            Some(b'l') => {
+                let then = Then::Close("it was the last one".into());
+                Handled::Ready(Answer { frame: Frame::new(framed(&frame)), then })
+            }
+            Some(b'?' | b'M') => self.owe(frame),
             Some(b'+') => {
                 let kilobytes = usize::from(u16::from_be_bytes([frame[1], frame[2]]));
-                Handled::Ready(Frame::new(framed(&vec![b'+'; kilobytes * 1024])))
+                Handled::Ready(Frame::new(framed(&vec![b'+'; kilobytes * 1024])).into())
             }
             Some(&kind @ (b'f' | b'F')) => {
                 let size = usize::from(u16::from_be_bytes([frame[1], frame[2]])) * 1024;
-                Handled::Ready(from_file(size, if kind == b'f' { size } else { size / 2 }))
+                Handled::Ready(from_file(size, if kind == b'f' { size } else { size / 2 }).into())
             }
-            Some(b'-') => Handled::NoAnswer,
-            _ => Handled::Close("it is not in the script".into()),
+            Some(b'-') => Handled::NoAnswer(Then::Next),
+            _ => Handled::close("it is not in the script"),
         }
     }
 }

@@ -1,0 +1,82 @@
+//! What a connection knows: who speaks, from where, with which software.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use super::authorization::Authorized;
+use super::context::{ClientSoftware, RequestContext};
+use crate::network::Endpoints;
+use crate::protocol::header::RequestHeader;
+use crate::security::{Authorizer, Principal};
+
+/// What is remembered of a connection between its requests.
+#[derive(Debug)]
+pub struct Session {
+    endpoints: Endpoints,
+    principal: Arc<Principal>,
+    authorizer: Arc<dyn Authorizer>,
+    /// The latest request's client id; the next one shares it, as long as it is the same.
+    client_id: Arc<str>,
+    client_software: Arc<OnceLock<ClientSoftware>>,
+}
+
+impl Session {
+    /// A connection without authentication.
+    pub(super) fn new(endpoints: Endpoints, authorizer: Arc<dyn Authorizer>) -> Self {
+        Self {
+            endpoints,
+            principal: Arc::new(Principal::anonymous()),
+            authorizer,
+            client_id: Arc::default(),
+            client_software: Arc::default(),
+        }
+    }
+
+    /// Notes what a request's header says of its sender.
+    pub(super) fn note(&mut self, header: &RequestHeader) {
+        let client_id = client_id(header);
+        if *self.client_id != *client_id {
+            self.client_id = client_id.into();
+        }
+    }
+
+    /// The session's own authorisation, of which nothing has been asked.
+    pub(super) fn unasked(&self) -> Authorized {
+        Authorized::unasked(&self.principal, self.endpoints.peer.ip(), &self.authorizer)
+    }
+
+    /// The facts around the request with `header`.
+    pub(super) fn context(&self, header: &RequestHeader, authorized: Authorized) -> RequestContext {
+        RequestContext {
+            authorized,
+            listener: Arc::clone(&self.endpoints.listener),
+            peer: self.endpoints.peer,
+            local: self.endpoints.local,
+            client_id: Arc::clone(&self.client_id),
+            client_software: Arc::clone(&self.client_software),
+            api_version: header.api_version,
+            correlation_id: header.correlation_id,
+        }
+    }
+
+    /// The client's address.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.endpoints.peer
+    }
+
+    /// The client's software, to be shown.
+    pub(super) fn software(&self) -> impl fmt::Display {
+        let software = Arc::clone(&self.client_software);
+        fmt::from_fn(move |formatter| match software.get() {
+            Some(ClientSoftware { name, version }) => write!(formatter, "{name}/{version}"),
+            None => formatter.write_str("unknown software"),
+        })
+    }
+}
+
+/// The header's client id; Kafka does not insist on UTF-8 in it.
+pub(super) fn client_id(header: &RequestHeader) -> Cow<'_, str> {
+    header.client_id.as_deref().map_or(Cow::Borrowed(""), String::from_utf8_lossy)
+}
