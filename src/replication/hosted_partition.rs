@@ -70,6 +70,8 @@ pub struct ReadResult {
     pub diverging: Option<(LeaderEpoch, i64)>,
     /// The records, not yet read.
     pub records: Option<LogSlice>,
+    /// Whether there are more records than these, in newer segments, which no longer reading of this one would find.
+    pub is_on_older_segment: bool,
 }
 
 /// The offsets that a partition is known by.
@@ -206,6 +208,7 @@ impl HostedPartition {
                 log_start_offset: log.log_start_offset(),
                 diverging: None,
                 records: None,
+                is_on_older_segment: false,
             };
             result.diverging = diverging_epoch(log, request)?;
             if result.diverging.is_some() {
@@ -215,6 +218,8 @@ impl HostedPartition {
             let slice = log
                 .read(request.fetch_offset, request.max_bytes, upper_bound, request.min_one)
                 .map_err(|error| self.read_error(&error))?;
+            result.is_on_older_segment =
+                request.fetch_offset < upper_bound && log.is_on_older_segment(request.fetch_offset, upper_bound);
             result.records = (!slice.is_empty()).then_some(slice);
             Ok(result)
         })

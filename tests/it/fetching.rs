@@ -266,6 +266,25 @@ async fn b37_sizes_are_honoured_and_progress_is_made() {
     broker.stop().await;
 }
 
+/// What is left of an older segment may be less than is wanted, and no append adds to it.
+#[tokio::test]
+async fn a_poll_of_an_older_segment_does_not_wait_for_more() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let topic = client.create_topic("t", 1, &[("segment.bytes", "1048576")]).await;
+    let value = "x".repeat(700_000);
+    for _ in 0..2 {
+        client.append(&topic, 0, &[&value]).await;
+    }
+    let response = client.ask(FETCH, &long_poll(&topic, &[(0, 0)], 2 << 20, FOR_EVER_MS)).await;
+    assert_eq!(fetched(&response), [(0, 0, vec![value.clone()])]);
+    let started = Instant::now();
+    let response = client.ask(FETCH, &long_poll(&topic, &[(0, 1)], 2 << 20, 100)).await;
+    assert!(started.elapsed() >= Duration::from_millis(100), "the newest segment may still grow");
+    assert_eq!(fetched(&response), [(0, 0, vec![value])]);
+    broker.stop().await;
+}
+
 /// B37: what the broker allows at most holds for clients that ask for more.
 #[tokio::test]
 async fn b37_fetch_max_bytes_bounds_every_answer() {

@@ -136,7 +136,8 @@ impl LongPoll {
             Target::Log { name, id } => {
                 let result = self.read(partition, name, *id, bytes);
                 bytes += result.as_ref().map_or(0, |read| read.records.as_ref().map_or(0, LogSlice::len));
-                has_news |= result.as_ref().map_or(true, |read| read.diverging.is_some());
+                // As in Kafka, a reader of an older segment does not wait for more than is left of it.
+                has_news |= result.as_ref().map_or(true, |read| read.diverging.is_some() || read.is_on_older_segment);
                 has_log = true;
                 result
             }

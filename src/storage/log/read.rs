@@ -46,6 +46,11 @@ impl Log {
         Ok(LogSlice::empty())
     }
 
+    /// Whether `offset` lies in an older segment than `upper_bound_offset`: one read does not reach the latter.
+    pub fn is_on_older_segment(&self, offset: i64, upper_bound_offset: i64) -> bool {
+        self.segment_index(offset) < self.segment_index(upper_bound_offset)
+    }
+
     fn slice_from(
         &self,
         segment: &Segment,
