@@ -335,6 +335,24 @@ async fn b37_offsets_that_are_not_there() {
 }
 
 #[tokio::test]
+async fn b37_any_negative_epoch_is_none() {
+    let broker = Broker::start().await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    client.append(&topic, 0, &["a"]).await;
+    for epoch in [-1, -2, i32::MIN] {
+        for version in [9, 12, 18] {
+            let mut request = fetch(&topic, &[(0, 0)]);
+            let partition = &mut request.topics[0].partitions[0];
+            partition.current_leader_epoch = epoch;
+            partition.last_fetched_epoch = if version < 12 { -1 } else { epoch };
+            let response = client.ask(version, &request).await;
+            assert_eq!(fetched(&response), [(0, 0, vec!["a".to_owned()])], "v{version} {epoch}");
+        }
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn b37_a_fetch_of_nothing_is_a_normal_request() {
     let broker = Broker::start().await;
     let (mut client, topic) = broker.client_with_topic("t", 1).await;

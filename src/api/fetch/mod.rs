@@ -100,11 +100,12 @@ fn partition_fetches(
     let topic_ref =
         if uses_topic_ids { TopicRef::Id(topic.topic_id) } else { TopicRef::Name(topic.topic.as_str().into()) };
     topic.partitions.iter().map(move |partition| {
+        // As in Kafka's FetchRequest, and only there, any negative epoch is none.
         let fetch = PartitionFetch {
             fetch_offset: partition.fetch_offset,
             max_bytes: partition.partition_max_bytes,
-            current_leader_epoch: partition.current_leader_epoch,
-            last_fetched_epoch: partition.last_fetched_epoch,
+            current_leader_epoch: partition.current_leader_epoch.max(-1),
+            last_fetched_epoch: partition.last_fetched_epoch.max(-1),
         };
         (PartitionRef { topic: topic_ref.clone(), partition: partition.partition }, fetch)
     })
