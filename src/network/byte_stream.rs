@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
-use crate::protocol::frame::FileRange;
+use crate::protocol::frame::{FileRange, Piece};
 
 /// How much of a file one call sends: what is not in the page cache any more holds its thread up for no longer than
 /// that takes to read.
@@ -19,6 +19,10 @@ pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin {
 
     /// Sends the beginning of `range`. A file that was cut off before its end is an error.
     fn poll_send(&mut self, context: &mut Context<'_>, range: &FileRange) -> Poll<io::Result<usize>>;
+
+    /// Writes as much of `piece` as there is room for; 0 where there is none. Unlike a poll it does not wait for the
+    /// system to report room, which it does only once a third of its buffer is free.
+    fn write_now(&mut self, piece: &Piece) -> io::Result<usize>;
 }
 
 impl ByteStream for TcpStream {
@@ -31,6 +35,17 @@ impl ByteStream for TcpStream {
             0 => Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment is shorter than it was"))),
             sent => Poll::Ready(Ok(sent)),
         }
+    }
+
+    fn write_now(&mut self, piece: &Piece) -> io::Result<usize> {
+        let written = match piece {
+            Piece::Bytes(bytes) => rustix::io::write(&*self, bytes),
+            Piece::File(range) => send_file(self, range),
+        };
+        written.map_err(io::Error::from).or_else(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+            _ => Err(error),
+        })
     }
 }
 

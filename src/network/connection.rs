@@ -299,7 +299,15 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
         while let Some((deadline, reason)) = self.nearest_deadline() {
             let now = self.shared.clock.monotonic();
             if now >= deadline {
-                return Poll::Ready(reason);
+                match self.write_late(now) {
+                    Ok(0) => return Poll::Ready(reason),
+                    Ok(_) => {
+                        // There may be more room, and fewer bytes are queued: all is looked at again.
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Err(error) => return Poll::Ready(error.into()),
+                }
             }
             // A timer that is due too early costs one needless wake-up, a reset for every request would cost more.
             if self.timer_due.is_none_or(|due| due > deadline) {
@@ -312,6 +320,20 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             self.timer_due = None;
         }
         Poll::Pending
+    }
+
+    /// Writes to a peer that has made no room for too long, as far as the system reports it: megabytes may wait in its
+    /// buffer, of which a slow but steady reader has taken some. Tells how many bytes were written.
+    fn write_late(&mut self, now: Monotonic) -> io::Result<usize> {
+        if self.write_blocked_since.is_none_or(|since| now < since + self.shared.limits.write_timeout) {
+            return Ok(0);
+        }
+        let written = self.output.write_now(&mut self.stream)?;
+        if written > 0 {
+            self.write_blocked_since = None;
+            self.active_at = now;
+        }
+        Ok(written)
     }
 
     fn nearest_deadline(&self) -> Option<(Monotonic, Ending)> {
@@ -394,6 +416,10 @@ mod tests {
 
         fn poll_send(&mut self, _: &mut Context<'_>, range: &FileRange) -> Poll<io::Result<usize>> {
             Poll::Ready(Ok(self.moves(range.len())))
+        }
+
+        fn write_now(&mut self, piece: &Piece) -> io::Result<usize> {
+            Ok(self.moves(piece.len()))
         }
     }
 

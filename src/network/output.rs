@@ -118,6 +118,14 @@ impl Output {
         Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
     }
 
+    /// Writes what the peer has made room for, although the system has not reported any; how many bytes that were.
+    pub(super) fn write_now(&mut self, stream: &mut impl ByteStream) -> io::Result<usize> {
+        let Some(piece) = self.pieces.front() else { return Ok(0) };
+        let written = stream.write_now(piece)?;
+        self.advance(written);
+        Ok(written)
+    }
+
     fn poll_write_bytes(&self, context: &mut Context<'_>, stream: &mut impl ByteStream) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); MAX_PIECES];
         let mut count = 0;

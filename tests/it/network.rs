@@ -115,6 +115,30 @@ async fn a_slow_reader_holds_up_only_itself_and_is_closed_in_the_end() {
     server.connect().await.assert_open().await;
 }
 
+/// Far more than one reading waits in the system's buffers, which report room only once a third of them is free: that
+/// takes longer than a client may take nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_but_steady_reader_is_served_to_the_end() {
+    const ANSWERS: usize = 1_000;
+    for kind in [b'+', b'f'] {
+        let server = script(Limits { write_timeout: Duration::from_millis(500), ..Limits::default() });
+        let mut peer = server.connect().await;
+        let requests: Vec<u8> = (0..ANSWERS).flat_map(|_| framed(&[kind, 0, 32]).to_vec()).collect();
+        peer.send(&requests).await;
+        let slow_until = Instant::now() + Duration::from_secs(3);
+        let mut answers = 0;
+        while answers < ANSWERS {
+            within(peer.0.read_exact(&mut [0; 4])).await.unwrap();
+            let length = if kind == b'f' { 32 * 1024 + 2 } else { 32 * 1024 };
+            within(peer.0.read_exact(&mut vec![0; length])).await.unwrap();
+            answers += 1;
+            if Instant::now() < slow_until {
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_pauses_gets_everything_in_order() {
     let server = script(Limits::default());
