@@ -5,6 +5,8 @@
 //! buffer that the decoders read from, and it never lets them see an array's length that the frame cannot hold.
 //! Nothing here depends on the allocator.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::Decodable;
 use kafka_protocol::protocol::buf::{ByteBuf, NotEnoughBytesError};
@@ -50,8 +52,8 @@ pub fn decode_request<R: Decodable>(body: Bytes, api_version: i16) -> Result<Dec
     let mut guard = Guard::new(body.clone());
     loop {
         let decoded = R::decode(&mut guard, api_version);
-        if guard.is_misled {
-            return Err(DecodeError::Malformed("an array claims more elements than the frame can hold".to_owned()));
+        if let Some(excess) = guard.excess {
+            return Err(DecodeError::Malformed(excess.to_string()));
         }
         match (decoded, guard.suspect) {
             (Ok(message), _) if !guard.withheld => return Ok(Decoded { message, surplus: guard.bytes.len() }),
@@ -68,6 +70,32 @@ pub fn decode_request<R: Decodable>(body: Bytes, api_version: i16) -> Result<Dec
 
 fn malformed(error: &impl ToString) -> DecodeError {
     DecodeError::Malformed(error.to_string())
+}
+
+/// Which bound a request goes beyond. The decoder could only say that bytes are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Excess {
+    Fields,
+    Array { elements: usize, left: usize },
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Fields => write!(formatter, "it has more than the {MAX_FIELDS} fields that one request may have"),
+            Self::Array { elements, left } if elements > left => {
+                write!(formatter, "an array claims {elements} elements, and {left} bytes are left for them")
+            }
+            Self::Array { elements, .. } if elements > LARGEST_ARRAY => {
+                write!(formatter, "an array has {elements} elements, more than the {LARGEST_ARRAY} that one may have")
+            }
+            Self::Array { elements, left } => write!(
+                formatter,
+                "an array of more than {SMALL_ARRAY} elements, here {elements} in {left} bytes, has {ELEMENT_SIZE} bytes \
+                 for each at least"
+            ),
+        }
+    }
 }
 
 /// A buffer that never lets a decoder see an array's length that is too large.
@@ -90,8 +118,8 @@ struct Guard {
     lengths: Vec<usize>,
     /// The length in whose stead another was just given.
     owed: Option<Owed>,
-    /// Such a length was not that of a byte field.
-    is_misled: bool,
+    /// Such a length was not that of a byte field, or there were too many fields.
+    excess: Option<Excess>,
     /// The bytes that belong to the varint that has begun.
     varint_left: usize,
 }
@@ -112,7 +140,7 @@ impl Guard {
             suspect: None,
             lengths: Vec::new(),
             owed: None,
-            is_misled: false,
+            excess: None,
             varint_left: 0,
         }
     }
@@ -136,14 +164,21 @@ impl Guard {
     /// Notes that something is read which is not a byte field's content.
     fn begin_read(&mut self) -> Result<(), TryGetError> {
         self.suspect = None;
-        self.is_misled |= self.owed.take().is_some();
-        if self.is_misled { Err(self.refuse(usize::MAX)) } else { Ok(()) }
+        if let Some(Owed { number, given }) = self.owed.take() {
+            let elements = (number + 1).saturating_sub(given);
+            self.excess = Some(Excess::Array { elements, left: self.bytes.len() });
+        }
+        if self.excess.is_some() { Err(self.refuse(usize::MAX)) } else { Ok(()) }
     }
 
     fn count_field(&mut self) -> Result<(), TryGetError> {
         self.varint_left = 0;
-        self.fields_left = self.fields_left.checked_sub(1).ok_or_else(|| self.refuse(usize::MAX))?;
-        Ok(())
+        if let Some(left) = self.fields_left.checked_sub(1) {
+            self.fields_left = left;
+            return Ok(());
+        }
+        self.excess = Some(Excess::Fields);
+        Err(self.refuse(usize::MAX))
     }
 
     /// Looks at the varint that may begin here; `Some` is what to read in its stead. Booleans and bytes are read in the
@@ -277,7 +312,15 @@ mod tests {
         let count = MAX_FIELDS as i32;
         body.put_i32(count);
         body.put_bytes(0, 2 * MAX_FIELDS);
-        assert!(decode_request::<MetadataRequest>(body.freeze(), 1).is_err());
+        let decoded = decode_request::<MetadataRequest>(body.freeze(), 1);
+        assert!(decoded.is_err_and(|error| error.to_string().contains("elements")), "as an array");
+        let topic = OffsetFetchRequestTopic::default().with_name(StrBytes::from_static_str("").into());
+        let topics = vec![topic.with_partition_indexes(vec![0; 5]); LARGEST_ARRAY - 1];
+        let request = OffsetFetchRequest::default().with_topics(Some(topics));
+        let mut body = BytesMut::new();
+        request.encode(&mut body, 7).expect("encodes");
+        let decoded = decode_request::<OffsetFetchRequest>(body.freeze(), 7);
+        assert!(decoded.is_err_and(|error| error.to_string().contains("fields")), "one by one");
     }
 
     #[test]
@@ -290,11 +333,19 @@ mod tests {
 
     #[test]
     fn an_array_cannot_claim_more_than_an_honest_one_has() {
-        for (version, claim) in [(1, &b"\x00\x0f\xff\x00"[..]), (12, b"\x80\xfe\x3f"), (12, b"\x80\x80\x18")] {
+        let cases = [
+            (1, &b"\x00\x0f\xff\x00"[..], "an array has 1048320 elements, more than the 262144 that one may have"),
+            (12, b"\x80\xfe\x3f", "an array has 1048319 elements, more than the 262144 that one may have"),
+            (12, b"\x80\x80\x18", "an array has 393215 elements, more than the 262144 that one may have"),
+        ];
+        for (version, claim, expected) in cases {
             let body = [claim, &vec![0; 1024 * 1024]].concat();
-            let decoded = decode_request::<MetadataRequest>(body.into(), version);
-            assert!(decoded.is_err_and(|error| error.to_string().contains("array")), "version {version}");
+            let error = decode_request::<MetadataRequest>(body.into(), version).expect_err("is refused").to_string();
+            assert!(error.contains(expected), "version {version}: {error}");
         }
+        let body = [&5_000_i32.to_be_bytes()[..], &[0; 12_000]].concat();
+        let error = decode_request::<MetadataRequest>(body.into(), 1).expect_err("is refused").to_string();
+        assert!(error.contains("here 5000 in 12000 bytes"), "{error}");
     }
 
     #[test]
