@@ -74,7 +74,6 @@ impl From<ErrorCode> for AppendFailure {
 /// What the producer is told; a failing disk is logged here, because here it is handled.
 pub fn append_failure(error: hosted_partition::AppendError, hosted: &HostedPartition) -> AppendFailure {
     use storage::AppendError as Log;
-    let partition = hosted.topic_partition();
     let error = match error {
         hosted_partition::AppendError::Refused(code) => return code.into(),
         hosted_partition::AppendError::Log(error) => error,
@@ -95,7 +94,7 @@ pub fn append_failure(error: hosted_partition::AppendError, hosted: &HostedParti
         // What took the directory offline was logged then.
         Log::Storage(StorageError::Offline { .. }) => (ErrorCode::KafkaStorageError, Vec::new()),
         Log::Storage(error) => {
-            tracing::error!(%partition, %error, "appending to the log failed");
+            hosted.log_storage_error("appending to the log", &error);
             (ErrorCode::KafkaStorageError, Vec::new())
         }
     };

@@ -270,7 +270,7 @@ impl<M: CoordinatorMachine> Actor<M> {
             let appended = self
                 .hosted
                 .append(&batch.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
-                .map_err(|error| coordinator_error(&error))?;
+                .map_err(|error| coordinator_error(&error, &self.hosted))?;
             self.last_appended = appended.info.last_offset;
             self.unflushed |= appended.needs_flush;
             let (written, rest) = unwritten.split_at(batch.record_count() as usize);
@@ -406,7 +406,7 @@ fn first_batch<M: CoordinatorMachine>(records: &[M::Record], now: Now) -> Result
 }
 
 /// What a client of a coordinator is told of a failed append, as in Kafka's `CoordinatorPartitionWriter` callers.
-fn coordinator_error(error: &AppendError) -> ErrorCode {
+fn coordinator_error(error: &AppendError, hosted: &HostedPartition) -> ErrorCode {
     match error {
         AppendError::Refused(
             ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut | ErrorCode::UnknownTopicOrPartition,
@@ -418,6 +418,10 @@ fn coordinator_error(error: &AppendError) -> ErrorCode {
             // One record alone is too large: no fault of ours, and no use in asking again.
             tracing::warn!(%error, "a coordinator's record is larger than its topic allows");
             ErrorCode::UnknownServerError
+        }
+        AppendError::Log(storage::AppendError::Storage(error)) => {
+            hosted.log_storage_error("appending a coordinator's record", error);
+            ErrorCode::NotCoordinator
         }
         AppendError::Log(error) => {
             tracing::error!(%error, "a coordinator's record could not be appended");

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::delayed::{Awaited, Wait, Waiters};
 use super::partition::{Partition, PartitionState, RequiredAcks};
+use super::storage_errors::StorageErrors;
 use crate::clock::Now;
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 use crate::protocol::ErrorCode;
@@ -115,6 +116,7 @@ pub struct HostedPartition {
     /// Held by the thread that runs an fsync, whoever asked for it: a flush that overtook another could vouch for a
     /// directory entry that only the other one syncs.
     syncing: Mutex<()>,
+    storage_errors: Arc<StorageErrors>,
 }
 
 impl Awaited for HostedPartition {
@@ -124,7 +126,13 @@ impl Awaited for HostedPartition {
 }
 
 impl HostedPartition {
-    pub(super) fn new(partition: Partition, log: Log, topic_id: Uuid, min_insync_replicas: usize) -> Self {
+    pub(super) fn new(
+        partition: Partition,
+        log: Log,
+        topic_id: Uuid,
+        min_insync_replicas: usize,
+        storage_errors: Arc<StorageErrors>,
+    ) -> Self {
         Self {
             topic_partition: log.topic_partition().clone(),
             topic_id,
@@ -132,6 +140,7 @@ impl HostedPartition {
             waiters: Waiters::default(),
             flushing: tokio::sync::Mutex::new(()),
             syncing: Mutex::new(()),
+            storage_errors,
         }
     }
 
@@ -233,8 +242,13 @@ impl HostedPartition {
     }
 
     fn storage_error(&self, error: &StorageError) -> ErrorCode {
-        tracing::error!(partition = %self.topic_partition, %error, "reading the log failed");
+        self.log_storage_error("reading the log", error);
         ErrorCode::KafkaStorageError
+    }
+
+    /// Logs that `action` failed on this partition's log, within the bounds of [`StorageErrors`].
+    pub fn log_storage_error(&self, action: &str, error: &StorageError) {
+        self.storage_errors.log(action, error);
     }
 
     /// The offsets of this moment, for whoever believes in `current_leader_epoch` (-1: does not say).

@@ -11,3 +11,4 @@ pub mod housekeeping;
 mod log_config;
 pub mod partition;
 pub mod replica_manager;
+pub mod storage_errors;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::hosted_partition::HostedPartition;
 use super::log_config::log_config;
 use super::partition::{Partition, PartitionState};
+use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
 use crate::config::{Config, TopicConfig};
 use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
@@ -47,6 +48,7 @@ pub struct ReplicaManager {
     applied: Mutex<Applied>,
     applied_offset: watch::Sender<i64>,
     checkpointing: Mutex<()>,
+    storage_errors: Arc<StorageErrors>,
     /// Whether the log directory has failed, as far as housekeeping has noticed.
     failed: watch::Sender<bool>,
 }
@@ -67,6 +69,7 @@ impl ReplicaManager {
             .collect();
         Ok(Self {
             node_id,
+            storage_errors: Arc::new(StorageErrors::new(clock.clone())),
             clock,
             config,
             log_dir,
@@ -98,6 +101,11 @@ impl ReplicaManager {
     pub fn partition_of(&self, topic: &str, topic_id: Uuid, partition: i32) -> Result<Arc<HostedPartition>, ErrorCode> {
         let hosted = self.partition(topic, partition)?;
         if hosted.topic_id() == topic_id { Ok(hosted) } else { Err(ErrorCode::UnknownTopicOrPartition) }
+    }
+
+    /// Where errors that the partitions' logs answer requests with are logged.
+    pub fn storage_errors(&self) -> &Arc<StorageErrors> {
+        &self.storage_errors
     }
 
     /// Completes when the log directory has failed, within a second of it.
@@ -211,7 +219,13 @@ impl ReplicaManager {
                 let high_watermark = known_high_watermark.max(log.log_start_offset());
                 let partition =
                     Partition::new(self.node_id, state, log.log_end_offset(), high_watermark, now.monotonic);
-                Place::Hosted(Arc::new(HostedPartition::new(partition, log, topic_id, min_isr(config))))
+                Place::Hosted(Arc::new(HostedPartition::new(
+                    partition,
+                    log,
+                    topic_id,
+                    min_isr(config),
+                    Arc::clone(&self.storage_errors),
+                )))
             }
             Err(error) => {
                 tracing::error!(partition = %topic_partition, %error, "the partition's log cannot be opened");

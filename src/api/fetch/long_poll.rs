@@ -19,7 +19,8 @@ use crate::replication::delayed::Wait;
 use crate::replication::fetch_session::{ContextPartition, FetchContext, FetchSessionCache, PartitionRef, TopicRef};
 use crate::replication::hosted_partition::{HostedPartition, ReadRequest, ReadResult};
 use crate::replication::replica_manager::ReplicaManager;
-use crate::storage::LogSlice;
+use crate::replication::storage_errors::StorageErrors;
+use crate::storage::{LogSlice, StorageError};
 
 /// Where a partition of the request is to be read, if the metadata knows it.
 pub(super) enum Target {
@@ -68,7 +69,7 @@ impl LongPoll {
         if !look.is_enough && !self.max_wait.is_zero() {
             return None;
         }
-        load_cached(&look.found).map(|loaded| self.respond(loaded))
+        self.load_cached(&look.found).map(|loaded| self.respond(loaded))
     }
 
     /// The answer, once there is enough to send or the client has waited for as long as it wanted to.
@@ -86,12 +87,14 @@ impl LongPoll {
                 break self.look();
             }
         };
-        if let Some(loaded) = load_cached(&look.found) {
+        if let Some(loaded) = self.load_cached(&look.found) {
             return self.respond(loaded);
         }
         // A thread of its own, because the disk may be slow.
         let found = look.found;
-        let loaded = tokio::task::spawn_blocking(move || found.into_iter().map(load).collect::<Vec<_>>()).await;
+        let errors = Arc::clone(self.replicas.storage_errors());
+        let load_all = move || found.into_iter().map(|found| load(found, &errors)).collect::<Vec<_>>();
+        let loaded = tokio::task::spawn_blocking(load_all).await;
         match loaded {
             Ok(loaded) => self.respond(loaded),
             Err(panic) => {
@@ -164,6 +167,17 @@ impl LongPoll {
         })
     }
 
+    /// Makes everything that was found ready to be sent; `None` if that needs the disk.
+    fn load_cached(&self, found: &[Result<ReadResult, ErrorCode>]) -> Option<Vec<Result<Loaded, ErrorCode>>> {
+        let errors = self.replicas.storage_errors();
+        let load = |read: &ReadResult| {
+            let records = read.records.as_ref().map_or(Ok(Some(Bytes::new().into())), LogSlice::cached).transpose()?;
+            let loaded = records.map(|records| Loaded { read: read.clone(), records });
+            Some(loaded.map_err(|error| storage_error(&error, errors)))
+        };
+        found.iter().map(|found| found.as_ref().map_or_else(|&code| Some(Err(code)), load)).collect()
+    }
+
     fn respond(&self, loaded: Vec<Result<Loaded, ErrorCode>>) -> FetchAnswer {
         let outcomes: Vec<_> = loaded.iter().map(answer::outcome).collect();
         let included = {
@@ -189,25 +203,17 @@ impl LongPoll {
     }
 }
 
-/// Makes everything that was found ready to be sent; `None` if that needs the disk.
-fn load_cached(found: &[Result<ReadResult, ErrorCode>]) -> Option<Vec<Result<Loaded, ErrorCode>>> {
-    let load = |read: &ReadResult| {
-        let records = read.records.as_ref().map_or(Ok(Some(Bytes::new().into())), LogSlice::cached).transpose()?;
-        Some(records.map(|records| Loaded { read: read.clone(), records }).map_err(|error| storage_error(&error)))
-    };
-    found.iter().map(|found| found.as_ref().map_or_else(|&code| Some(Err(code)), load)).collect()
-}
-
 /// Makes what was found ready to be sent, and reads it from the disk if need be.
-fn load(found: Result<ReadResult, ErrorCode>) -> Result<Loaded, ErrorCode> {
+fn load(found: Result<ReadResult, ErrorCode>, errors: &StorageErrors) -> Result<Loaded, ErrorCode> {
     let read = found?;
     let slice = read.records.as_ref();
-    let bytes = slice.map_or(Ok(Bytes::new()), LogSlice::read_blocking).map_err(|error| storage_error(&error))?;
+    let bytes =
+        slice.map_or(Ok(Bytes::new()), LogSlice::read_blocking).map_err(|error| storage_error(&error, errors))?;
     Ok(Loaded { read, records: bytes.into() })
 }
 
 /// Never "out of range", which would make a consumer reset its offset and skip records.
-fn storage_error(error: &crate::storage::StorageError) -> ErrorCode {
-    tracing::error!(%error, "reading records failed");
+fn storage_error(error: &StorageError, errors: &StorageErrors) -> ErrorCode {
+    errors.log("reading records", error);
     ErrorCode::KafkaStorageError
 }
