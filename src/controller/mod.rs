@@ -30,6 +30,9 @@ pub use delete_topics::{DeleteTopics, TopicDeletion, TopicToDelete};
 /// How many partitions one request may add to the cluster, as in Kafka: it bounds a batch of records.
 const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
 
+/// The longest string, in bytes, that an answer can hold at every version.
+const LONGEST_MESSAGE: usize = i16::MAX as usize;
+
 /// What the controller can be asked.
 #[derive(Debug, Clone)]
 pub enum ControllerRequest {
@@ -74,9 +77,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Refuses with `code` because of `message`.
+    /// Refuses with `code` because of `message`. What does not fit into an answer is cut off: a name of the greatest
+    /// length, repeated in a sentence about it, would.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        Self { code, message }
     }
 
     fn unknown_topic() -> Self {

@@ -225,6 +225,25 @@ async fn b34_names_that_no_topic_may_have() {
     assert_eq!((only(directory.path()), only(data.parent().unwrap())), (1, 1), "a path was built from a name");
 }
 
+/// The answer repeats the name in its message, which has to fit into the answer too.
+#[tokio::test]
+async fn b34_the_longest_names_are_refused_at_every_version() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    for name in ["x".repeat(32_000), "x".repeat(32_700), "x".repeat(32_767), "\u{e9}".repeat(16_380)] {
+        for version in 2..=7 {
+            let request = CreateTopicsRequest::default().with_topics(vec![new_topic(&name, 1, 1)]);
+            let response = client.ask(version, &request).await;
+            let told = &response.topics[0];
+            assert_eq!(told.error_code, INVALID_TOPIC_EXCEPTION, "v{version} {}", name.len());
+            let message = told.error_message.as_ref().unwrap();
+            assert!(message.contains("the length of 'x") || message.contains("the length of '\u{e9}"));
+            assert!(message.len() <= 32_767, "v{version} {}", message.len());
+        }
+    }
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn b34_partitions_that_no_topic_has() {
     let broker = Broker::start().await;
