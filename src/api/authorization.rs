@@ -35,6 +35,13 @@ impl Authorized {
         Self { principal: Arc::clone(principal), host, authorizer: Arc::clone(authorizer) }
     }
 
+    /// For a row that demands [`Authorization::Once`]: `self`, if that is allowed.
+    ///
+    /// Errors: [`ErrorCode::ClusterAuthorizationFailed`].
+    pub(super) fn once(self, operation: Operation) -> Result<Self, ErrorCode> {
+        self.authorize(operation, Resource::CLUSTER).map(|()| self)
+    }
+
     /// Whom the connection speaks for.
     pub fn principal(&self) -> &Principal {
         &self.principal
@@ -91,6 +98,14 @@ mod tests {
     fn unasked(authorizer: impl Authorizer + 'static) -> Authorized {
         let authorizer: Arc<dyn Authorizer> = Arc::new(authorizer);
         Authorized::unasked(&Arc::new(Principal::anonymous()), HERE, &authorizer)
+    }
+
+    #[test]
+    fn what_is_asked_once_is_asked_of_the_cluster() {
+        assert!(unasked(OnlyReading).once(Operation::Describe).is_ok());
+        let denied = unasked(OnlyReading).once(Operation::Alter).map(drop);
+        assert_eq!(denied, Err(ErrorCode::ClusterAuthorizationFailed));
+        assert!(unasked(AllowEverything).once(Operation::Alter).is_ok());
     }
 
     #[test]

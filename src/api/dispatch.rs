@@ -16,12 +16,12 @@ use super::{Api, ApiError, api_versions, route};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::network::{Answer, Endpoints, Handled, LogLimit, Service, Then};
-use crate::protocol::EncodeError;
 use crate::protocol::frame::Frame;
 use crate::protocol::header::{RequestHeader, peek_api};
 use crate::protocol::request::decode_request;
 use crate::protocol::response::encode_response;
-use crate::security::{AllowEverything, Authorizer};
+use crate::protocol::{EncodeError, ErrorCode};
+use crate::security::{AllowEverything, Authorizer, Operation};
 
 /// Serves the table's APIs on behalf of a broker.
 #[derive(Debug)]
@@ -136,6 +136,11 @@ impl Call<'_> {
     /// The context for a handler that asks for itself, or that nothing is asked of.
     pub(super) fn admit(&self) -> RequestContext {
         self.session.context(self.header, self.session.unasked())
+    }
+
+    /// The context for a handler that is called only where `operation` is allowed on the cluster.
+    pub(super) fn ask(&self, operation: Operation) -> Result<RequestContext, ErrorCode> {
+        Ok(self.session.context(self.header, self.session.unasked().once(operation)?))
     }
 
     /// The reply as the network takes it.

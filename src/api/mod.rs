@@ -21,15 +21,21 @@
 pub mod api_versions;
 pub mod authorization;
 pub mod context;
+pub mod create_acls;
+pub mod create_delegation_token;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_acls;
 pub mod delete_groups;
 pub mod delete_topics;
+pub mod describe_acls;
 pub mod describe_cluster;
+pub mod describe_delegation_token;
 pub mod describe_groups;
 pub mod describe_topic_partitions;
 mod dispatch;
 pub mod error;
+pub mod expire_delegation_token;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -47,6 +53,7 @@ mod owned;
 mod partition_outcomes;
 mod partition_view;
 pub mod produce;
+pub mod renew_delegation_token;
 pub mod reply;
 mod session;
 pub mod sync_group;
@@ -151,6 +158,12 @@ macro_rules! api_table {
     (@call Each ($operation:ident $resource:ident) $module:ident, $call:ident, $request:ident) => {
         $module::handle($call.broker, &$call.admit(), $request).await?
     };
+    (@call Once ($operation:ident) $module:ident, $call:ident, $request:ident) => {
+        match $call.ask(Operation::$operation) {
+            Ok(context) => $module::handle($call.broker, &context, $request).await?,
+            Err(code) => Reply::Ready($module::refuse(&$request, code)),
+        }
+    };
     (@encode $encode:path) => { $encode };
     (@encode) => { crate::protocol::response::encode_response };
 }
@@ -177,7 +190,14 @@ api_table! {
     DeleteTopicsRequest 1..=6, LISTS, Each(Delete, Topic), Controller => delete_topics;
     InitProducerIdRequest 0..=5, SMALL, Each(Write, TransactionalId), Broker => init_producer_id;
     OffsetForLeaderEpochRequest 2..=4, LISTS, Each(Describe, Topic), Broker => offset_for_leader_epoch;
+    DescribeAclsRequest 1..=3, SMALL, Once(Describe), Broker => describe_acls;
+    CreateAclsRequest 1..=3, LISTS, Once(Alter), Controller => create_acls;
+    DeleteAclsRequest 1..=3, LISTS, Once(Alter), Controller => delete_acls;
     CreatePartitionsRequest 0..=3, LISTS, Each(Alter, Topic), Controller => create_partitions;
+    CreateDelegationTokenRequest 1..=3, SMALL, Each(CreateTokens, User), Controller => create_delegation_token;
+    RenewDelegationTokenRequest 1..=2, SMALL, Nothing, Controller => renew_delegation_token;
+    ExpireDelegationTokenRequest 1..=2, SMALL, Nothing, Controller => expire_delegation_token;
+    DescribeDelegationTokenRequest 1..=3, LISTS, Each(Describe, DelegationToken), Broker => describe_delegation_token;
     DeleteGroupsRequest 0..=2, LISTS, Each(Delete, Group), Broker => delete_groups;
     OffsetDeleteRequest 0..=0, LISTS, Each(Delete, Group), Broker => offset_delete;
     DescribeClusterRequest 0..=2, SMALL, Each(Describe, Cluster), Broker => describe_cluster;

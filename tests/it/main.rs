@@ -15,6 +15,7 @@ mod hostile;
 mod network;
 mod producers;
 mod restart;
+mod security;
 mod server;
 mod topics;
 mod versions;
