@@ -70,7 +70,6 @@ const TABLES: &[&str] = &["src/config/keys.rs", "src/api/mod.rs"];
 const CIRCLES: &[(&str, &str)] = &[
     ("src/config/file.rs", "what a file reads as, and the settings that it becomes, name each other"),
     ("src/storage/loader.rs", "the loader, the log and its directory are one knot"),
-    ("src/storage/validator.rs", "validation reads where an append comes from in the log, which calls it"),
 ];
 
 const VAGUE_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "manager"];

@@ -8,6 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::replica_manager::ReplicaManager;
 
+/// What decompressors keep is given back when it was not needed for this long, at most twice as long.
+const DECOMPRESSORS_UNUSED: Duration = Duration::from_secs(10);
+
 /// How often each chore is done.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
@@ -28,6 +31,7 @@ pub async fn run(replicas: Arc<ReplicaManager>, schedule: Schedule, stop: Cancel
         every(schedule.checkpoint, &stop, &replicas, ReplicaManager::write_checkpoints),
         every(schedule.retention, &stop, &replicas, ReplicaManager::delete_old_segments),
         every(schedule.producer_expiration, &stop, &replicas, ReplicaManager::expire_producers),
+        every(DECOMPRESSORS_UNUSED, &stop, &replicas, ReplicaManager::give_back_unused_decompressors),
     );
 }
 

@@ -279,6 +279,11 @@ impl ReplicaManager {
         }
     }
 
+    /// Frees the decompressors that no batch has needed since the last call.
+    pub fn give_back_unused_decompressors(&self) {
+        self.log_dir.give_back_unused_decompressors();
+    }
+
     /// Deletes old segments, partition by partition. Blocks on files.
     pub fn delete_old_segments(&self) {
         let now = self.clock.now();

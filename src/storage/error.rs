@@ -4,6 +4,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::protocol::compression::CompressionError;
+use crate::protocol::record_batch::BatchError;
+
 /// The file system failed, or what it gave back is damaged.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
@@ -89,7 +92,8 @@ pub enum AppendError {
     /// The batch is larger than `max.message.bytes` (`MESSAGE_TOO_LARGE`).
     #[error("the record batch of {size} bytes exceeds max.message.bytes ({max})")]
     MessageTooLarge {
-        /// The batch's bytes.
+        /// The batch's bytes; of one that is compressed anew, which is given up when it grows too large, one more than
+        /// the limit.
         size: usize,
         /// The configured limit.
         max: usize,
@@ -134,6 +138,30 @@ impl AppendError {
     /// An [`AppendError::InvalidRecord`] that concerns the batch as a whole.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::InvalidRecord { message: message.into(), record_errors: Vec::new() }
+    }
+}
+
+impl From<BatchError> for AppendError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Truncated
+            | BatchError::InvalidLength(_)
+            | BatchError::InvalidMagic(_)
+            | BatchError::InvalidCrc { .. } => Self::CorruptMessage(error.to_string()),
+            BatchError::UnsupportedMagic(_) | BatchError::InvalidRecord(_) => Self::invalid(error.to_string()),
+            BatchError::Compression(error) => error.into(),
+        }
+    }
+}
+
+impl From<CompressionError> for AppendError {
+    /// Unlike Kafka, which throws inside where compressed data is damaged and answers `UNKNOWN_SERVER_ERROR`, with which
+    /// clients send the same bytes again: the record is invalid, and stays so.
+    fn from(error: CompressionError) -> Self {
+        match error {
+            CompressionError::UnknownCodec(codec) => Self::UnsupportedCompressionType(codec),
+            CompressionError::TooLarge(_) | CompressionError::Malformed(..) => Self::invalid(error.to_string()),
+        }
     }
 }
 

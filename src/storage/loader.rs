@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use super::decompressors::Decompressors;
 use super::leader_epoch::{self, LeaderEpochs};
 use super::log::{Log, Place};
 use super::log_dir::DirState;
@@ -23,6 +24,7 @@ pub(super) struct LoadRequest {
     pub(super) topic_id: Uuid,
     pub(super) dir: PathBuf,
     pub(super) state: Arc<DirState>,
+    pub(super) decompressors: Decompressors,
     pub(super) config: LogConfig,
     pub(super) log_start_offset: i64,
     pub(super) recovery_point: i64,
@@ -99,6 +101,7 @@ fn finish(
         topic_id: request.topic_id,
         config: Arc::new(request.config),
         place: Some(place),
+        decompressors: request.decompressors,
         segments,
         log_start_offset: request.log_start_offset.max(first_base),
         log_end_offset,

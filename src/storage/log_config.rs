@@ -81,9 +81,10 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
-    /// How many bytes a batch may decompress to where the broker must look inside: enough for well-compressed honest
-    /// data, and a bound for a bomb.
+    /// How many bytes a batch may decompress to, which bounds the time that a bomb takes: memory does not grow with it.
+    /// Well-compressed honest data stays far below.
     pub(super) fn decompressed_limit(&self) -> usize {
-        (self.max_message_bytes as usize).saturating_mul(32).max(16 << 20)
+        const LEAST: usize = 1 << 30;
+        (self.max_message_bytes as usize).saturating_mul(32).max(LEAST)
     }
 }

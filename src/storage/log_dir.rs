@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::decompressors::Decompressors;
 use super::loader::{self, LoadRequest};
 use super::log::Log;
 use super::meta_properties::{self, MetaProperties};
@@ -146,6 +147,7 @@ pub struct LogDir {
     /// `None` in memory mode.
     on_disk: Option<OnDisk>,
     identity: MetaProperties,
+    decompressors: Decompressors,
 }
 
 #[derive(Debug)]
@@ -171,14 +173,15 @@ impl LogDir {
             files::sync_dir(path)?;
         }
         let state = Arc::new(DirState::new(path));
-        Ok(Self { on_disk: Some(OnDisk { state, had_clean_shutdown, lock }), identity })
+        let on_disk = Some(OnDisk { state, had_clean_shutdown, lock });
+        Ok(Self { on_disk, identity, decompressors: Decompressors::default() })
     }
 
     /// A log directory that is nowhere: its logs are kept in memory and vanish with it.
     pub fn memory() -> Self {
         let cluster_id = format_uuid(Uuid::new_v4());
         let identity = MetaProperties { node_id: 0, cluster_id, directory_id: Some(Uuid::new_v4()) };
-        Self { on_disk: None, identity }
+        Self { on_disk: None, identity, decompressors: Decompressors::default() }
     }
 
     /// The id of the cluster to which it belongs.
@@ -241,6 +244,7 @@ impl LogDir {
                 topic_id,
                 dir: dir_of_partition,
                 state: on_disk.state.clone(),
+                decompressors: self.decompressors.clone(),
                 now,
             })?;
             loaded.push(LoadedLog { topic_partition, topic_id, high_watermark, log });
@@ -263,7 +267,7 @@ impl LogDir {
             }
             None => None,
         };
-        Ok(Log::new(topic_partition.clone(), topic_id, config, place, now))
+        Ok(Log::new(topic_partition.clone(), topic_id, config, place, self.decompressors.clone(), now))
     }
 
     /// Deletes a log: its directory is renamed, so that it is gone at once, and then removed. The removal may take
@@ -313,6 +317,11 @@ impl LogDir {
         {
             tracing::warn!(%error, "the file system could not be written back in one go");
         }
+    }
+
+    /// Frees the decompressors that no batch has needed since the last call.
+    pub fn give_back_unused_decompressors(&self) {
+        self.decompressors.give_back_unused();
     }
 
     /// Replaces the three checkpoint files. Blocks for the disk when anything has changed.

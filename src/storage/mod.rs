@@ -3,7 +3,8 @@
 //! Synchronous: nothing here waits for a task, and everything that may block says so. A [`Log`] is a plain `&mut self`
 //! object; the lock around it, and the threads that flush it, belong to the floors above. Promises:
 //! - the client's bytes are not copied on their way into a file, and batches are never re-encoded unless the topic
-//!   asks for another codec;
+//!   asks for another codec, or the records of a compressed batch do not have the offsets that its header says;
+//! - compressed batches are read in bounded memory, however much they hold;
 //! - recovery reads only from the recovery point, and whatever can be derived from the `.log` files is rebuilt from
 //!   them;
 //! - once a write or an fsync has failed, the log directory is offline and nothing more is appended to any of its logs;
@@ -14,6 +15,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod checkpoint;
+mod decompressors;
 mod error;
 mod files;
 mod index_file;
@@ -29,6 +31,7 @@ mod offset_index;
 mod partition_dir;
 mod producer_snapshot;
 mod producer_state;
+mod recompression;
 mod retention;
 mod segment;
 mod segment_data;
@@ -41,8 +44,9 @@ mod validator;
 pub use error::{AppendError, ReadError, RecordError, StorageError};
 pub use files::remove_files;
 pub use kafka_uuid::{format_uuid, parse_uuid};
-pub use log::{AppendInfo, AppendOrigin, FlushTask, Flushed, Log, TimestampOffset};
+pub use log::{AppendInfo, FlushTask, Flushed, Log, TimestampOffset};
 pub use log_config::{CompressionType, LogConfig};
 pub use log_dir::{CheckpointEntry, LoadedLog, LogDir, LogDirError, LogDirOptions};
 pub use log_slice::LogSlice;
 pub use survey::{METADATA_DIRECTORY, Survey};
+pub use validator::AppendOrigin;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::AppendError;
-use super::log::AppendOrigin;
+use super::validator::AppendOrigin;
 use crate::protocol::record_batch::{BatchHeader, NO_PRODUCER_EPOCH, NO_SEQUENCE, NO_TIMESTAMP};
 
 /// How many batches per producer are remembered: as many as a client may have in flight.

@@ -1,19 +1,36 @@
 //! What batches must be to be appended, and how a leader changes their headers: Kafka's checks, in Kafka's order, with
 //! Kafka's answers. Pure.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 
-use super::log::AppendOrigin;
+use super::decompressors::Decompressors;
+use super::recompression::recompress;
 use super::{AppendError, CompressionType, LogConfig, RecordError};
 use crate::ids::LeaderEpoch;
-use crate::protocol::compression::{Compression, CompressionError, decompress};
+use crate::protocol::compression::Compression;
 use crate::protocol::record_batch::{
-    BatchBuilder, BatchError, BatchHeader, HEADER_SIZE, NO_TIMESTAMP, RawRecord, RecordBatch, TimestampType, batches,
+    BatchHeader, HEADER_SIZE, LOG_OVERHEAD, NO_TIMESTAMP, RecordBatch, RecordHead, TimestampType, batches,
     visit_raw_records,
 };
 
 /// How many single records an error message names.
 const RECORDS_IN_MESSAGE: usize = 3;
+
+/// How many single records an answer names: a small compressed batch can hold a hundred million that are at fault.
+const MOST_RECORD_ERRORS: usize = 10_000;
+
+/// Who wants to append, and therefore how much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendOrigin {
+    /// A producer: everything is checked.
+    Client,
+    /// This broker's own coordinators, which have no sequence numbers.
+    Coordinator,
+    /// Another replica, which has checked it.
+    Replication,
+}
 
 /// A batch ready to be written: its final header, and the records behind it.
 #[derive(Debug)]
@@ -39,25 +56,40 @@ struct RecordFacts {
     is_consecutive: bool,
 }
 
-/// Checks the one batch in `records` and gives it its offset, its leader epoch and, if the topic says so, its
-/// timestamp. Bytes behind it that are too few for another batch are dropped, as Kafka does.
-///
-/// Unlike Kafka, compressed records are looked at only where the topic needs it (keys of a compacted topic, a limit
-/// on old timestamps, another codec) or the header looks wrong; else the header's count and max timestamp are
-/// believed. Kafka decompresses every batch.
-pub(super) fn validate(records: &Bytes, place: Placement, config: &LogConfig) -> Result<ValidBatch, AppendError> {
+/// Checks the one batch in `records`, and every record in it, and gives it its offset, its leader epoch, its right max
+/// timestamp and, if the topic says so, its timestamp. Bytes behind it that are too few for another batch are dropped,
+/// as Kafka does.
+pub(super) fn validate(
+    records: &Bytes,
+    place: Placement,
+    config: &LogConfig,
+    decompressors: &Decompressors,
+) -> Result<ValidBatch, AppendError> {
     let batch = single_batch(records)?;
     check_envelope(&batch, place, config)?;
-    let codec = batch.header.compression().map_err(|error| codec_error(&error))?;
+    let codec = batch.header.compression()?;
     if place.origin == AppendOrigin::Client {
         check_client_header(&batch.header)?;
     }
     let target = target_codec(config, codec, &batch.header);
-    let facts = look_at_records(&batch, codec, target, place, config)?;
-    let needs_rebuild =
-        target != codec || (codec != Compression::None && facts.as_ref().is_some_and(|facts| !facts.is_consecutive));
-    let batch = if needs_rebuild { rebuild(&batch, target, config)? } else { batch };
-    Ok(finish(&batch, facts.map(|facts| facts.max_timestamp), place, config))
+    let mut checks = RecordChecks::new(&batch.header, place, config);
+    if codec == Compression::None && target == Compression::None {
+        visit_raw_records(batch.payload(), batch.header.record_count, |record| checks.visit(record.head()))?;
+        let facts = checks.into_facts()?;
+        return Ok(finish(&batch, None, facts.max_timestamp, place, config));
+    }
+    decompressors.with(|decompressor| {
+        let mut reader = batch.reader(decompressor, config.decompressed_limit())?;
+        while let Some(head) = reader.next_head()? {
+            checks.visit(head);
+        }
+        let facts = checks.into_facts()?;
+        if target == codec && facts.is_consecutive {
+            return Ok(finish(&batch, None, facts.max_timestamp, place, config));
+        }
+        let payload = recompress(&batch, target, decompressor, config)?;
+        Ok(finish(&batch, Some((target, payload)), facts.max_timestamp, place, config))
+    })
 }
 
 /// Checks batches that another replica has validated: their checksums, and that their offsets increase from
@@ -69,8 +101,8 @@ pub(super) fn validate_replicated(
 ) -> Result<(Vec<BatchHeader>, usize), AppendError> {
     let (mut headers, mut size) = (Vec::new(), 0);
     for batch in batches(records) {
-        let batch = batch.map_err(|error| batch_error(&error))?;
-        batch.verify_crc().map_err(|error| batch_error(&error))?;
+        let batch = batch?;
+        batch.verify_crc()?;
         headers.push(batch.header);
         size += batch.bytes.len();
     }
@@ -89,12 +121,12 @@ pub(super) fn validate_replicated(
 fn single_batch(records: &Bytes) -> Result<RecordBatch, AppendError> {
     let mut found = batches(records);
     let batch = match found.next() {
-        Some(batch) => batch.map_err(|error| batch_error(&error))?,
+        Some(batch) => batch?,
         None => return Err(AppendError::invalid("there must be a record batch for each partition")),
     };
     match found.next() {
         None => Ok(batch),
-        Some(Err(error)) => Err(batch_error(&error)),
+        Some(Err(error)) => Err(error.into()),
         Some(Ok(_)) => Err(AppendError::invalid("there must be exactly one record batch for each partition")),
     }
 }
@@ -106,13 +138,11 @@ fn check_envelope(batch: &RecordBatch, place: Placement, config: &LogConfig) -> 
             "the base offset of the record batch should be 0, but it is {base_offset}"
         )));
     }
-    check_size(batch, config)?;
-    batch.verify_crc().map_err(|error| batch_error(&error))
-}
-
-fn check_size(batch: &RecordBatch, config: &LogConfig) -> Result<(), AppendError> {
     let (size, max) = (batch.bytes.len(), config.max_message_bytes as usize);
-    if size > max { Err(AppendError::MessageTooLarge { size, max }) } else { Ok(()) }
+    if size > max {
+        return Err(AppendError::MessageTooLarge { size, max });
+    }
+    Ok(batch.verify_crc()?)
 }
 
 fn check_client_header(header: &BatchHeader) -> Result<(), AppendError> {
@@ -141,86 +171,80 @@ fn target_codec(config: &LogConfig, codec: Compression, header: &BatchHeader) ->
     }
 }
 
-/// Checks each record, unless nothing asks for it.
-fn look_at_records(
-    batch: &RecordBatch,
-    codec: Compression,
-    target: Compression,
+/// Checks records in their order.
+struct RecordChecks<'a> {
+    header: &'a BatchHeader,
     place: Placement,
-    config: &LogConfig,
-) -> Result<Option<RecordFacts>, AppendError> {
-    if codec == Compression::None {
-        return check_records(batch.payload(), &batch.header, place, config).map(Some);
-    }
-    let header = &batch.header;
-    let is_suspicious = header.timestamp_type() == TimestampType::LogAppendTime
-        || is_out_of_range(header.max_timestamp, place.now_ms, config);
-    if config.compact || config.message_timestamp_before_max_ms != i64::MAX || target != codec || is_suspicious {
-        let payload = decompress(codec, batch.payload(), config.decompressed_limit());
-        let payload = payload.map_err(|error| codec_error(&error))?;
-        return check_records(&payload, header, place, config).map(Some);
-    }
-    Ok(None)
+    config: &'a LogConfig,
+    /// A record of the producer's time within these bounds, with a key if the topic needs one, has no fault: most records
+    /// are compared with two numbers. What does not pass may still be right.
+    faultless: RangeInclusive<i64>,
+    index: i32,
+    facts: RecordFacts,
+    errors: RecordErrors,
 }
 
-fn check_records(
-    payload: &[u8],
-    header: &BatchHeader,
-    place: Placement,
-    config: &LogConfig,
-) -> Result<RecordFacts, AppendError> {
-    let mut facts = RecordFacts { max_timestamp: NO_TIMESTAMP, is_consecutive: true };
-    let mut errors = RecordErrors::default();
-    let mut index = 0;
-    let is_faultless = faultless(header, place, config);
-    let visited = visit_raw_records(payload, header.record_count, |record| {
-        let timestamp = record.timestamp(header);
-        facts.max_timestamp = facts.max_timestamp.max(timestamp);
-        facts.is_consecutive &= record.offset_delta == index;
-        if !is_faultless(timestamp, record.key.is_some()) {
-            errors.check(index, &record, header, place, config);
+impl<'a> RecordChecks<'a> {
+    fn new(header: &'a BatchHeader, place: Placement, config: &'a LogConfig) -> Self {
+        let oldest = place.now_ms.saturating_sub(config.message_timestamp_before_max_ms);
+        let newest = place.now_ms.saturating_add(config.message_timestamp_after_max_ms);
+        let is_create_time = header.timestamp_type() == TimestampType::CreateTime;
+        Self {
+            header,
+            place,
+            config,
+            faultless: if is_create_time { oldest..=newest } else { RangeInclusive::new(1, 0) },
+            index: 0,
+            facts: RecordFacts { max_timestamp: NO_TIMESTAMP, is_consecutive: true },
+            errors: RecordErrors::default(),
         }
-        index += 1;
-    });
-    visited.map_err(|error| batch_error(&error))?;
-    errors.into_result().map(|()| facts)
-}
+    }
 
-/// Decides from a record's timestamp, and whether it has a key, that nothing can be wrong with it: most records are
-/// compared with two bounds. What does not pass may still be right.
-fn faultless(header: &BatchHeader, place: Placement, config: &LogConfig) -> impl Fn(i64, bool) -> bool {
-    let oldest = place.now_ms.saturating_sub(config.message_timestamp_before_max_ms);
-    let newest = place.now_ms.saturating_add(config.message_timestamp_after_max_ms);
-    let (needs_key, is_create_time) = (config.compact, header.timestamp_type() == TimestampType::CreateTime);
-    move |timestamp, has_key| is_create_time && (oldest..=newest).contains(&timestamp) && (has_key || !needs_key)
+    #[inline]
+    fn visit(&mut self, record: RecordHead) {
+        let timestamp = record.timestamp(self.header);
+        self.facts.max_timestamp = self.facts.max_timestamp.max(timestamp);
+        self.facts.is_consecutive &= record.offset_delta == self.index;
+        if !self.faultless.contains(&timestamp) || (self.config.compact && !record.has_key) {
+            self.errors.check(self.index, record, self.header, self.place, self.config);
+        }
+        self.index = self.index.wrapping_add(1);
+    }
+
+    fn into_facts(self) -> Result<RecordFacts, AppendError> {
+        self.errors.into_result().map(|()| self.facts)
+    }
 }
 
 /// The records at fault. One of them fails the whole batch.
 #[derive(Default)]
 struct RecordErrors {
+    /// The first of them.
     records: Vec<RecordError>,
+    count: usize,
     has_invalid_timestamp: bool,
 }
 
 impl RecordErrors {
+    #[cold]
     fn check(
         &mut self,
         batch_index: i32,
-        record: &RawRecord<'_>,
+        record: RecordHead,
         header: &BatchHeader,
         place: Placement,
         config: &LogConfig,
     ) {
         let timestamp = record.timestamp(header);
-        let message = if config.compact && record.key.is_none() {
+        let message = if config.compact && !record.has_key {
             "a compacted topic cannot accept a message without a key".to_owned()
         } else if config.message_timestamp_type == TimestampType::CreateTime && timestamp != NO_TIMESTAMP {
             if !is_out_of_range(timestamp, place.now_ms, config) {
                 return;
             }
             self.has_invalid_timestamp = true;
-            let oldest = place.now_ms.saturating_sub(config.message_timestamp_before_max_ms);
-            let newest = place.now_ms.saturating_add(config.message_timestamp_after_max_ms);
+            let oldest = place.now_ms.wrapping_sub(config.message_timestamp_before_max_ms);
+            let newest = place.now_ms.wrapping_add(config.message_timestamp_after_max_ms);
             format!("timestamp {timestamp} of the message is out of range, it should be within [{oldest}, {newest}]")
         } else if header.timestamp_type() == TimestampType::LogAppendTime {
             self.has_invalid_timestamp = true;
@@ -228,11 +252,15 @@ impl RecordErrors {
         } else {
             return;
         };
-        self.records.push(RecordError { batch_index, message });
+        self.count += 1;
+        // Unlike Kafka, which names every record at fault, an answer stays smaller than the request.
+        if self.records.len() < MOST_RECORD_ERRORS {
+            self.records.push(RecordError { batch_index, message });
+        }
     }
 
     fn into_result(self) -> Result<(), AppendError> {
-        let Self { records: record_errors, has_invalid_timestamp } = self;
+        let Self { records: record_errors, count, has_invalid_timestamp } = self;
         if record_errors.is_empty() {
             return Ok(());
         }
@@ -242,71 +270,48 @@ impl RecordErrors {
         }
         let shown = record_errors.iter().take(RECORDS_IN_MESSAGE);
         let shown: Vec<_> = shown.map(|error| format!("record {}: {}", error.batch_index, error.message)).collect();
-        let count = record_errors.len();
         let message = format!("{count} records have been rejected, at most three are shown: {}", shown.join("; "));
         Err(AppendError::InvalidRecord { message, record_errors })
     }
 }
 
+/// The differences wrap, as in Kafka: a timestamp of -2^63 is in the future.
 fn is_out_of_range(timestamp: i64, now_ms: i64, config: &LogConfig) -> bool {
-    let age_ms = now_ms.saturating_sub(timestamp);
+    let age_ms = now_ms.wrapping_sub(timestamp);
     timestamp != NO_TIMESTAMP
         && (age_ms > config.message_timestamp_before_max_ms
-            || age_ms.saturating_neg() > config.message_timestamp_after_max_ms)
+            || age_ms.wrapping_neg() > config.message_timestamp_after_max_ms)
 }
 
-/// The same records with consecutive offsets and in another codec.
-fn rebuild(batch: &RecordBatch, target: Compression, config: &LogConfig) -> Result<RecordBatch, AppendError> {
-    let header = &batch.header;
-    let mut builder = BatchBuilder::new(header.base_timestamp);
-    builder.producer(header.producer_id, header.producer_epoch, header.base_sequence).compression(target);
-    if header.is_transactional() {
-        builder.transactional();
-    }
-    for record in batch.records(config.decompressed_limit()).map_err(|error| batch_error(&error))? {
-        let record = record.map_err(|error| batch_error(&error))?;
-        let headers: Vec<_> = record.headers.iter().map(|(key, value)| (&key[..], value.as_deref())).collect();
-        builder.record_at(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
-    }
-    let bytes = builder.try_build().map_err(|error| codec_error(&error))?;
-    let rebuilt = RecordBatch::parse(&bytes).map_err(|error| batch_error(&error))?;
-    check_size(&rebuilt, config)?;
-    Ok(rebuilt)
-}
-
-/// Patches the header. Offset and leader epoch lie outside of the checksum; only another timestamp changes it.
-fn finish(batch: &RecordBatch, max_timestamp: Option<i64>, place: Placement, config: &LogConfig) -> ValidBatch {
+/// Patches the header: of the batch as it came, or in front of the payload that was made of it in another codec. Offset
+/// and leader epoch lie outside of the checksum.
+fn finish(
+    batch: &RecordBatch,
+    recompressed: Option<(Compression, Bytes)>,
+    max_timestamp: i64,
+    place: Placement,
+    config: &LogConfig,
+) -> ValidBatch {
     let mut header = batch.header;
     header.base_offset = place.base_offset;
     header.partition_leader_epoch = place.leader_epoch;
-    let timestamp_type = config.message_timestamp_type;
-    let max_timestamp = match timestamp_type {
-        TimestampType::CreateTime => max_timestamp.unwrap_or(header.max_timestamp),
+    header.set_timestamp_type(config.message_timestamp_type);
+    header.max_timestamp = match config.message_timestamp_type {
+        TimestampType::CreateTime => max_timestamp,
         TimestampType::LogAppendTime => place.now_ms,
     };
-    if (timestamp_type, max_timestamp) != (header.timestamp_type(), header.max_timestamp) {
-        header.set_timestamp_type(timestamp_type);
-        header.max_timestamp = max_timestamp;
-        header.crc = header.compute_crc(batch.payload());
+    let is_recompressed = recompressed.is_some();
+    let payload = match recompressed {
+        None => batch.bytes.slice(HEADER_SIZE..),
+        Some((codec, payload)) => {
+            header.set_compression(codec);
+            header.length = (HEADER_SIZE - LOG_OVERHEAD).saturating_add(payload.len()) as i32;
+            payload
+        }
+    };
+    let covered = |header: &BatchHeader| (header.attributes, header.max_timestamp);
+    if is_recompressed || covered(&header) != covered(&batch.header) {
+        header.crc = header.compute_crc(&payload);
     }
-    ValidBatch { header, payload: batch.bytes.slice(HEADER_SIZE..) }
-}
-
-fn batch_error(error: &BatchError) -> AppendError {
-    let message = error.to_string();
-    match error {
-        BatchError::Truncated
-        | BatchError::InvalidLength(_)
-        | BatchError::InvalidMagic(_)
-        | BatchError::InvalidCrc { .. } => AppendError::CorruptMessage(message),
-        BatchError::UnsupportedMagic(_) | BatchError::InvalidRecord(_) => AppendError::invalid(message),
-        BatchError::Compression(error) => codec_error(error),
-    }
-}
-
-fn codec_error(error: &CompressionError) -> AppendError {
-    match error {
-        CompressionError::UnknownCodec(codec) => AppendError::UnsupportedCompressionType(*codec),
-        CompressionError::TooLarge(_) | CompressionError::Malformed(..) => AppendError::invalid(error.to_string()),
-    }
+    ValidBatch { header, payload }
 }

@@ -117,10 +117,20 @@ def bad_batches():
         "zstd garbage": batch(codec="zstd", payload=b"garbage"),
         "lz4 garbage": batch(codec="lz4", payload=b"garbage"),
         "snappy garbage": batch(codec="snappy", payload=b"garbage"),
+        "gzip without a max timestamp": batch(["a", "b"], codec="gzip", max_timestamp=-1),
+        "gzip, max timestamp wrong": batch(["a", "b"], codec="gzip", max_timestamp=now + 48 * hour),
+        "gzip, record cut": batch(codec="gzip", payload=wrong_record),
+        "gzip, bytes after the records": batch(codec="gzip", payload=record(0, None, b"a") + b"zz"),
+        "gzip, count too large": batch(["a", "b"], codec="gzip", count=5, last_offset_delta=4),
+        "gzip, offset deltas not consecutive": batch(
+            ["a", "b"], codec="gzip", payload=record(0, None, b"a") + record(5, None, b"b")
+        ),
+        "gzip, timestamp far in the future": batch(codec="gzip", base_timestamp=now + 48 * hour, max_timestamp=0),
         "timestamp far in the future": batch(base_timestamp=now + 48 * hour),
         "timestamp long ago": batch(base_timestamp=0),
         "timestamp -1": batch(base_timestamp=-1),
         "timestamp -5": batch(base_timestamp=-5),
+        "timestamp -2^63": batch(base_timestamp=-(2**63)),
         "max timestamp wrong": batch(max_timestamp=START_MS + hour),
         "null value": batch([None]),
         "with key": batch(["a"], keys=["k"]),
@@ -131,6 +141,8 @@ def other_topics(broker):
     """What a topic's configuration changes."""
     broker.create_topic("produce.compacted", cleanup_policy="compact")
     broker.ask("compacted without key", "Produce", 9, request(broker, "produce.compacted", batch(["a", "b"])))
+    compressed = batch(["a", "b"], codec="gzip")
+    broker.ask("compacted without key, gzip", "Produce", 9, request(broker, "produce.compacted", compressed))
     broker.ask("compacted with key", "Produce", 9, request(broker, "produce.compacted", batch(["a"], keys=["k"])))
     broker.create_topic("produce.appended", message_timestamp_type="LogAppendTime")
     broker.ask("log append time", "Produce", 9, request(broker, "produce.appended", batch(base_timestamp=5)))

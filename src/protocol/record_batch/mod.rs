@@ -7,6 +7,7 @@
 
 mod builder;
 mod header;
+mod record_reader;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,10 @@ pub use builder::{BatchBuilder, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
 pub use header::{
     BatchHeader, HEADER_SIZE, LOG_OVERHEAD, TimestampType, crc_of, legacy_message_size, legacy_message_version,
 };
-pub use records::{RawRecord, RawRecords, Record, RecordHeader, Records, raw_records, visit_raw_records};
+pub use record_reader::RecordReader;
+pub use records::{RawRecord, RawRecords, Record, RecordHead, RecordHeader, Records, raw_records, visit_raw_records};
 
-use super::compression::{CompressionError, decompress};
+use super::compression::{Compression, CompressionError, Decompressor, decompress};
 
 /// The timestamp of a record or batch that has none.
 pub const NO_TIMESTAMP: i64 = -1;
@@ -61,6 +63,12 @@ pub enum BatchError {
     Compression(#[from] CompressionError),
 }
 
+impl From<&'static str> for BatchError {
+    fn from(reason: &'static str) -> Self {
+        Self::InvalidRecord(reason)
+    }
+}
+
 /// One whole batch: its header as read, and all its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordBatch {
@@ -99,10 +107,21 @@ impl RecordBatch {
     /// and values are slices of the batch's own bytes.
     pub fn records(&self, limit: usize) -> Result<Records, BatchError> {
         let payload = match self.header.compression()? {
-            super::compression::Compression::None => self.bytes.slice(HEADER_SIZE..),
+            Compression::None => self.bytes.slice(HEADER_SIZE..),
             codec => decompress(codec, self.payload(), limit)?,
         };
         Ok(Records::new(self.header, payload))
+    }
+
+    /// Reads what must be known of each record, decompressing a chunk at a time and keeping nothing; all chunks together
+    /// may have `limit` bytes.
+    pub fn reader<'a>(
+        &'a self,
+        decompressor: &'a mut Decompressor,
+        limit: usize,
+    ) -> Result<RecordReader<'a>, BatchError> {
+        let chunks = decompressor.chunks(self.header.compression()?, self.payload(), limit)?;
+        Ok(RecordReader::new(chunks, self.header.record_count))
     }
 }
 

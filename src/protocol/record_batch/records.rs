@@ -37,6 +37,17 @@ pub struct RawRecord<'a> {
     headers: &'a [u8],
 }
 
+/// What must be known of a record to append it or to find it: neither key, nor value, nor headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordHead {
+    /// Added to the base timestamp gives the timestamp.
+    pub timestamp_delta: i64,
+    /// Added to the base offset gives the offset.
+    pub offset_delta: i32,
+    /// Whether there is a key, be it an empty one.
+    pub has_key: bool,
+}
+
 /// Iterates over the `count` records in `payload` (decompressed) without allocating. Records that are malformed, too
 /// few or too many end it with an error.
 pub fn raw_records(payload: &[u8], count: i32) -> RawRecords<'_> {
@@ -62,7 +73,7 @@ pub fn visit_raw_records<'a>(
     if count < 0 || (count > 0 && !rest.is_empty()) { Err(WRONG_COUNT) } else { Ok(()) }
 }
 
-const WRONG_COUNT: BatchError = BatchError::InvalidRecord("the number of records is not the declared one");
+pub(super) const WRONG_COUNT: BatchError = BatchError::InvalidRecord("the number of records is not the declared one");
 
 /// See [`raw_records`].
 #[derive(Debug, Clone)]
@@ -143,13 +154,29 @@ impl Iterator for Records {
     }
 }
 
-impl RawRecord<'_> {
-    /// The timestamp of this record in a batch with `header`; milliseconds since the Unix epoch.
+impl RecordHead {
+    /// The timestamp of this record in a batch with `header`; milliseconds since the Unix epoch. A sum that no number
+    /// can hold wraps, as in Kafka.
+    #[inline]
     pub fn timestamp(&self, header: &BatchHeader) -> i64 {
         match header.timestamp_type() {
-            TimestampType::CreateTime => header.base_timestamp.saturating_add(self.timestamp_delta),
+            TimestampType::CreateTime => header.base_timestamp.wrapping_add(self.timestamp_delta),
             TimestampType::LogAppendTime => header.max_timestamp,
         }
+    }
+
+    /// The offset of this record in a batch with `header`; saturates at the ends of the number range.
+    pub fn offset(&self, header: &BatchHeader) -> i64 {
+        header.base_offset.saturating_add(i64::from(self.offset_delta))
+    }
+}
+
+impl RawRecord<'_> {
+    /// What is in front of the key, and whether there is one.
+    #[inline]
+    pub fn head(&self) -> RecordHead {
+        let Self { timestamp_delta, offset_delta, key, .. } = *self;
+        RecordHead { timestamp_delta, offset_delta, has_key: key.is_some() }
     }
 
     /// The owned record; its bytes are slices of `payload`, in which this record must lie.
@@ -162,8 +189,8 @@ impl RawRecord<'_> {
             headers.push((payload.slice_ref(key), value.map(|value| payload.slice_ref(value))));
         }
         Ok(Record {
-            offset: header.base_offset.saturating_add(i64::from(self.offset_delta)),
-            timestamp: self.timestamp(header),
+            offset: self.head().offset(header),
+            timestamp: self.head().timestamp(header),
             key: self.key.map(|key| payload.slice_ref(key)),
             value: self.value.map(|value| payload.slice_ref(value)),
             headers,
@@ -171,8 +198,13 @@ impl RawRecord<'_> {
     }
 }
 
+/// The bytes that a number of 32 bits may take.
+pub(super) const MAX_VARINT_SIZE: u32 = 5;
+/// The bytes that a number of 64 bits may take.
+pub(super) const MAX_VARLONG_SIZE: u32 = 10;
+
 /// What is wrong with a record, as [`BatchError::InvalidRecord`] says it: small, so that reading a number costs little.
-type Malformed = &'static str;
+pub(super) type Malformed = &'static str;
 
 /// What was read, and the bytes behind it. The readers below take and give slices by value, so that all of them together
 /// become one loop that keeps its place in a register.
@@ -180,7 +212,7 @@ type Parsed<'a, T> = Result<(T, &'a [u8]), Malformed>;
 
 #[expect(clippy::inline_always, reason = "a record given back through memory takes a quarter longer to check")]
 #[inline(always)]
-fn read_record(bytes: &[u8]) -> Parsed<'_, RawRecord<'_>> {
+pub(super) fn read_record(bytes: &[u8]) -> Parsed<'_, RawRecord<'_>> {
     let (size, bytes) = read_varint(bytes)?;
     let size = usize::try_from(size).map_err(|_| "negative size")?;
     let (body, rest) = bytes.split_at_checked(size).ok_or("the record goes on behind the batch")?;
@@ -237,15 +269,27 @@ fn take(bytes: &[u8], size: usize) -> Parsed<'_, &[u8]> {
 
 #[inline]
 fn read_varint(bytes: &[u8]) -> Parsed<'_, i32> {
-    let (raw, rest) = read_unsigned(bytes, 5)?;
-    let raw = raw as u32;
-    Ok(((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()), rest))
+    let (raw, rest) = read_unsigned(bytes, MAX_VARINT_SIZE)?;
+    Ok((unzigzag_varint(raw), rest))
 }
 
 #[inline]
 fn read_varlong(bytes: &[u8]) -> Parsed<'_, i64> {
-    let (raw, rest) = read_unsigned(bytes, 10)?;
-    Ok(((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()), rest))
+    let (raw, rest) = read_unsigned(bytes, MAX_VARLONG_SIZE)?;
+    Ok((unzigzag(raw), rest))
+}
+
+/// The signed number of 32 bits.
+#[inline]
+pub(super) fn unzigzag_varint(raw: u64) -> i32 {
+    let raw = raw as u32;
+    (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
+}
+
+/// The signed number of 64 bits.
+#[inline]
+pub(super) fn unzigzag(raw: u64) -> i64 {
+    (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
 }
 
 /// Reads seven bits per byte, the lowest first, from at most `max_bytes` bytes. Most numbers have one or two.
@@ -261,14 +305,26 @@ fn read_unsigned(bytes: &[u8], max_bytes: u32) -> Parsed<'_, u64> {
 #[cold]
 #[inline(never)]
 fn read_long_unsigned(mut bytes: &[u8], max_bytes: u32) -> Parsed<'_, u64> {
-    let mut value = 0;
-    for index in 0..max_bytes {
+    let value = collect_unsigned(max_bytes, || {
         let (&byte, rest) = bytes.split_first().ok_or("a number is truncated")?;
         bytes = rest;
+        Ok::<_, Malformed>(byte)
+    })?;
+    Ok((value, bytes))
+}
+
+/// Puts a number together from single bytes.
+pub(super) fn collect_unsigned<E: From<Malformed>>(
+    max_bytes: u32,
+    mut next_byte: impl FnMut() -> Result<u8, E>,
+) -> Result<u64, E> {
+    let mut value = 0;
+    for index in 0..max_bytes {
+        let byte = next_byte()?;
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Ok((value, bytes));
+            return Ok(value);
         }
     }
-    Err("a number is too long")
+    Err("a number is too long".into())
 }

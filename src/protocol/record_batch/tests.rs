@@ -7,7 +7,7 @@ use kafka_protocol::records as theirs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::compression::Compression;
+use crate::protocol::compression::{Compression, Decompressor, compress};
 
 type Fields = (i64, Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Option<Vec<u8>>)>);
 
@@ -170,6 +170,72 @@ fn no_length_of_an_old_message_is_negative() {
     let prefix = |length: i32| [&[0; 8][..], &length.to_be_bytes()].concat();
     let sizes = [i32::MIN, -1, 13, 14, i32::MAX].map(|length| legacy_message_size(&prefix(length)));
     assert_eq!(sizes, [None, None, None, Some(26), Some(i32::MAX as usize + LOG_OVERHEAD)]);
+}
+
+/// The records that a reader finds in `payload`, as they are and as they are copied, and whether that ended well.
+fn read_heads(payload: &[u8], count: i32, codec: Compression) -> (Vec<RecordHead>, Vec<u8>, bool) {
+    let compressed = compress(codec, payload).unwrap();
+    let mut decompressor = Decompressor::default();
+    let mut heads = Vec::new();
+    let mut reader = RecordReader::new(decompressor.chunks(codec, &compressed, usize::MAX).unwrap(), count);
+    let is_sound = loop {
+        match reader.next_head() {
+            Ok(Some(head)) => heads.push(head),
+            Ok(None) => break true,
+            Err(_) => break false,
+        }
+    };
+    let mut copy = Vec::new();
+    let mut reader = RecordReader::new(decompressor.chunks(codec, &compressed, usize::MAX).unwrap(), count);
+    for index in 0.. {
+        let copied = reader.copy_next(index, |piece| {
+            copy.extend_from_slice(piece);
+            Ok::<_, BatchError>(())
+        });
+        match copied {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => {
+                assert!(!is_sound);
+                break;
+            }
+        }
+    }
+    (heads, copy, is_sound)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_reader_finds_what_iterating_does(
+        records in proptest::collection::vec(fields(), 1..8), value_size in 0..200_000_usize, cut in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(), with in any::<u8>(), more in -1..2,
+    ) {
+        // Snappy and LZ4 have chunks of 32 and 64 KB, and a large value makes records that span several.
+        let mut records = records;
+        records.insert(records.len() / 2, (5, Some(vec![1; 3]), Some(vec![2; value_size]), vec![("h".to_owned(), Some(vec![3; value_size / 2]))]));
+        let bytes = build(0, None, &records, Compression::None);
+        let payload = &bytes[HEADER_SIZE..];
+        let mut damaged = payload.to_vec();
+        let at = at.index(damaged.len());
+        damaged[at] = with;
+        for payload in [payload, &payload[..cut.index(payload.len())], &damaged] {
+            let count = records.len() as i32 + more;
+            let expected: Vec<_> = raw_records(payload, count).collect();
+            let heads: Vec<_> = expected.iter().flatten().map(RawRecord::head).collect();
+            for codec in [Compression::None, Compression::Snappy, Compression::Lz4, Compression::Gzip] {
+                let (found, copy, is_sound) = read_heads(payload, count, codec);
+                let is_expected_sound = expected.iter().all(Result::is_ok);
+                prop_assert_eq!(is_sound, is_expected_sound);
+                // The iterator reports a wrong count in the place of nothing, the reader behind the last record.
+                prop_assert_eq!(&found, &heads);
+                if is_sound && heads.iter().zip(0..).all(|(head, index)| head.offset_delta == index) {
+                    prop_assert_eq!(copy, payload);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -9,19 +9,8 @@ use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, Time
 use crate::storage::producer_state::ProducerState;
 use crate::storage::segment::{RollCheck, Segment};
 use crate::storage::segment_data::WriteError;
-use crate::storage::validator::{self, Placement};
+use crate::storage::validator::{self, AppendOrigin, Placement};
 use crate::storage::{AppendError, StorageError, files};
-
-/// Who wants to append, and therefore how much is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AppendOrigin {
-    /// A producer: everything is checked.
-    Client,
-    /// This broker's own coordinators, which have no sequence numbers.
-    Coordinator,
-    /// Another replica, which has checked it.
-    Replication,
-}
 
 /// What came of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +48,7 @@ impl Log {
             TimestampType::LogAppendTime => now.timestamp_ms.max(self.last_append_ms),
         };
         let place = Placement { base_offset: self.log_end_offset, leader_epoch, origin, now_ms };
-        let batch = validator::validate(records, place, &self.config)?;
+        let batch = validator::validate(records, place, &self.config, &self.decompressors)?;
         if batch.header.has_producer_id()
             && let Some(duplicate) = self.producers.check(&batch.header, origin)?
         {

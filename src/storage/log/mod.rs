@@ -11,6 +11,7 @@ mod read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::decompressors::Decompressors;
 use super::leader_epoch::{self, LeaderEpochs};
 use super::log_dir::DirState;
 use super::producer_snapshot::ProducerSnapshots;
@@ -20,7 +21,7 @@ use super::{LogConfig, StorageError, files};
 use crate::clock::Now;
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 
-pub use append::{AppendInfo, AppendOrigin};
+pub use append::AppendInfo;
 pub use flush::{FlushTask, Flushed};
 pub use read::TimestampOffset;
 
@@ -33,6 +34,7 @@ pub struct Log {
     pub(super) config: Arc<LogConfig>,
     /// `None` in memory mode.
     pub(super) place: Option<Place>,
+    pub(super) decompressors: Decompressors,
     /// Never empty; sorted by base offset.
     pub(super) segments: Vec<Segment>,
     pub(super) log_start_offset: i64,
@@ -71,6 +73,7 @@ impl Log {
         topic_id: Uuid,
         config: LogConfig,
         place: Option<Place>,
+        decompressors: Decompressors,
         now: Now,
     ) -> Self {
         let dir = place.as_ref().map(|place| place.dir.as_path());
@@ -80,6 +83,7 @@ impl Log {
             topic_id,
             config: Arc::new(config),
             place,
+            decompressors,
             log_start_offset: 0,
             log_end_offset: 0,
             recovery_point: 0,

@@ -76,7 +76,7 @@ impl Log {
     }
 
     /// The first record with a timestamp of at least `timestamp` (milliseconds since the Unix epoch), if there is one.
-    /// May read, and decompress, a whole batch.
+    /// May read a whole batch, and decompress it a chunk at a time.
     pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampOffset>, StorageError> {
         for segment in self.segments.iter().skip(self.segment_index(self.log_start_offset)) {
             if segment.size() == 0 || segment.largest_timestamp() < timestamp {
@@ -120,13 +120,17 @@ impl Log {
     ) -> Result<Option<TimestampOffset>, StorageError> {
         let corrupt = |error| segment.corrupt(batch.position, &error);
         let whole = segment.batch_at(batch.position, batch.size)?;
-        let leader_epoch = Some(whole.header.partition_leader_epoch).filter(|&epoch| epoch >= 0);
-        for record in whole.records(self.config.decompressed_limit()).map_err(corrupt)? {
-            let record = record.map_err(corrupt)?;
-            if wanted(record.timestamp, record.offset) {
-                return Ok(Some(TimestampOffset { timestamp: record.timestamp, offset: record.offset, leader_epoch }));
+        let header = &whole.header;
+        let leader_epoch = Some(header.partition_leader_epoch).filter(|&epoch| epoch >= 0);
+        self.decompressors.with(|decompressor| {
+            let mut reader = whole.reader(decompressor, self.config.decompressed_limit()).map_err(corrupt)?;
+            while let Some(record) = reader.next_head().map_err(corrupt)? {
+                let (timestamp, offset) = (record.timestamp(header), record.offset(header));
+                if wanted(timestamp, offset) {
+                    return Ok(Some(TimestampOffset { timestamp, offset, leader_epoch }));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 }

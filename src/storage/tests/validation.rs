@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::compression::{Compression, compress};
-use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, TimestampType};
+use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType};
 
 fn offer(config: LogConfig, records: &Bytes) -> Result<AppendInfo, AppendError> {
     let mut log = LogDir::memory().create_log(&orders(), Uuid::nil(), config, at(0)).unwrap();
@@ -81,24 +81,130 @@ fn b27_a_codec_that_does_not_exist_is_refused() {
     assert_rejected!(&records, AppendError::UnsupportedCompressionType(5));
 }
 
+/// One batch of the bytes `payload`, which claims to be `count` records in a codec.
+fn with_payload(codec: Compression, count: i32, payload: &[u8]) -> Bytes {
+    let bytes = Bytes::from([&batch(1, 1, 0)[..HEADER_SIZE], payload].concat());
+    patched(&bytes, |header| {
+        header.set_compression(codec);
+        header.length = (HEADER_SIZE - 12 + payload.len()) as i32;
+        (header.record_count, header.last_offset_delta) = (count, count - 1);
+    })
+}
+
+fn codecs() -> impl Iterator<Item = Compression> {
+    (1..5).map(|id| Compression::from_id(id).unwrap())
+}
+
+/// The records of a batch, uncompressed.
+fn payload_of(records: &Bytes) -> Bytes {
+    records.slice(HEADER_SIZE..)
+}
+
 #[test]
-fn b28_b29_compressed_garbage_passes_where_nobody_looks_and_is_refused_where_somebody_does() {
-    let compacted = LogConfig { compact: true, ..LogConfig::default() };
-    for id in 1..5 {
+fn b28_compressed_data_that_holds_no_records_is_refused() {
+    let good = payload_of(&batch(3, 10, 0));
+    for codec in codecs() {
+        let whole = compress(codec, &good).unwrap();
+        offer(LogConfig::default(), &with_payload(codec, 3, &whole)).unwrap();
+        let mut bad = vec![
+            ("garbage", with_payload(codec, 3, &[0xa5; 40])),
+            ("nothing", with_payload(codec, 3, &[])),
+            ("no records", with_payload(codec, 3, &compress(codec, &[]).unwrap())),
+            ("other content", with_payload(codec, 3, &compress(codec, b"garbage").unwrap())),
+            ("too few records", with_payload(codec, 4, &whole)),
+            ("too many records", with_payload(codec, 2, &whole)),
+            (
+                "bytes behind the records",
+                with_payload(codec, 3, &compress(codec, &[&good[..], b"x"].concat()).unwrap()),
+            ),
+            ("a record cut short", with_payload(codec, 3, &compress(codec, &good[..good.len() - 1]).unwrap())),
+            ("the middle of it", with_payload(codec, 3, &whole[..whole.len() / 2])),
+        ];
+        if codec != Compression::Snappy {
+            // What Snappy's framing has at its end belongs to the last record.
+            bad.push(("the end is missing", with_payload(codec, 3, &whole[..whole.len() - 1])));
+        }
+        for (what, records) in bad {
+            let error = offer(LogConfig::default(), &records);
+            assert!(matches!(error, Err(AppendError::InvalidRecord { .. })), "{codec:?}, {what}: {error:?}");
+        }
+    }
+}
+
+#[test]
+fn b29_much_that_compresses_well_is_appended_and_found_again() {
+    let mut builder = BatchBuilder::new(START_MS);
+    builder.record_at(START_MS, None, Some(&vec![0; 40 << 20]), &[]);
+    builder.record_at(START_MS + 7, Some(b"k"), None, &[]);
+    for codec in codecs() {
+        let records = builder.compression(codec).build();
+        let config = LogConfig { max_message_bytes: 4 << 20, ..LogConfig::default() };
+        let mut log = LogDir::memory().create_log(&orders(), Uuid::nil(), config, at(0)).unwrap();
+        append(&mut log, &records);
+        let found = log.offset_for_timestamp(START_MS + 1).unwrap().unwrap();
+        assert_eq!((found.offset, found.timestamp), (1, START_MS + 7), "{codec:?}");
+        // Compressed anew, it is given up as soon as it is too large.
+        let uncompressed = CompressionType::Codec(Compression::None);
+        let config = LogConfig { max_message_bytes: 4 << 20, compression_type: uncompressed, ..LogConfig::default() };
+        assert!(matches!(offer(config, &records), Err(AppendError::MessageTooLarge { .. })), "{codec:?}");
+    }
+}
+
+#[test]
+fn a_compressed_header_is_made_right_from_the_records() {
+    for id in 0..5 {
         let codec = Compression::from_id(id).unwrap();
-        let with_payload = |payload: &[u8]| {
-            let bytes = Bytes::from([&batch(1, 1, 0)[..HEADER_SIZE], payload].concat());
-            patched(&bytes, |header| {
-                header.set_compression(codec);
-                header.length = (HEADER_SIZE - 12 + payload.len()) as i32;
-            })
-        };
-        let garbage = with_payload(&[0xa5; 40]);
-        assert!(offer(LogConfig::default(), &garbage).is_ok());
-        assert!(matches!(offer(compacted.clone(), &garbage), Err(AppendError::InvalidRecord { .. })));
-        let bomb = with_payload(&compress(codec, &vec![0; 40 << 20]).unwrap());
-        let error = offer(LogConfig { max_message_bytes: 4 << 20, ..compacted.clone() }, &bomb);
-        assert!(matches!(error, Err(AppendError::InvalidRecord { .. })), "{codec:?}: {error:?}");
+        let mut builder = BatchBuilder::new(START_MS);
+        for ms in [0, 30, 20, 10] {
+            builder.record_at(START_MS + ms, None, Some(b"x"), &[]);
+        }
+        let honest = builder.compression(codec).build();
+        for claimed in [NO_TIMESTAMP, 0, START_MS, START_MS + 30, START_MS + 1_000_000_000] {
+            let records = patched(&honest, |header| header.max_timestamp = claimed);
+            let mut log = LogDir::memory().create_log(&orders(), Uuid::nil(), LogConfig::default(), at(0)).unwrap();
+            assert_eq!(append(&mut log, &records).max_timestamp, START_MS + 30);
+            let stored = read_all(&log, 0, 10_000).remove(0);
+            stored.verify_crc().unwrap();
+            assert_eq!(stored.header.max_timestamp, START_MS + 30);
+            assert_eq!(payload_of(&stored.bytes), payload_of(&records), "only the header is changed");
+            let found = |ms| log.offset_for_timestamp(START_MS + ms).unwrap().map(|found| found.offset);
+            assert_eq!([0, 5, 30, 31].map(found), [Some(0), Some(1), Some(1), None], "{codec:?} {claimed}");
+            assert_eq!(log.offset_of_max_timestamp().unwrap().unwrap().offset, 1);
+        }
+    }
+}
+
+#[test]
+fn compressed_offsets_are_made_consecutive() {
+    // A record of its own has the offset delta 0.
+    let lone = payload_of(&batch(1, 100_000, 0));
+    for codec in codecs() {
+        let records = with_payload(codec, 3, &compress(codec, &[&lone[..]; 3].concat()).unwrap());
+        let mut log = LogDir::memory().create_log(&orders(), Uuid::nil(), LogConfig::default(), at(0)).unwrap();
+        append(&mut log, &records);
+        let stored = read_all(&log, 0, 10_000).remove(0);
+        stored.verify_crc().unwrap();
+        assert_eq!(stored.header.compression().unwrap(), codec);
+        let read: Vec<_> = stored.records(1 << 20).unwrap().map(Result::unwrap).collect();
+        assert_eq!(read.iter().map(|record| record.offset).collect::<Vec<_>>(), [0, 1, 2]);
+        let value = vec![b'v'; 100_000];
+        assert!(read.iter().all(|record| record.value.as_ref() == Some(&Bytes::from(value.clone()))));
+    }
+}
+
+#[test]
+fn no_answer_names_more_records_than_a_bound() {
+    let lone = payload_of(&BatchBuilder::new(START_MS).record(None, None).build());
+    let count = 20_000;
+    let records =
+        with_payload(Compression::Zstd, count, &compress(Compression::Zstd, &lone.repeat(count as usize)).unwrap());
+    let compacted = LogConfig { compact: true, ..LogConfig::default() };
+    match offer(compacted, &records) {
+        Err(AppendError::InvalidRecord { message, record_errors }) => {
+            assert!(message.starts_with("20000 records"), "{message}");
+            assert_eq!(record_errors.len(), 10_000);
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -142,6 +248,8 @@ fn b31_timestamps_far_from_now_are_refused_record_by_record() {
         };
         assert!(check(i64::MAX, &[0, -1, START_MS + hour]).is_empty());
         assert_eq!(check(i64::MAX, &[0, START_MS + hour + 1, i64::MAX / 2]), [1, 2]);
+        assert_eq!(check(i64::MAX, &[i64::MIN]), [0], "as far in the future as it can be, to Kafka");
+        assert!(check(i64::MAX, &[-2, START_MS - i64::MAX]).is_empty());
         assert_eq!(check(hour, &[START_MS - hour - 1, START_MS, START_MS - hour]), [0]);
     }
     let claims = patched(&batch(1, 1, 0), |header| header.set_timestamp_type(TimestampType::LogAppendTime));
