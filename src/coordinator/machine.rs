@@ -1,7 +1,8 @@
 //! What the runtime asks of a machine beyond [`StateMachine`]: the bytes of its records, and a call after loading.
 
-use super::group::GroupCoordinator;
+use super::group::{GroupCoordinator, GroupRequest};
 use crate::clock::Now;
+use crate::ids::TopicName;
 use crate::protocol::coordinator_records::{CoordinatorRecord, EncodedRecord, RecordError};
 use crate::state_machine::StateMachine;
 
@@ -15,6 +16,9 @@ pub trait CoordinatorMachine: StateMachine<Request: Send, Response: Send, Record
 
     /// Called once everything on the log has been replayed.
     fn loaded(&mut self, now: Now);
+
+    /// What the machine is told when `topics` are gone, if that concerns it.
+    fn topics_deleted(topics: &[TopicName]) -> Option<Self::Request>;
 }
 
 impl CoordinatorMachine for GroupCoordinator {
@@ -28,5 +32,9 @@ impl CoordinatorMachine for GroupCoordinator {
 
     fn loaded(&mut self, now: Now) {
         Self::loaded(self, now);
+    }
+
+    fn topics_deleted(topics: &[TopicName]) -> Option<GroupRequest> {
+        Some(GroupRequest::TopicsDeleted { topics: topics.to_vec() })
     }
 }

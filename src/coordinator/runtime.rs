@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +16,8 @@ use tokio_util::task::TaskTracker;
 
 use super::machine::CoordinatorMachine;
 use crate::clock::{Clock, Now};
-use crate::ids::NodeId;
-use crate::metadata::MetadataImage;
+use crate::ids::{NodeId, TopicName};
+use crate::metadata::{MetadataDelta, MetadataImage};
 use crate::protocol::ErrorCode;
 use crate::protocol::record_batch::{BatchBuilder, batches};
 use crate::replication::hosted_partition::{AppendError, HostedPartition, ReadRequest};
@@ -28,6 +28,10 @@ use crate::storage::{self, AppendOrigin};
 
 /// Requests that may wait for one machine; more are refused as "not available", which clients retry.
 const MAILBOX_CAPACITY: usize = 10_000;
+
+/// Tidings that may wait for one machine; more hold up whoever brings them. A machine takes them between two bursts, and
+/// so only one that is loading for long makes anybody wait.
+const TIDINGS_CAPACITY: usize = 1_000;
 
 /// Requests handled before their replies are released together.
 const BURST: usize = 256;
@@ -65,7 +69,15 @@ struct Shared<M: CoordinatorMachine> {
 struct Mailboxes<M: StateMachine> {
     /// How many partitions the internal topic has; 0 while it does not exist.
     partition_count: i32,
-    by_partition: HashMap<i32, mpsc::Sender<Envelope<M>>>,
+    by_partition: HashMap<i32, Mailbox<M>>,
+}
+
+/// The ways to one machine.
+struct Mailbox<M: StateMachine> {
+    /// What clients ask; refused when it is full.
+    requests: mpsc::Sender<Envelope<M>>,
+    /// What the machine is told and nobody waits for; whoever tells it waits when it is full, so that nothing is lost.
+    tidings: mpsc::Sender<M::Request>,
 }
 
 /// A handle on the machines; clones share them.
@@ -98,10 +110,43 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         }))
     }
 
-    /// Starts and stops machines so that they follow the leaderships in `image`, which the replicas already follow.
-    pub fn apply(&self, image: &MetadataImage) {
+    /// Starts and stops machines so that they follow the leaderships in `image`, which the replicas already follow, and
+    /// tells them which topics are gone. Blocks while a machine has more to hear than it may keep.
+    pub fn apply(&self, delta: &MetadataDelta, image: &MetadataImage) {
+        let deleted: Vec<_> = delta.topics().deleted().map(|(_, name)| TopicName::clone(name)).collect();
+        if deleted.iter().any(|name| **name == *self.0.topic) {
+            // The next topic of that name is another log.
+            self.write_mailboxes().by_partition.clear();
+        }
+        if !deleted.is_empty() {
+            self.tell_all(|| M::topics_deleted(&deleted));
+        }
+        let own = image.topic(self.0.topic).map(|topic| topic.id);
+        let mut moved = delta.topics().created().chain(delta.topics().changed());
+        if deleted.iter().any(|name| **name == *self.0.topic) || moved.any(|id| Some(id) == own) {
+            self.follow_leaderships(image);
+        }
+    }
+
+    /// Has every machine of this broker hear the same; none misses it, whatever it is busy with.
+    fn tell_all(&self, tidings: impl Fn() -> Option<M::Request>) {
+        let machines: Vec<_> = {
+            let mailboxes = self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+            mailboxes.by_partition.values().map(|mailbox| mailbox.tidings.clone()).collect()
+        };
+        for (machine, tidings) in machines.into_iter().filter_map(|machine| Some((machine, tidings()?))) {
+            // A machine that is gone has nothing to hear.
+            drop(machine.blocking_send(tidings));
+        }
+    }
+
+    fn write_mailboxes(&self) -> RwLockWriteGuard<'_, Mailboxes<M>> {
+        self.0.mailboxes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow_leaderships(&self, image: &MetadataImage) {
         let partitions = image.topic(self.0.topic).map(|topic| topic.partitions.as_slice()).unwrap_or_default();
-        let mut mailboxes = self.0.mailboxes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut mailboxes = self.write_mailboxes();
         mailboxes.partition_count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
         for (partition, state) in (0_i32..).zip(partitions) {
             if state.leader != self.0.node_id {
@@ -115,8 +160,9 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         }
     }
 
-    fn spawn(&self, hosted: Arc<HostedPartition>) -> mpsc::Sender<Envelope<M>> {
-        let (sender, mailbox) = mpsc::channel(MAILBOX_CAPACITY);
+    fn spawn(&self, hosted: Arc<HostedPartition>) -> Mailbox<M> {
+        let (requests, received) = mpsc::channel(MAILBOX_CAPACITY);
+        let (tidings, heard) = mpsc::channel(TIDINGS_CAPACITY);
         let actor = Actor {
             machine: (self.0.new_machine)(),
             hosted,
@@ -131,10 +177,10 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         self.0.tasks.spawn(async move {
             // A load looks after `stop` itself: it runs on a thread that dropping its future would leave behind.
             if let Some(actor) = actor.load(stop.clone()).await {
-                stop.run_until_cancelled(actor.run(mailbox)).await;
+                stop.run_until_cancelled(actor.run(received, heard)).await;
             }
         });
-        sender
+        Mailbox { requests, tidings }
     }
 
     /// The partition of the internal topic that `key` (a group id) belongs to: Kafka's `abs(hashCode) % partitions`.
@@ -158,7 +204,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     ) -> impl Future<Output = Vec<Answer<M>>> + Send + 'static {
         let mut partitions: Vec<(i32, mpsc::Sender<Envelope<M>>)> = {
             let mailboxes = self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
-            mailboxes.by_partition.iter().map(|(&partition, mailbox)| (partition, mailbox.clone())).collect()
+            mailboxes.by_partition.iter().map(|(&partition, mailbox)| (partition, mailbox.requests.clone())).collect()
         };
         partitions.sort_by_key(|(partition, _)| *partition);
         let posted: Vec<_> = partitions.iter().map(|(_, mailbox)| wait(post(mailbox, request()))).collect();
@@ -166,13 +212,19 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     }
 
     fn mailbox(&self, partition: i32) -> Option<mpsc::Sender<Envelope<M>>> {
-        self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner).by_partition.get(&partition).cloned()
+        self.0
+            .mailboxes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_partition
+            .get(&partition)
+            .map(|mailbox| mailbox.requests.clone())
     }
 
     /// Stops every machine and waits until their tasks are gone.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
-        self.0.mailboxes.write().unwrap_or_else(PoisonError::into_inner).by_partition.clear();
+        self.write_mailboxes().by_partition.clear();
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
@@ -207,7 +259,7 @@ struct Actor<M: CoordinatorMachine> {
 }
 
 impl<M: CoordinatorMachine> Actor<M> {
-    async fn run(mut self, mut mailbox: mpsc::Receiver<Envelope<M>>) {
+    async fn run(mut self, mut mailbox: mpsc::Receiver<Envelope<M>>, mut tidings: mpsc::Receiver<M::Request>) {
         loop {
             let deadline = self.machine.next_deadline();
             let due = async {
@@ -221,6 +273,8 @@ impl<M: CoordinatorMachine> Actor<M> {
                     Some(envelope) => self.take_burst(envelope, &mut mailbox),
                     None => return,
                 },
+                // Nobody waits for an answer to tidings.
+                Some(request) = tidings.recv() => self.handle(Envelope { request, answer: oneshot::channel().0 }),
                 () = due => self.decide(M::handle_timeout),
             }
             self.release_replies().await;

@@ -4,46 +4,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::encoding::{decode_snapshot, encode_snapshot, invalid};
 use super::log_file::write_atomically;
+use super::published::Published;
 use super::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types, term};
-use crate::metadata::{MetadataImage, MetadataRecord, decode_records, encode_records};
-
-/// The newest image, for everyone to read.
-#[derive(Debug)]
-pub(super) struct Published {
-    current: ArcSwap<MetadataImage>,
-    changes: watch::Sender<Arc<MetadataImage>>,
-}
-
-impl Published {
-    pub(super) fn new() -> Self {
-        let image = Arc::new(MetadataImage::default());
-        Self { current: ArcSwap::new(Arc::clone(&image)), changes: watch::Sender::new(image) }
-    }
-
-    pub(super) fn image(&self) -> Arc<MetadataImage> {
-        self.current.load_full()
-    }
-
-    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<MetadataImage>> {
-        self.changes.subscribe()
-    }
-
-    fn publish(&self, image: MetadataImage) {
-        let image = Arc::new(image);
-        self.current.store(Arc::clone(&image));
-        self.changes.send_replace(image);
-    }
-}
+use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, decode_records, encode_records};
 
 /// Where the one current snapshot is kept.
 #[derive(Debug)]
@@ -102,16 +73,19 @@ impl ImageMachine {
         Self { published, snapshots, applied: None, membership: StoredMembership::default() }
     }
 
-    fn publish(&self, mut image: MetadataImage) {
+    fn publish(&self, delta: &MetadataDelta, mut image: MetadataImage) {
         image.offset = self.applied.map_or(-1, |log_id| log_id.index.cast_signed());
         image.controller_epoch = epoch(self.applied.as_ref());
-        self.published.publish(image);
+        self.published.publish(delta, image);
     }
 }
 
-/// Takes `records` into `image`.
-fn replay(image: &mut MetadataImage, records: &[MetadataRecord]) -> io::Result<()> {
-    records.iter().try_for_each(|record| image.replay(record).map(drop)).map_err(invalid)
+/// Takes `records` into `image`, and what they do into `delta`.
+fn replay(image: &mut MetadataImage, delta: &mut MetadataDelta, records: &[MetadataRecord]) -> io::Result<()> {
+    for record in records {
+        delta.note(image.replay(record).map_err(invalid)?);
+    }
+    Ok(())
 }
 
 /// A term as a controller epoch.
@@ -131,21 +105,21 @@ impl RaftStateMachine<Types> for ImageMachine {
     where
         Strm: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
     {
-        let mut image = MetadataImage::clone(&self.published.image());
+        let (mut image, mut delta) = (MetadataImage::clone(&self.published.image()), MetadataDelta::default());
         let mut responders = Vec::new();
         while let Some(entry) = entries.next().await {
             let (entry, responder) = entry?;
             self.applied = Some(entry.log_id);
             match &entry.payload {
                 Payload::Blank => {}
-                Payload::Normal(records) => replay(&mut image, &records.0)?,
+                Payload::Normal(records) => replay(&mut image, &mut delta, &records.0)?,
                 Payload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 }
             }
             responders.extend(responder);
         }
-        self.publish(image);
+        self.publish(&delta, image);
         for responder in responders {
             responder.send(());
         }
@@ -162,13 +136,16 @@ impl RaftStateMachine<Types> for ImageMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> io::Result<()> {
         let mut image = MetadataImage::default();
-        replay(&mut image, &decode_records(&mut &snapshot[..]).map_err(invalid)?)?;
+        let records = decode_records(&mut &snapshot[..]).map_err(invalid)?;
+        replay(&mut image, &mut MetadataDelta::default(), &records)?;
         if self.snapshots.load()?.is_none_or(|current| current.meta != *meta) {
             self.snapshots.save(&Snapshot { meta: meta.clone(), snapshot })?;
         }
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
-        self.publish(image);
+        // The snapshot's records lead from the empty image, and followers are somewhere else.
+        let delta = image.changed_since(&self.published.image());
+        self.publish(&delta, image);
         Ok(())
     }
 

@@ -14,16 +14,18 @@ use futures_util::future::OptionFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{BasicNode, Config, Raft, SnapshotPolicy};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::image_machine::{ImageMachine, Published, SnapshotStore};
+use self::image_machine::{ImageMachine, SnapshotStore};
 use self::log_store::LogStore;
 use self::network::NoPeers;
+use self::published::Published;
 use self::types::{Records, Snapshot, Types};
 use crate::ids::NodeId;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
+
+pub use self::published::MetadataChanges;
 
 pub mod driver;
 mod encoding;
@@ -31,6 +33,7 @@ mod image_machine;
 mod log_file;
 mod log_store;
 mod network;
+mod published;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -121,8 +124,8 @@ impl MetadataQuorum {
         self.published.image()
     }
 
-    /// Follows the image; a receiver that is slow sees the newest and skips the ones between.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<MetadataImage>> {
+    /// Follows the image, from the empty one on.
+    pub fn subscribe(&self) -> MetadataChanges {
         self.published.subscribe()
     }
 

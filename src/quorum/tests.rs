@@ -22,11 +22,12 @@ async fn open(directory: &Path) -> MetadataQuorum {
 #[tokio::test]
 async fn in_memory_a_proposal_is_published_before_it_returns() {
     let quorum = MetadataQuorum::open(QuorumOptions::new(1, None)).await.unwrap();
-    let changes = quorum.subscribe();
+    let mut changes = quorum.subscribe();
     let offset = quorum.propose(topic(0)).await.unwrap();
     assert_eq!(names(&quorum.image()), ["topic-0"]);
     assert_eq!((quorum.image().offset, quorum.image().controller_epoch), (offset, quorum.epoch()));
-    assert_eq!(changes.borrow().offset, offset);
+    let (delta, image) = changes.next().await;
+    assert_eq!((delta.topics().created().len(), image.offset), (1, offset));
     assert_eq!(quorum.controller_id(), Some(1));
     quorum.shutdown().await;
 }

@@ -3,7 +3,7 @@
 //! The manager finds partitions; what happens to one of them is in [`super::hosted_partition`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
@@ -14,7 +14,7 @@ use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
 use crate::config::{Config, TopicConfig};
 use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
-use crate::metadata::{MetadataImage, PartitionImage, TopicImage};
+use crate::metadata::{MetadataDelta, MetadataImage, PartitionImage, TopicImage};
 use crate::protocol::ErrorCode;
 use crate::storage::{CheckpointEntry, LoadedLog, Log, LogDir, StorageError};
 
@@ -31,11 +31,11 @@ enum Place {
     Offline,
 }
 
-/// What of the metadata has been applied so far. One lock, so that images are applied one after the other.
-struct Applied {
-    image: Arc<MetadataImage>,
-    /// Logs found on disk that no image has named yet.
-    unclaimed: HashMap<TopicPartition, LoadedLog>,
+/// Logs found on disk that no image has named yet. One lock, so that changes are applied one after the other.
+struct Unclaimed {
+    logs: HashMap<TopicPartition, LoadedLog>,
+    /// Whether the first change was applied, so that what is left belongs to no topic.
+    is_told: bool,
 }
 
 /// Hosts partitions; shared by handlers, coordinators and housekeeping.
@@ -45,8 +45,7 @@ pub struct ReplicaManager {
     config: Arc<Config>,
     log_dir: Arc<LogDir>,
     topics: RwLock<HashMap<TopicName, Vec<Place>>>,
-    applied: Mutex<Applied>,
-    applied_offset: watch::Sender<i64>,
+    unclaimed: Mutex<Unclaimed>,
     checkpointing: Mutex<()>,
     storage_errors: Arc<StorageErrors>,
     /// Whether the log directory has failed, as far as housekeeping has noticed.
@@ -62,7 +61,7 @@ impl ReplicaManager {
         log_dir: Arc<LogDir>,
     ) -> Result<Self, StorageError> {
         // The topics' own settings are known, and take effect, once an image names them.
-        let unclaimed = log_dir
+        let logs = log_dir
             .load(&|_topic| log_config(&config, &config.topic_defaults), clock.now())?
             .into_iter()
             .map(|loaded| (loaded.topic_partition.clone(), loaded))
@@ -74,8 +73,7 @@ impl ReplicaManager {
             config,
             log_dir,
             topics: RwLock::default(),
-            applied: Mutex::new(Applied { image: Arc::default(), unclaimed }),
-            applied_offset: watch::Sender::new(-1),
+            unclaimed: Mutex::new(Unclaimed { logs, is_told: false }),
             checkpointing: Mutex::new(()),
             failed: watch::Sender::new(false),
         })
@@ -127,47 +125,30 @@ impl ReplicaManager {
             .collect()
     }
 
-    /// The offset of the newest metadata image that the hosted partitions follow; changes as images are applied.
-    pub fn applied_offset(&self) -> watch::Receiver<i64> {
-        self.applied_offset.subscribe()
-    }
-
-    /// Brings the hosted partitions in step with `image`: opens, creates, changes and deletes logs. Blocks on files.
-    pub fn apply(&self, image: &Arc<MetadataImage>) {
-        let mut applied = self.lock_applied();
-        let before = Arc::clone(&applied.image);
-        let gone: Vec<_> = before.topics().filter(|topic| image.topic_by_id(topic.id).is_none()).collect();
-        for topic in &gone {
-            self.delete_topic(&topic.name);
+    /// Brings the hosted partitions in step with what `delta` names and `image` shows: opens, creates, changes and deletes
+    /// logs. The first delta leads from the empty image. Blocks on files.
+    pub fn apply(&self, delta: &MetadataDelta, image: &MetadataImage) {
+        let mut unclaimed = self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let topics = delta.topics();
+        // First what is gone, whose name another topic may have by now.
+        for (_, name) in topics.deleted() {
+            self.delete_topic(name);
         }
-        if !gone.is_empty() {
+        if topics.deleted().len() > 0 {
             // A line about a deleted topic would be taken for one about the next topic of that name.
             self.write_checkpoints();
         }
-        for topic in image.topics() {
-            let unchanged = before.topic(&topic.name).is_some_and(|known| Arc::ptr_eq(known, topic));
-            if !unchanged {
-                self.apply_topic(topic, &mut applied);
-            }
+        for topic in topics.created().chain(topics.changed()).filter_map(|id| image.topic_by_id(id)) {
+            self.apply_topic(topic, &mut unclaimed);
         }
-        applied.image = Arc::clone(image);
-        if before.offset < 0 {
-            for stray in applied.unclaimed.keys() {
+        if !std::mem::replace(&mut unclaimed.is_told, true) {
+            for stray in unclaimed.logs.keys() {
                 tracing::warn!(partition = %stray, "a log on disk belongs to no topic; it is left alone");
             }
         }
     }
 
-    /// Says that everything that follows the metadata follows the image at `offset` now.
-    pub fn publish_applied(&self, offset: i64) {
-        self.applied_offset.send_replace(offset);
-    }
-
-    fn lock_applied(&self) -> MutexGuard<'_, Applied> {
-        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn apply_topic(&self, topic: &TopicImage, applied: &mut Applied) {
+    fn apply_topic(&self, topic: &TopicImage, unclaimed: &mut Unclaimed) {
         let config = self.config.topic(&topic.configs);
         let mut places = {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
@@ -193,7 +174,7 @@ impl ReplicaManager {
                         topic.id,
                         image,
                         &config,
-                        applied,
+                        unclaimed,
                     );
                 }
             }
@@ -207,10 +188,10 @@ impl ReplicaManager {
         topic_id: Uuid,
         image: &PartitionImage,
         config: &TopicConfig,
-        applied: &mut Applied,
+        unclaimed: &mut Unclaimed,
     ) -> Place {
         let now = self.clock.now();
-        match self.open_log(topic_partition, topic_id, config, applied, now) {
+        match self.open_log(topic_partition, topic_id, config, unclaimed, now) {
             Ok((mut log, known_high_watermark)) => {
                 let state = state_of(image);
                 if state.leader == self.node_id {
@@ -240,10 +221,10 @@ impl ReplicaManager {
         topic_partition: &TopicPartition,
         topic_id: Uuid,
         config: &TopicConfig,
-        applied: &mut Applied,
+        unclaimed: &mut Unclaimed,
         now: Now,
     ) -> Result<(Log, i64), StorageError> {
-        if let Some(loaded) = applied.unclaimed.remove(topic_partition) {
+        if let Some(loaded) = unclaimed.logs.remove(topic_partition) {
             if loaded.topic_id == topic_id || loaded.topic_id.is_nil() {
                 let mut log = loaded.log;
                 // A directory that lost its id can only be this topic's; another one of that name took its logs along.

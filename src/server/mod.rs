@@ -7,19 +7,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Dispatcher;
 use crate::broker::Broker;
+use crate::broker::metadata_followers::MetadataFollowers;
 use crate::clock::Clock;
 use crate::config::{Config, Storage};
 use crate::controller::{Controller, ControllerClient, RegisterBroker};
-use crate::coordinator::group::{GroupConfig, GroupCoordinator, GroupRequest};
+use crate::coordinator::group::{GroupConfig, GroupCoordinator};
 use crate::coordinator::runtime::CoordinatorRuntime;
-use crate::ids::{GROUP_METADATA_TOPIC, TopicName, Uuid};
-use crate::metadata::{Endpoint, MetadataImage, TopicImage};
+use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
+use crate::metadata::Endpoint;
 use crate::network::{Limits, Listener, SocketServer};
 use crate::quorum::driver::Driver;
 use crate::quorum::{self, MetadataQuorum, QuorumOptions};
@@ -69,6 +69,7 @@ impl Server {
             broker_epoch,
             clock: clock.clone(),
             controller,
+            followers: Arc::new(MetadataFollowers::new(Arc::clone(&replicas), groups.clone())),
             replicas,
             groups,
             fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
@@ -126,10 +127,9 @@ impl Server {
 impl Background {
     fn start(broker: &Arc<Broker>) -> Self {
         let stop = CancellationToken::new();
-        let (replicas, groups) = (Arc::clone(&broker.replicas), broker.groups.clone());
-        let images = broker.metadata.subscribe();
+        let followers = Arc::clone(&broker.followers);
         let tasks = vec![
-            tokio::spawn(follow_metadata(images, replicas, groups, stop.clone())),
+            tokio::spawn(followers.run(broker.metadata.subscribe(), stop.clone())),
             tokio::spawn(housekeeping::run(Arc::clone(&broker.replicas), schedule(&broker.config), stop.clone())),
         ];
         Self { stop, tasks }
@@ -142,46 +142,6 @@ impl Background {
                 tracing::error!(%panic, "a background task had panicked");
             }
         }
-    }
-}
-
-/// Lets the hosted partitions, and then the coordinators, follow the metadata, one image at a time.
-async fn follow_metadata(
-    mut images: watch::Receiver<Arc<MetadataImage>>,
-    replicas: Arc<ReplicaManager>,
-    groups: CoordinatorRuntime<GroupCoordinator>,
-    stop: CancellationToken,
-) {
-    let mut before = Arc::new(MetadataImage::default());
-    loop {
-        let image = Arc::clone(&images.borrow_and_update());
-        let is_gone = |topic: &&Arc<TopicImage>| image.topic_by_id(topic.id).is_none();
-        let gone: Vec<_> = before.topics().filter(is_gone).map(|topic| Arc::clone(&topic.name)).collect();
-        forget_offsets(&groups, &gone);
-        before = Arc::clone(&image);
-        let (hosts, coordinators) = (Arc::clone(&replicas), groups.clone());
-        // Opening and creating logs waits for the disk.
-        let applied = tokio::task::spawn_blocking(move || {
-            hosts.apply(&image);
-            coordinators.apply(&image);
-            hosts.publish_applied(image.offset);
-        });
-        if let Err(panic) = applied.await {
-            tracing::error!(%panic, "following the metadata panicked; partitions may be missing");
-        }
-        match stop.run_until_cancelled(images.changed()).await {
-            Some(Ok(())) => {}
-            // Stopping, or the quorum is gone.
-            None | Some(Err(_)) => return,
-        }
-    }
-}
-
-/// Has the group coordinators drop the offsets that were committed for deleted topics.
-fn forget_offsets(groups: &CoordinatorRuntime<GroupCoordinator>, topics: &[TopicName]) {
-    if !topics.is_empty() {
-        // The requests are in the mailboxes now; nobody needs to hear that they were carried out.
-        drop(groups.enqueue_all(|| GroupRequest::TopicsDeleted { topics: topics.to_vec() }));
     }
 }
 

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::metadata_followers::MetadataFollowers;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::controller::{AllocateProducerIds, ControllerClient, CreateTopics, NewTopic};
@@ -19,6 +20,8 @@ use crate::protocol::ErrorCode;
 use crate::quorum::MetadataQuorum;
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::replica_manager::ReplicaManager;
+
+pub mod metadata_followers;
 
 /// How long a request waits for this broker's replicas to follow a change of the metadata.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,6 +42,8 @@ pub struct Broker {
     pub replicas: Arc<ReplicaManager>,
     /// The group coordinators of the partitions of `__consumer_offsets` that it leads.
     pub groups: CoordinatorRuntime<GroupCoordinator>,
+    /// What follows the metadata.
+    pub followers: Arc<MetadataFollowers>,
     /// The incremental fetch sessions of its consumers.
     pub fetch_sessions: Arc<Mutex<FetchSessionCache>>,
     /// The producer ids that it may give out.
@@ -67,7 +72,7 @@ impl Broker {
     ///
     /// Errors: [`ErrorCode::RequestTimedOut`] after 30 s.
     pub async fn replicas_applied(&self, image_offset: i64) -> Result<(), ErrorCode> {
-        let mut applied = self.replicas.applied_offset();
+        let mut applied = self.followers.applied_offset();
         let reached = applied.wait_for(|offset| *offset >= image_offset);
         match tokio::time::timeout(APPLY_TIMEOUT, reached).await {
             Ok(Ok(_)) => Ok(()),

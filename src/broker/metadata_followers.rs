@@ -1,0 +1,65 @@
+//! One queue for all that follows the metadata.
+//!
+//! Each change of the metadata comes as a delta and the image that it leads to, and everyone who must act on it has one
+//! call in [`MetadataFollowers::apply`], in the order in which they depend on each other. Nobody compares images, and nobody
+//! misses a change.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::coordinator::group::GroupCoordinator;
+use crate::coordinator::runtime::CoordinatorRuntime;
+use crate::metadata::{MetadataDelta, MetadataImage};
+use crate::quorum::MetadataChanges;
+use crate::replication::replica_manager::ReplicaManager;
+
+/// Who follows the metadata, and how far they have come.
+pub struct MetadataFollowers {
+    replicas: Arc<ReplicaManager>,
+    groups: CoordinatorRuntime<GroupCoordinator>,
+    applied_offset: watch::Sender<i64>,
+}
+
+impl fmt::Debug for MetadataFollowers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("MetadataFollowers")
+            .field("applied_offset", &self.applied_offset)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MetadataFollowers {
+    /// Those that have seen nothing yet.
+    pub fn new(replicas: Arc<ReplicaManager>, groups: CoordinatorRuntime<GroupCoordinator>) -> Self {
+        Self { replicas, groups, applied_offset: watch::Sender::new(-1) }
+    }
+
+    /// The offset of the newest metadata image that all follow.
+    pub fn applied_offset(&self) -> watch::Receiver<i64> {
+        self.applied_offset.subscribe()
+    }
+
+    /// Has everyone follow `changes` until `stop` is cancelled.
+    pub async fn run(self: Arc<Self>, mut changes: MetadataChanges, stop: CancellationToken) {
+        while let Some((delta, image)) = stop.run_until_cancelled(changes.next()).await {
+            let followers = Arc::clone(&self);
+            // Opening and creating logs waits for the disk.
+            let applied = tokio::task::spawn_blocking(move || followers.apply(&delta, &image));
+            if let Err(panic) = applied.await {
+                tracing::error!(%panic, "following the metadata panicked; partitions may be missing");
+            }
+        }
+    }
+
+    /// Has everyone follow one step. Blocks.
+    fn apply(&self, delta: &MetadataDelta, image: &MetadataImage) {
+        self.replicas.apply(delta, image);
+        // A coordinator needs its partition.
+        self.groups.apply(delta, image);
+        self.applied_offset.send_replace(image.offset);
+    }
+}
