@@ -46,6 +46,9 @@ pub const GROUP_METADATA_TOPIC: &str = "__consumer_offsets";
 /// The topic that remembers transactions.
 pub const TRANSACTION_STATE_TOPIC: &str = "__transaction_state";
 
+/// The topic of Kafka's metadata log, a name that no other topic may have.
+pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// Whether clients may neither produce to nor delete `topic` because the broker itself keeps its state there.
 pub fn is_internal_topic(topic: &str) -> bool {
     topic == GROUP_METADATA_TOPIC || topic == TRANSACTION_STATE_TOPIC

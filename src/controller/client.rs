@@ -1,8 +1,9 @@
 //! The controller's questions with their own answers, over the runtime's one kind of request.
 
 use super::{
-    AllocateProducerIds, Controller, ControllerRequest, ControllerResponse, CreatePartitions, CreateTopics,
-    DeleteTopics, PartitionsCreated, ProducerIdsBlock, Refusal, RegisterBroker, TopicCreation, TopicDeletion,
+    AllocateProducerIds, AlterPartitionReassignments, Controller, ControllerRequest, ControllerResponse,
+    CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, LeadersElected, PartitionsCreated, ProducerIdsBlock,
+    Refusal, RegisterBroker, TopicCreation, TopicDeletion, TopicReassigned,
 };
 use crate::protocol::ErrorCode;
 use crate::quorum::driver::{Client, Committed};
@@ -42,6 +43,30 @@ impl ControllerClient {
     ) -> Result<Committed<Vec<PartitionsCreated>>, ErrorCode> {
         match self.submit(ControllerRequest::CreatePartitions(request)).await?.parts() {
             (ControllerResponse::PartitionsCreated(response), image_offset) => Ok(Committed { response, image_offset }),
+            _ => Err(ErrorCode::UnknownServerError),
+        }
+    }
+
+    /// See [`ControllerRequest::ElectLeaders`].
+    pub async fn elect_leaders(
+        &self,
+        request: ElectLeaders,
+    ) -> Result<Committed<Result<Vec<LeadersElected>, Refusal>>, ErrorCode> {
+        match self.submit(ControllerRequest::ElectLeaders(request)).await?.parts() {
+            (ControllerResponse::LeadersElected(response), image_offset) => Ok(Committed { response, image_offset }),
+            _ => Err(ErrorCode::UnknownServerError),
+        }
+    }
+
+    /// See [`ControllerRequest::AlterPartitionReassignments`].
+    pub async fn alter_partition_reassignments(
+        &self,
+        request: AlterPartitionReassignments,
+    ) -> Result<Committed<Vec<TopicReassigned>>, ErrorCode> {
+        match self.submit(ControllerRequest::AlterPartitionReassignments(request)).await?.parts() {
+            (ControllerResponse::PartitionsReassigned(response), image_offset) => {
+                Ok(Committed { response, image_offset })
+            }
             _ => Err(ErrorCode::UnknownServerError),
         }
     }

@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal, placement};
 use crate::config::BrokerConfig;
-use crate::ids::{NodeId, TopicName, Uuid, is_internal_topic};
+use crate::ids::{CLUSTER_METADATA_TOPIC, NodeId, TopicName, Uuid, is_internal_topic};
 use crate::metadata::{MetadataRecord, PartitionImage, TopicRecord, topic_name};
 use crate::protocol::ErrorCode;
-
-/// The topic of Kafka's own metadata log, a name that no topic may have.
-const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// Topics shall be.
 #[derive(Debug, Clone)]

@@ -13,19 +13,23 @@ use crate::protocol::ErrorCode;
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
 
 mod alter_partition;
+mod alter_partition_reassignments;
 mod brokers;
 mod client;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod elect_leaders;
 mod placement;
 
 pub use alter_partition::{AlterPartition, AlteredPartition, PartitionAlteration};
+pub use alter_partition_reassignments::{AlterPartitionReassignments, TopicReassigned, TopicReassignment};
 pub use brokers::{AllocateProducerIds, ProducerIdsBlock, RegisterBroker};
 pub use client::ControllerClient;
 pub use create_partitions::{CreatePartitions, NewPartitions, PartitionsCreated};
 pub use create_topics::{Assignment, CreateTopics, NewTopic, TopicCreated, TopicCreation};
 pub use delete_topics::{DeleteTopics, TopicDeletion, TopicToDelete};
+pub use elect_leaders::{ElectLeaders, ElectionType, LeadersElected};
 
 /// How many partitions one request may add to the cluster, as in Kafka: it bounds a batch of records.
 const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
@@ -48,6 +52,10 @@ pub enum ControllerRequest {
     AllocateProducerIds(AllocateProducerIds),
     /// A leader changes its in-sync replicas.
     AlterPartition(AlterPartition),
+    /// Partitions shall have a leader.
+    ElectLeaders(ElectLeaders),
+    /// Partitions shall have other replicas.
+    AlterPartitionReassignments(AlterPartitionReassignments),
 }
 
 /// What it answers: the variant that belongs to the request's.
@@ -65,6 +73,10 @@ pub enum ControllerResponse {
     ProducerIdsAllocated(Result<ProducerIdsBlock, ErrorCode>),
     /// One result per partition, in the request's order; or the error that concerns the broker.
     PartitionsAltered(Result<Vec<AlteredPartition>, ErrorCode>),
+    /// One result per topic; or the refusal of the whole request.
+    LeadersElected(Result<Vec<LeadersElected>, Refusal>),
+    /// One result per topic, in the request's order.
+    PartitionsReassigned(Vec<TopicReassigned>),
 }
 
 /// Why something was not done: a code, and a sentence for a person.
@@ -137,6 +149,12 @@ impl Controller {
             }
             ControllerRequest::AlterPartition(request) => {
                 ControllerResponse::PartitionsAltered(self.alter_partition(request, records))
+            }
+            ControllerRequest::ElectLeaders(request) => {
+                ControllerResponse::LeadersElected(self.elect_leaders(request, records))
+            }
+            ControllerRequest::AlterPartitionReassignments(request) => {
+                ControllerResponse::PartitionsReassigned(self.alter_partition_reassignments(request))
             }
         }
     }

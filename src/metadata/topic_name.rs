@@ -20,6 +20,12 @@ pub fn reason_invalid(name: &str) -> Option<String> {
     }
 }
 
+/// As much of `name` as a topic's name can have, for a sentence that is said once per partition: a request with one
+/// name of 32 KB and many partitions must not become gigabytes.
+pub fn in_a_sentence(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(MAX_LENGTH)).unwrap_or(name)
+}
+
 /// Whether `name` can be a topic's name.
 pub fn is_valid(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && name.len() <= MAX_LENGTH && name.bytes().all(is_legal)

@@ -10,7 +10,7 @@ use super::log::Place;
 use super::log_dir::DirState;
 use super::producer_snapshot::ProducerSnapshots;
 use super::{StorageError, files, format_uuid, parse_uuid};
-use crate::ids::{NO_TOPIC_ID, TopicPartition, Uuid};
+use crate::ids::{CLUSTER_METADATA_TOPIC, NO_TOPIC_ID, TopicPartition, Uuid};
 
 /// Holds the topic's id.
 pub(super) const METADATA_FILE: &str = "partition.metadata";
@@ -20,9 +20,6 @@ const METADATA_TMP_FILE: &str = "partition.metadata.tmp";
 pub(super) const DELETE_SUFFIX: &str = "-delete";
 /// Of directories that nobody wants, but whose records nobody has given up.
 const STRAY_SUFFIX: &str = "-stray";
-
-/// A partition's directory whose name is not one of a topic: Kafka's own metadata log.
-const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// The longest name that file systems take.
 const MAX_NAME: usize = 255;

@@ -1,4 +1,5 @@
-//! The controller told in lines: `register`, `fence`, `create`, `delete`, `grow`, `producer-ids` and `alter`.
+//! The controller told in lines: `register`, `fence`, `create`, `delete`, `grow`, `producer-ids`, `alter`, `lead`,
+//! `elect` and `reassign`.
 //!
 //! Ids are numbers: topics count from 1 in the order of creation requests. Records are given first, then the answers.
 
@@ -7,9 +8,9 @@ use std::fmt::Write as _;
 
 use klamm::clock::Clock;
 use klamm::controller::{
-    AllocateProducerIds, AlterPartition, Assignment, Controller, ControllerRequest, ControllerResponse,
-    CreatePartitions, CreateTopics, DeleteTopics, NewPartitions, NewTopic, PartitionAlteration, Refusal,
-    RegisterBroker, TopicToDelete,
+    AllocateProducerIds, AlterPartition, AlterPartitionReassignments, Assignment, Controller, ControllerRequest,
+    ControllerResponse, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionType, NewPartitions,
+    NewTopic, PartitionAlteration, Refusal, RegisterBroker, TopicReassignment, TopicToDelete,
 };
 use klamm::ids::{NO_TOPIC_ID, Uuid};
 use klamm::metadata::{
@@ -65,9 +66,18 @@ impl Script {
                 broker_epoch: words.number("epoch", -1),
             }),
             "alter" => alter(&words),
+            "elect" => elect(&words),
+            "reassign" => reassign(&words),
             "fence" => {
                 let (id, epoch) = (words.number("broker", -1), words.number("epoch", -1));
                 self.controller.replay(&BrokerRecord::BrokerChange { id, epoch, fenced: true }.into());
+                return "ok".to_owned();
+            }
+            "lead" => {
+                // A failure of brokers, which the controller does not decide on so far.
+                let (topic_id, partition) = (Uuid::from_u128(words.number("topic", 0)), words.number("partition", 0));
+                let (isr, leader) = (words.named.get("isr").map(|isr| numbers(isr)), Some(words.number("leader", -1)));
+                self.controller.replay(&TopicRecord::PartitionChange { topic_id, partition, isr, leader }.into());
                 return "ok".to_owned();
             }
             _ => panic!("unknown command {command}"),
@@ -182,6 +192,30 @@ fn alter(words: &Words<'_>) -> ControllerRequest {
     })
 }
 
+/// `elect [<topic>-<partition> ...] [all] [unclean]`
+fn elect(words: &Words<'_>) -> ControllerRequest {
+    let partitions = words.plain.iter().filter_map(|word| word.rsplit_once('-'));
+    let topics = partitions.map(|(name, partition)| (name.into(), numbers(partition)));
+    ControllerRequest::ElectLeaders(ElectLeaders {
+        election: if words.has("unclean") { ElectionType::Unclean } else { ElectionType::Preferred },
+        topics: (!words.has("all")).then(|| topics.collect()),
+    })
+}
+
+/// `reassign [<topic>-<partition> ...] [assign=<brokers>;...] [same-factor]`; without brokers, it is cancelled.
+fn reassign(words: &Words<'_>) -> ControllerRequest {
+    let partitions = words.plain.iter().filter_map(|word| word.rsplit_once('-')).filter(|(name, _)| *name != "same");
+    let replicas = lists(words).into_iter().map(Some).chain(std::iter::repeat(None));
+    let topics = partitions.zip(replicas).map(|((name, partition), replicas)| TopicReassignment {
+        name: name.into(),
+        partitions: vec![(partition.parse().unwrap(), replicas)],
+    });
+    ControllerRequest::AlterPartitionReassignments(AlterPartitionReassignments {
+        topics: topics.collect(),
+        allow_replication_factor_change: !words.has("same-factor"),
+    })
+}
+
 fn tell_record(record: &MetadataRecord) -> String {
     match record {
         MetadataRecord::Cluster(ClusterRecord::ClusterId(id)) => format!("ClusterId {id}"),
@@ -230,10 +264,11 @@ fn tell_state(state: &PartitionImage) -> String {
 }
 
 fn tell_response(response: &ControllerResponse) -> String {
-    let refused = |refusal: &Refusal| format!("{:?}: {}", refusal.code, refusal.message);
     let lines: Vec<String> = match response {
         ControllerResponse::BrokerRegistered(Ok(epoch)) => vec![format!("epoch {epoch}")],
-        ControllerResponse::BrokerRegistered(Err(refusal)) => vec![refused(refusal)],
+        ControllerResponse::BrokerRegistered(Err(refusal)) | ControllerResponse::LeadersElected(Err(refusal)) => {
+            vec![tell_refusal(refusal)]
+        }
         ControllerResponse::TopicsCreated(topics) => topics
             .iter()
             .map(|topic| match &topic.result {
@@ -245,23 +280,29 @@ fn tell_response(response: &ControllerResponse) -> String {
                     ok.replication_factor,
                     ok.configs
                 ),
-                Err(refusal) => format!("{}: {}", topic.name, refused(refusal)),
+                Err(refusal) => format!("{}: {}", topic.name, tell_refusal(refusal)),
             })
             .collect(),
         ControllerResponse::TopicsDeleted(topics) => topics
             .iter()
             .map(|topic| {
-                let result = topic.result.as_ref().map_or_else(refused, |()| "deleted".to_owned());
+                let result = topic.result.as_ref().map_or_else(tell_refusal, |()| "deleted".to_owned());
                 format!("{:?} {}: {result}", topic.name, topic.id.as_u128())
             })
             .collect(),
         ControllerResponse::PartitionsCreated(topics) => topics
             .iter()
             .map(|topic| {
-                format!("{}: {}", topic.name, topic.result.as_ref().map_or_else(refused, |()| "grown".to_owned()))
+                format!("{}: {}", topic.name, topic.result.as_ref().map_or_else(tell_refusal, |()| "grown".to_owned()))
             })
             .collect(),
         ControllerResponse::ProducerIdsAllocated(block) => vec![format!("{block:?}")],
+        ControllerResponse::LeadersElected(Ok(topics)) => {
+            topics.iter().flat_map(|topic| tell_partitions(&topic.name, &topic.partitions, "elected")).collect()
+        }
+        ControllerResponse::PartitionsReassigned(topics) => {
+            topics.iter().flat_map(|topic| tell_partitions(&topic.name, &topic.partitions, "as it was")).collect()
+        }
         ControllerResponse::PartitionsAltered(Err(code)) => vec![format!("{code:?}")],
         ControllerResponse::PartitionsAltered(Ok(partitions)) => partitions
             .iter()
@@ -269,4 +310,13 @@ fn tell_response(response: &ControllerResponse) -> String {
             .collect(),
     };
     lines.join("\n")
+}
+
+fn tell_refusal(refusal: &Refusal) -> String {
+    format!("{:?}: {}", refusal.code, refusal.message)
+}
+
+fn tell_partitions(topic: &str, partitions: &[(i32, Result<(), Refusal>)], good: &str) -> Vec<String> {
+    let result = |result: &Result<(), Refusal>| result.as_ref().map_or_else(tell_refusal, |()| good.to_owned());
+    partitions.iter().map(|(partition, outcome)| format!("{topic}-{partition}: {}", result(outcome))).collect()
 }
