@@ -7,7 +7,7 @@
 //! Request min..=max [advertised from min], LIMIT, DEMAND, Place => module [encoded by function];
 //! ```
 //!
-//! - `LIMIT` is the longest frame: [`SMALL`], [`LISTS`] or [`RECORDS`].
+//! - `LIMIT` is the longest frame: [`SMALL`], [`SENTENCES`], [`LISTS`] or [`RECORDS`].
 //! - `DEMAND` is what Kafka authorises, as an [`Authorization`]: `Nothing`; `Each(Operation, ResourceType)`, where the
 //!   handler asks [`RequestContext::authorize`] for each resource that the request names; or `Once(Operation)`, which is
 //!   asked on the cluster before the handler. The module of such a row has, beside `handle`, a
@@ -18,6 +18,8 @@
 //!
 //! Handlers never see bytes, sockets or files.
 
+pub mod add_raft_voter;
+pub mod alter_partition_reassignments;
 pub mod api_versions;
 pub mod authorization;
 pub mod context;
@@ -25,6 +27,7 @@ pub mod create_acls;
 pub mod create_delegation_token;
 pub mod create_partitions;
 pub mod create_topics;
+mod deadline;
 pub mod delete_acls;
 pub mod delete_groups;
 pub mod delete_topics;
@@ -32,8 +35,10 @@ pub mod describe_acls;
 pub mod describe_cluster;
 pub mod describe_delegation_token;
 pub mod describe_groups;
+pub mod describe_quorum;
 pub mod describe_topic_partitions;
 mod dispatch;
+pub mod elect_leaders;
 pub mod error;
 pub mod expire_delegation_token;
 pub mod fetch;
@@ -44,6 +49,7 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -53,6 +59,8 @@ mod owned;
 mod partition_outcomes;
 mod partition_view;
 pub mod produce;
+mod raft_voter;
+pub mod remove_raft_voter;
 pub mod renew_delegation_token;
 pub mod reply;
 mod session;
@@ -115,6 +123,8 @@ impl Api {
 
 /// For requests of a few fields.
 pub const SMALL: usize = 64 * 1024;
+/// For requests that list partitions, each of which is answered with a sentence.
+pub const SENTENCES: usize = 1024 * 1024;
 /// For requests that list topics, partitions, members or groups.
 pub const LISTS: usize = 16 * 1024 * 1024;
 /// For requests with records: bounded by `socket.request.max.bytes` alone.
@@ -199,7 +209,13 @@ api_table! {
     ExpireDelegationTokenRequest 1..=2, SMALL, Nothing, Controller => expire_delegation_token;
     DescribeDelegationTokenRequest 1..=3, LISTS, Each(Describe, DelegationToken), Broker => describe_delegation_token;
     DeleteGroupsRequest 0..=2, LISTS, Each(Delete, Group), Broker => delete_groups;
+    ElectLeadersRequest 0..=2, SENTENCES, Each(Alter, Cluster), Controller => elect_leaders;
+    AlterPartitionReassignmentsRequest 0..=1, SENTENCES, Once(Alter), Controller => alter_partition_reassignments;
+    ListPartitionReassignmentsRequest 0..=0, SENTENCES, Once(Describe), Controller => list_partition_reassignments;
     OffsetDeleteRequest 0..=0, LISTS, Each(Delete, Group), Broker => offset_delete;
+    DescribeQuorumRequest 0..=2, SMALL, Once(Describe), Controller => describe_quorum;
     DescribeClusterRequest 0..=2, SMALL, Each(Describe, Cluster), Broker => describe_cluster;
     DescribeTopicPartitionsRequest 0..=0, LISTS, Each(Describe, Topic), Broker => describe_topic_partitions;
+    AddRaftVoterRequest 0..=0, SMALL, Once(Alter), Controller => add_raft_voter;
+    RemoveRaftVoterRequest 0..=0, SMALL, Once(Alter), Controller => remove_raft_voter;
 }

@@ -62,6 +62,19 @@ impl QuorumOptions {
     }
 }
 
+/// The quorum as one of its nodes sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuorumState {
+    /// The node that leads, as far as this one knows.
+    pub leader_id: Option<NodeId>,
+    /// The term of that leadership, or of the search for one: the controller epoch.
+    pub epoch: i32,
+    /// The offset behind the last entry that is committed.
+    pub high_watermark: i64,
+    /// The voters, each with the offset behind its last entry, where that is known here.
+    pub voters: Vec<(NodeId, Option<i64>)>,
+}
+
 /// Why the metadata log could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum QuorumError {
@@ -154,6 +167,26 @@ impl MetadataQuorum {
     /// The controller epoch: the term of the leadership that this node knows of.
     pub fn epoch(&self) -> i32 {
         i32::try_from(self.raft.server_metrics().borrow_watched().vote.leader_id.term).unwrap_or(i32::MAX)
+    }
+
+    /// The quorum at this moment.
+    pub fn state(&self) -> QuorumState {
+        let watched = self.raft.metrics();
+        let metrics = watched.borrow_watched();
+        let end = |index: u64| index.saturating_add(1).cast_signed();
+        let log_end_offset = |id: NodeId| {
+            if id == metrics.id {
+                return metrics.last_log_index.map(end);
+            }
+            let matched = metrics.replication.as_ref()?.get(&id)?.as_ref()?;
+            Some(end(matched.index))
+        };
+        QuorumState {
+            leader_id: metrics.current_leader,
+            epoch: i32::try_from(metrics.current_term).unwrap_or(i32::MAX),
+            high_watermark: metrics.local_committed.as_ref().map_or(0, |committed| end(committed.index)),
+            voters: metrics.membership_config.voter_ids().map(|id| (id, log_end_offset(id))).collect(),
+        }
     }
 
     /// Completes when the metadata log cannot be written any more, or was shut down.

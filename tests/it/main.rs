@@ -6,6 +6,7 @@ mod bad_groups;
 mod bad_input;
 mod bad_records;
 mod broker;
+mod cluster;
 mod compressed;
 mod data_directory;
 mod decode;
