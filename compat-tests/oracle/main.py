@@ -29,7 +29,8 @@ from harness.toolchains import kafka_classpath  # noqa: E402
 # What this issue serves; the table of ApiVersions is compared for these.
 SERVED = """Produce Fetch ListOffsets Metadata OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
 DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics InitProducerId OffsetForLeaderEpoch CreatePartitions DeleteGroups
-OffsetDelete DescribeCluster DescribeTopicPartitions""".split()
+OffsetDelete DescribeCluster DescribeTopicPartitions ElectLeaders AlterPartitionReassignments ListPartitionReassignments
+DescribeQuorum UpdateFeatures UnregisterBroker AddRaftVoter RemoveRaftVoter""".split()
 # A session of a day is refused and one of ten seconds is not, whatever a broker's default is.
 SETTINGS = {"group.max.session.timeout.ms": "600000"}
 

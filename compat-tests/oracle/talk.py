@@ -5,7 +5,7 @@ import time
 import uuid
 
 from batches import describe
-from connection import Connection
+from connection import CLOSED, Connection
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NODE_FIELDS = {"NodeId", "BrokerId", "LeaderId", "ControllerId", "ReplicaNodes", "IsrNodes"}
@@ -62,8 +62,11 @@ class Talk:
 
     def ask(self, step, api, version, body, on=None):
         """Asks on the main connection, or on another; notes the answer under the step's name and version."""
-        connection = on or self.main
-        return self.note(f"{step}, {api} v{version}", connection.ask(api, version, body))
+        answer = (on or self.main).ask(api, version, body)
+        if answer == CLOSED and on is None:
+            # The next steps shall still be heard.
+            self.main = self.connect()
+        return self.note(f"{step}, {api} v{version}", answer)
 
     def ask_alone(self, step, api, version, body, **options):
         """Asks on a connection of its own, for requests that may close it."""

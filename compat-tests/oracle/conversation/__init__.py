@@ -1,5 +1,5 @@
 """What is asked of both brokers: each module's `talk` is one section, in the order of SECTIONS."""
 
-from conversation import commits, fetch, groups, metadata, offsets, produce, topics, wire
+from conversation import cluster, commits, fetch, groups, metadata, offsets, produce, topics, wire
 
-SECTIONS = [wire, metadata, topics, produce, offsets, fetch, groups, commits]
+SECTIONS = [wire, metadata, topics, produce, offsets, fetch, groups, commits, cluster]
