@@ -84,6 +84,8 @@ pub(super) fn validate(
             checks.visit(head);
         }
         let facts = checks.into_facts()?;
+        // Unlike Kafka, which passes over what it would need for that and answers `UNKNOWN_SERVER_ERROR`, the offsets of
+        // old clients that count wrong are made right.
         if target == codec && facts.is_consecutive {
             return Ok(finish(&batch, None, facts.max_timestamp, place, config));
         }

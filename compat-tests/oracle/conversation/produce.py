@@ -1,5 +1,6 @@
 """Produce and InitProducerId: good batches, every kind of bad one, sequences of idempotent producers."""
 
+import gzip
 import time
 import uuid
 
@@ -119,11 +120,11 @@ def bad_batches():
         "snappy garbage": batch(codec="snappy", payload=b"garbage"),
         "gzip without a max timestamp": batch(["a", "b"], codec="gzip", max_timestamp=-1),
         "gzip, max timestamp wrong": batch(["a", "b"], codec="gzip", max_timestamp=now + 48 * hour),
-        "gzip, record cut": batch(codec="gzip", payload=wrong_record),
-        "gzip, bytes after the records": batch(codec="gzip", payload=record(0, None, b"a") + b"zz"),
+        "gzip, record cut": batch(codec="gzip", payload=gzip.compress(wrong_record, mtime=0)),
+        "gzip, bytes after the records": batch(codec="gzip", payload=gzip.compress(record(0, None, b"a") + b"zz", mtime=0)),
         "gzip, count too large": batch(["a", "b"], codec="gzip", count=5, last_offset_delta=4),
         "gzip, offset deltas not consecutive": batch(
-            ["a", "b"], codec="gzip", payload=record(0, None, b"a") + record(5, None, b"b")
+            ["a", "b"], codec="gzip", payload=gzip.compress(record(0, None, b"a") + record(5, None, b"b"))
         ),
         "gzip, timestamp far in the future": batch(codec="gzip", base_timestamp=now + 48 * hour, max_timestamp=0),
         "timestamp far in the future": batch(base_timestamp=now + 48 * hour),
