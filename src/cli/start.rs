@@ -14,7 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::config::{print, read_file};
 use super::{Failure, StartArguments};
 use crate::config::{Config, FromValue, HostPort, Listener, Origin, Settings, Storage};
-use crate::server::Server;
+use crate::server::{Server, raise_descriptor_limit};
 
 /// What is logged where `KLAMM_LOG` does not say.
 const DEFAULT_LOG_FILTER: &str = "info";
@@ -28,6 +28,7 @@ pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
     let config = configuration(arguments)?;
     let wanted = std::env::var_os("KLAMM_LOG").unwrap_or_default();
     start_logging(log_filter(&wanted.to_string_lossy())?);
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("klamm")

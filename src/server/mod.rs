@@ -1,5 +1,6 @@
 //! Builds the floors of one broker bottom-up, and stops them in reverse.
 
+mod descriptors;
 mod start_error;
 
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::housekeeping::{self, Schedule};
 use crate::replication::replica_manager::ReplicaManager;
 use crate::storage::{LogDir, LogDirError, LogDirOptions, METADATA_DIRECTORY, Survey};
+use descriptors::Shares;
+pub use descriptors::raise_descriptor_limit;
 pub use start_error::StartError;
 
 /// How long requests in flight may take once a stop was asked for.
@@ -159,7 +162,8 @@ fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
         Storage::Memory => Ok(LogDir::memory()),
         Storage::Disk(path) => {
             check_owner(path)?;
-            Ok(LogDir::open(path, &LogDirOptions { node_id: config.node_id, cluster_id: None })?)
+            let max_open_files = Shares::of_this_process().segments;
+            Ok(LogDir::open(path, &LogDirOptions { node_id: config.node_id, cluster_id: None, max_open_files })?)
         }
     }
 }
@@ -266,7 +270,8 @@ fn schedule(config: &Config) -> Schedule {
 }
 
 fn serve(broker: &Arc<Broker>, listeners: Vec<Listener>, clock: Clock) -> std::io::Result<SocketServer> {
-    let limits = Limits::from(&broker.config.broker);
+    let mut limits = Limits::from(&broker.config.broker);
+    limits.max_connections = limits.max_connections.min(Shares::of_this_process().connections);
     let service = Arc::new(Dispatcher::new(Arc::clone(broker), clock.clone()));
     SocketServer::start(listeners, service, limits, clock)
 }

@@ -51,10 +51,15 @@ impl StorageError {
     /// many open files pass by themselves, and damage in one segment says nothing about the others.
     pub(super) fn is_fatal(&self) -> bool {
         let Self::Io { source, .. } = self else { return false };
-        let is_passing = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            || [Some(rustix::io::Errno::MFILE.raw_os_error()), Some(rustix::io::Errno::NFILE.raw_os_error())]
-                .contains(&source.raw_os_error());
-        !is_passing
+        let is_full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        !is_full && !Self::is_shortage(source)
+    }
+
+    /// Whether there was no descriptor for one more file.
+    pub(super) fn is_shortage(error: &io::Error) -> bool {
+        [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+            .iter()
+            .any(|shortage| error.raw_os_error() == Some(shortage.raw_os_error()))
     }
 }
 

@@ -11,6 +11,7 @@ use super::decompressors::Decompressors;
 use super::leader_epoch::{self, LeaderEpochs};
 use super::log::{Log, Place};
 use super::log_dir::DirState;
+use super::log_file::LogFile;
 use super::producer_snapshot::ProducerSnapshots;
 use super::producer_state::ProducerState;
 use super::segment::Segment;
@@ -34,7 +35,7 @@ pub(super) struct LoadRequest {
 
 /// Loads a log. Loading the same directory again, also after a crash in the middle of this, gives the same log.
 pub(super) fn load(mut request: LoadRequest) -> Result<Log, StorageError> {
-    let names = finish_interrupted(&request.dir, &request.config)?;
+    let names = finish_interrupted(&request)?;
     let mut segments = list_segments(&request, &names)?;
     remove_overgrown(&request, &mut segments)?;
     let epochs_path = request.dir.join(leader_epoch::FILE_NAME);
@@ -51,7 +52,12 @@ pub(super) fn load(mut request: LoadRequest) -> Result<Log, StorageError> {
     }
     if segments.is_empty() {
         let now_ms = request.now.timestamp_ms;
-        segments.push(Segment::new(Some(&request.dir), request.log_start_offset, &request.config, now_ms));
+        segments.push(Segment::new(
+            Some((&request.dir, &request.state)),
+            request.log_start_offset,
+            &request.config,
+            now_ms,
+        ));
     }
     if saved_epochs.is_none() {
         rebuild_epochs(&segments, &mut epochs);
@@ -117,6 +123,11 @@ fn finish(
     // not by the next one.
     log.epochs.truncate_from_start(log.log_start_offset);
     log.epochs.truncate_from_end(log_end_offset);
+    if !request.had_clean_shutdown {
+        // Whoever has written them did not come to sync them; the next flush does.
+        let first_unsynced = log.segment_index(log.recovery_point);
+        log.segments.iter().skip(first_unsynced).filter_map(Segment::file).for_each(|file| file.mark_unsynced());
+    }
     log.reload_producers(request.now)?;
     if let (Some(place), false) = (&mut log.place, request.had_clean_shutdown) {
         place.snapshots.take(log.log_end_offset, &log.producers)?;
@@ -126,7 +137,8 @@ fn finish(
 
 /// Removes the files of finished deletions and unfinished cleanings, and finishes a swap: `.swap` files are complete,
 /// and replace all segments in their range of offsets (KAFKA-6264, KAFKA-12520). Returns the files that remain.
-fn finish_interrupted(dir: &Path, config: &LogConfig) -> Result<Vec<String>, StorageError> {
+fn finish_interrupted(request: &LoadRequest) -> Result<Vec<String>, StorageError> {
+    let LoadRequest { dir, state, config, .. } = request;
     let names = files::file_names(dir)?;
     let of_kind = |suffix: &str| names.iter().filter(|name| name.ends_with(suffix)).cloned().collect::<Vec<_>>();
     let (cleaned, mut swaps) = (of_kind(files::CLEANED_SUFFIX), of_kind(files::SWAP_SUFFIX));
@@ -141,7 +153,7 @@ fn finish_interrupted(dir: &Path, config: &LogConfig) -> Result<Vec<String>, Sto
     for name in doomed.iter().chain(&incomplete).chain(&cleaned) {
         files::remove_if_exists(&dir.join(name))?;
     }
-    if let Some((start, end)) = swapped_range(dir, &swaps, config)? {
+    if let Some((start, end)) = swapped_range(dir, state, &swaps, config)? {
         let is_replaced = |name: &&String| {
             !name.ends_with(files::SWAP_SUFFIX)
                 && leading_offset(name).is_some_and(|offset| offset >= start && offset < end)
@@ -158,7 +170,12 @@ fn finish_interrupted(dir: &Path, config: &LogConfig) -> Result<Vec<String>, Sto
 }
 
 /// The offsets that the `.log.swap` files cover.
-fn swapped_range(dir: &Path, swaps: &[String], config: &LogConfig) -> Result<Option<(i64, i64)>, StorageError> {
+fn swapped_range(
+    dir: &Path,
+    state: &Arc<DirState>,
+    swaps: &[String],
+    config: &LogConfig,
+) -> Result<Option<(i64, i64)>, StorageError> {
     let mut range = None;
     for name in swaps {
         let Some(base_offset) =
@@ -168,7 +185,8 @@ fn swapped_range(dir: &Path, swaps: &[String], config: &LogConfig) -> Result<Opt
         };
         let path = dir.join(name);
         let size = fs::metadata(&path).map_err(StorageError::io("cannot read", &path))?.len();
-        let segment = Segment::existing_file(path, base_offset, size, 0, config);
+        let file = LogFile::existing(path, Arc::clone(state));
+        let segment = Segment::existing_file(file, base_offset, size, 0, config);
         let next_offset = segment.scan_next_offset();
         let (start, end) = range.unwrap_or((base_offset, next_offset));
         range = Some((start.min(base_offset), end.max(next_offset)));
@@ -190,7 +208,8 @@ fn list_segments(request: &LoadRequest, names: &[String]) -> Result<Vec<Segment>
         let metadata = fs::metadata(&path).map_err(StorageError::io("cannot read", &path))?;
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified_ms = modified.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-        segments.push(Segment::existing_file(path, base_offset, metadata.len(), modified_ms, &request.config));
+        let file = LogFile::existing(path, Arc::clone(&request.state));
+        segments.push(Segment::existing_file(file, base_offset, metadata.len(), modified_ms, &request.config));
         base_offsets.insert(base_offset);
     }
     for name in names {

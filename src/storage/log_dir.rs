@@ -10,6 +10,7 @@ use super::decompressors::Decompressors;
 use super::loader::{self, LoadRequest};
 use super::log::Log;
 use super::meta_properties::{self, MetaProperties};
+use super::open_files::OpenFiles;
 use super::survey::METADATA_DIRECTORY;
 use super::{LogConfig, StorageError, checkpoint, files, format_uuid, partition_dir};
 use crate::clock::Now;
@@ -26,6 +27,8 @@ pub struct LogDirOptions {
     /// The cluster's id if it is known; a directory of another cluster is refused. A new directory without it gets a
     /// random one.
     pub cluster_id: Option<String>,
+    /// How many segment files may be open at once.
+    pub max_open_files: usize,
 }
 
 /// Why a log directory cannot be used. Each is one sentence for the person who started the broker.
@@ -106,12 +109,13 @@ pub struct CheckpointEntry {
 #[derive(Debug)]
 pub(super) struct DirState {
     pub(super) path: PathBuf,
+    pub(super) files: Arc<OpenFiles>,
     offline: OnceLock<Arc<str>>,
 }
 
 impl DirState {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), offline: OnceLock::new() }
+    pub(super) fn new(path: &Path, max_open_files: usize) -> Self {
+        Self { path: path.to_path_buf(), files: OpenFiles::new(max_open_files), offline: OnceLock::new() }
     }
 
     /// Takes the directory offline, for good.
@@ -172,7 +176,7 @@ impl LogDir {
             files::remove_if_exists(&clean_shutdown_path)?;
             files::sync_dir(path)?;
         }
-        let state = Arc::new(DirState::new(path));
+        let state = Arc::new(DirState::new(path, options.max_open_files));
         let on_disk = Some(OnDisk { state, had_clean_shutdown, lock });
         Ok(Self { on_disk, identity, decompressors: Decompressors::default() })
     }
@@ -230,7 +234,12 @@ impl LogDir {
         let log_start_offsets = checkpoint::read(dir, checkpoint::LOG_START_OFFSET_FILE);
         let high_watermarks = checkpoint::read(dir, checkpoint::HIGH_WATERMARK_FILE);
         let mut loaded = Vec::new();
-        for topic_partition in partitions(dir)? {
+        let found = partitions(dir)?;
+        if !on_disk.had_clean_shutdown && on_disk.state.files.are_few_for(found.len()) {
+            // Files are closed again while others are recovered, each after an fsync.
+            self.write_back();
+        }
+        for topic_partition in found {
             let offset_in = |offsets: &HashMap<_, i64>| offsets.get(&topic_partition).copied().unwrap_or(0).max(0);
             let high_watermark = offset_in(&high_watermarks);
             let dir_of_partition = dir.join(topic_partition.to_string());
@@ -249,6 +258,7 @@ impl LogDir {
             })?;
             loaded.push(LoadedLog { topic_partition, topic_id, high_watermark, log });
         }
+        on_disk.state.files.warn_if_few_for(loaded.len());
         Ok(loaded)
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::StorageError;
+use super::log_file::LogFile;
 use crate::protocol::frame::{FileRange, Piece};
 
 /// From this size on, having the system send a range costs less than copying it, one call more included.
@@ -19,7 +20,8 @@ const PROBE_DISTANCE: usize = 256 * 1024;
 
 /// Consecutive bytes of one segment: whole batches, except that the last one may be cut off by the reader's limit.
 ///
-/// It keeps the file open (or the bytes alive), so that it can be read even when the segment is deleted meanwhile.
+/// It keeps the file open (or the bytes alive), so that it can be read even when the segment is deleted meanwhile: unless
+/// descriptors are so few that the file was closed for another one.
 #[derive(Debug, Clone)]
 pub struct LogSlice {
     source: Source,
@@ -29,7 +31,7 @@ pub struct LogSlice {
 #[derive(Debug, Clone)]
 enum Source {
     Empty,
-    File { file: Arc<File>, path: Arc<str>, position: u64 },
+    File { file: Arc<LogFile>, position: u64 },
     Memory(Vec<Bytes>),
 }
 
@@ -39,8 +41,8 @@ impl LogSlice {
         Self { source: Source::Empty, len: 0 }
     }
 
-    pub(super) fn of_file(file: Arc<File>, path: Arc<str>, position: u64, len: usize) -> Self {
-        Self { source: Source::File { file, path, position }, len }
+    pub(super) fn of_file(file: Arc<LogFile>, position: u64, len: usize) -> Self {
+        Self { source: Source::File { file, position }, len }
     }
 
     pub(super) fn of_memory(parts: Vec<Bytes>) -> Self {
@@ -60,19 +62,23 @@ impl LogSlice {
 
     /// The bytes, ready to be sent, if that needs no disk; `None` when it might. Never blocks. Many bytes of a file stay
     /// there, as a range for the system to send. Of such a range only samples are looked at, and it may be sent later:
-    /// whoever sends it waits for the disk where a page is gone, as Kafka's network threads do.
+    /// whoever sends it waits for the disk where a page is gone, as Kafka's network threads do. Where every descriptor is
+    /// needed, a range is read all the same: it would keep its file open for as long as the client likes.
     pub fn cached(&self) -> Result<Option<Piece>, StorageError> {
         match &self.source {
             Source::Empty => Ok(Some(Piece::Bytes(Bytes::new()))),
             Source::Memory(parts) => Ok(Some(Piece::Bytes(concatenated(parts)))),
-            Source::File { file, position, .. } if self.len >= MIN_RANGE => {
-                Ok(self.is_cached(file, *position).then(|| FileRange::new(file.clone(), *position, self.len).into()))
+            Source::File { file, position } if self.len >= MIN_RANGE && file.may_be_lent() => {
+                let open = file.lend()?;
+                let is_cached = self.is_cached(&open.file, *position);
+                Ok(is_cached.then(|| FileRange::new(open, *position, self.len).into()))
             }
-            Source::File { file, path, position } => {
-                let bytes = read(self.len, *position, |buffer, at| read_without_waiting(file, buffer, at));
+            Source::File { file, position } => {
+                let bytes = file
+                    .reading(|file| read(self.len, *position, |buffer, at| read_without_waiting(file, buffer, at)))?;
                 match bytes {
                     Err(error) if would_block(&error) => Ok(None),
-                    result => result.map(|bytes| Some(bytes.into())).map_err(|error| read_error(path, error)),
+                    result => result.map(|bytes| Some(bytes.into())).map_err(|error| read_error(file, error)),
                 }
             }
         }
@@ -89,14 +95,17 @@ impl LogSlice {
         match &self.source {
             Source::Empty => Ok(Bytes::new()),
             Source::Memory(parts) => Ok(concatenated(parts)),
-            Source::File { file, path, position } => read(self.len, *position, |buffer, at| file.read_at(buffer, at))
-                .map_err(|error| read_error(path, error)),
+            Source::File { file, position } => {
+                let open = file.lend()?;
+                read(self.len, *position, |buffer, at| open.file.read_at(buffer, at))
+                    .map_err(|error| read_error(file, error))
+            }
         }
     }
 }
 
-fn read_error(path: &Arc<str>, error: io::Error) -> StorageError {
-    StorageError::Io { action: "cannot read", path: path.clone(), source: Arc::new(error) }
+fn read_error(file: &LogFile, error: io::Error) -> StorageError {
+    StorageError::Io { action: "cannot read", path: file.name().clone(), source: Arc::new(error) }
 }
 
 /// One part is handed out as it is; several are copied together.

@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::log_dir::DirState;
+use super::log_file::{LogFile, WriteError};
 use super::offset_index::OffsetIndex;
-use super::segment_data::{DataReader, LogFile, SegmentData, WriteError};
+use super::segment_data::{DataReader, SegmentData};
 use super::time_index::{MaxTimestamp, TimeIndex};
 use super::{LogConfig, LogSlice, StorageError, files};
 use crate::ids::Uuid;
@@ -43,6 +45,9 @@ pub(super) struct RollCheck {
     pub(super) now_ms: i64,
 }
 
+/// Where a segment's files are: the partition's directory, and what is known of the log directory.
+pub(super) type Home<'a> = (&'a Path, &'a Arc<DirState>);
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -66,10 +71,14 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// A new segment that begins at `base_offset`, in `dir` or in memory. Its file is created at the first append.
-    pub(super) fn new(dir: Option<&Path>, base_offset: i64, config: &LogConfig, now_ms: i64) -> Self {
-        let data = match dir {
-            Some(dir) => SegmentData::File(LogFile::new(files::offset_file(dir, base_offset, files::LOG_SUFFIX))),
+    /// A new segment that begins at `base_offset`, in a partition's directory or in memory. Its file is created at the
+    /// first append.
+    pub(super) fn new(home: Option<Home<'_>>, base_offset: i64, config: &LogConfig, now_ms: i64) -> Self {
+        let data = match home {
+            Some((dir, state)) => {
+                let path = files::offset_file(dir, base_offset, files::LOG_SUFFIX);
+                SegmentData::File(LogFile::new(path, Arc::clone(state)))
+            }
             None => SegmentData::Memory(Vec::new()),
         };
         Self {
@@ -90,16 +99,16 @@ impl Segment {
         }
     }
 
-    /// A segment whose file `path` of `size` bytes was last changed at `modified_ms`. Its indexes are empty: they must
+    /// A segment whose `file` of `size` bytes was last changed at `modified_ms`. Its indexes are empty: they must
     /// be opened, or rebuilt by one of the scans.
     pub(super) fn existing_file(
-        path: PathBuf,
+        file: Arc<LogFile>,
         base_offset: i64,
         size: u64,
         modified_ms: i64,
         config: &LogConfig,
     ) -> Self {
-        let data = SegmentData::File(LogFile::new(path));
+        let data = SegmentData::File(file);
         Self { data, size, ..Self::new(None, base_offset, config, modified_ms) }
     }
 
@@ -136,8 +145,8 @@ impl Segment {
         self.size
     }
 
-    /// The `.log` file's path; `None` in memory.
-    pub(super) fn file(&self) -> Option<&LogFile> {
+    /// The `.log` file; `None` in memory.
+    pub(super) fn file(&self) -> Option<&Arc<LogFile>> {
         match &self.data {
             SegmentData::File(file) => Some(file),
             SegmentData::Memory(_) => None,
@@ -258,7 +267,7 @@ impl Segment {
         self.is_index_damaged.store(true, Ordering::Relaxed);
         let (Some(file), false) = (self.file(), self.offset_index.is_in_memory()) else { return };
         let config = LogConfig { index_interval_bytes: self.index_interval_bytes, ..LogConfig::default() };
-        let mut copy = Self::existing_file(file.path().to_path_buf(), self.base_offset, self.size, 0, &config);
+        let mut copy = Self::existing_file(Arc::clone(file), self.base_offset, self.size, 0, &config);
         copy.rebuild_indexes();
         if let Err(error) = copy.seal() {
             tracing::warn!(%error, "an index could not be rebuilt");
@@ -282,7 +291,7 @@ impl Segment {
 
     /// The whole batch at a position that was found before.
     pub(super) fn batch_at(&self, position: u64, size: usize) -> Result<RecordBatch, StorageError> {
-        let bytes = self.data.slice(position, size)?.read_blocking()?;
+        let bytes = self.data.slice(position, size).read_blocking()?;
         RecordBatch::parse(&bytes).map_err(|error| self.corrupt(position, &error))
     }
 
@@ -291,7 +300,7 @@ impl Segment {
     }
 
     /// `len` bytes at `position`, to be read later.
-    pub(super) fn slice(&self, position: u64, len: usize) -> Result<LogSlice, StorageError> {
+    pub(super) fn slice(&self, position: u64, len: usize) -> LogSlice {
         self.data.slice(position, len)
     }
 
@@ -389,7 +398,7 @@ impl Segment {
         let Some(message_size) = legacy_message_size(&prefix).filter(|&message_size| message_size <= left) else {
             return Ok(());
         };
-        let bytes = self.data.slice(self.size, message_size)?.read_blocking()?;
+        let bytes = self.data.slice(self.size, message_size).read_blocking()?;
         match legacy_message_version(&bytes) {
             Some(version) => Err(self.corrupt(self.size, &BatchError::UnsupportedMagic(version))),
             None => Ok(()),

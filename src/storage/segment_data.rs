@@ -1,19 +1,17 @@
 //! The bytes of one segment: a `.log` file, or chunks in memory.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Read, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::io::{self, Read};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::log_file::{LogFile, WriteError};
 use super::{LogSlice, StorageError};
 
 /// Where a segment's batches are kept.
 #[derive(Debug)]
 pub(super) enum SegmentData {
-    File(LogFile),
+    File(Arc<LogFile>),
     /// One chunk per append, in order.
     Memory(Vec<Chunk>),
 }
@@ -22,46 +20,6 @@ pub(super) enum SegmentData {
 pub(super) struct Chunk {
     position: u64,
     bytes: Bytes,
-}
-
-/// A `.log` file, opened when it is first needed.
-#[derive(Debug)]
-pub(super) struct LogFile {
-    path: PathBuf,
-    /// The path as text, for errors.
-    name: Arc<str>,
-    handle: OnceLock<Arc<File>>,
-}
-
-impl LogFile {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { name: path.to_string_lossy().into(), path, handle: OnceLock::new() }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The open file, which is created if it is not there.
-    pub(super) fn handle(&self) -> Result<&Arc<File>, StorageError> {
-        if let Some(handle) = self.handle.get() {
-            return Ok(handle);
-        }
-        let mut options = OpenOptions::new();
-        let file = options.read(true).append(true).create(true).open(&self.path);
-        let file = Arc::new(file.map_err(StorageError::io("cannot open", &self.path))?);
-        Ok(self.handle.get_or_init(|| file))
-    }
-
-    fn read_at(&self, buffer: &mut [u8], position: u64) -> Result<usize, StorageError> {
-        let handle = self.handle()?;
-        loop {
-            match handle.read_at(buffer, position) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result.map_err(StorageError::io("cannot read", &self.path)),
-            }
-        }
-    }
 }
 
 impl SegmentData {
@@ -76,14 +34,7 @@ impl SegmentData {
                 chunks.push(Chunk { position: size, bytes: bytes.freeze() });
                 Ok(())
             }
-            Self::File(file) => {
-                let handle = file.handle().map_err(WriteError::Undone)?;
-                write_all(handle, front, rest).map_err(|error| {
-                    let undone = handle.set_len(size);
-                    let error = StorageError::io("cannot write", &file.path)(error);
-                    if undone.is_ok() { WriteError::Undone(error) } else { WriteError::Torn(error) }
-                })
-            }
+            Self::File(file) => file.append(size, front, rest),
         }
     }
 
@@ -105,17 +56,17 @@ impl SegmentData {
     }
 
     /// The `len` bytes at `position`, to be read later.
-    pub(super) fn slice(&self, position: u64, len: usize) -> Result<LogSlice, StorageError> {
+    pub(super) fn slice(&self, position: u64, len: usize) -> LogSlice {
         match self {
-            Self::File(file) => Ok(LogSlice::of_file(file.handle()?.clone(), file.name.clone(), position, len)),
-            Self::Memory(chunks) => Ok(LogSlice::of_memory(slice_chunks(chunks, position, len))),
+            Self::File(file) => LogSlice::of_file(file.clone(), position, len),
+            Self::Memory(chunks) => LogSlice::of_memory(slice_chunks(chunks, position, len)),
         }
     }
 
     /// Cuts off everything from `size` on.
     pub(super) fn truncate(&mut self, size: u64) -> Result<(), StorageError> {
         match self {
-            Self::File(file) => file.handle()?.set_len(size).map_err(StorageError::io("cannot truncate", &file.path)),
+            Self::File(file) => file.truncate(size),
             Self::Memory(chunks) => {
                 chunks.truncate(chunks.partition_point(|chunk| chunk.position < size));
                 if let Some(last) = chunks.last_mut() {
@@ -129,34 +80,10 @@ impl SegmentData {
     /// What to call it in an error.
     pub(super) fn name(&self) -> Arc<str> {
         match self {
-            Self::File(file) => file.name.clone(),
+            Self::File(file) => file.name().clone(),
             Self::Memory(_) => "a segment in memory".into(),
         }
     }
-}
-
-/// Why an append to a segment failed.
-#[derive(Debug)]
-pub(super) enum WriteError {
-    /// The segment is as it was.
-    Undone(StorageError),
-    /// The segment ends in part of a batch.
-    Torn(StorageError),
-}
-
-fn write_all(mut file: &File, front: &[u8], rest: &[u8]) -> io::Result<()> {
-    let mut slices = [IoSlice::new(front), IoSlice::new(rest)];
-    let mut slices = &mut slices[..];
-    IoSlice::advance_slices(&mut slices, 0);
-    while !slices.is_empty() {
-        match file.write_vectored(slices) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => IoSlice::advance_slices(&mut slices, count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 fn read_chunk(chunks: &[Chunk], buffer: &mut [u8], position: u64) -> usize {

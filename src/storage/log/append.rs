@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-use super::Log;
+use super::{Log, Place};
 use crate::clock::Now;
 use crate::ids::LeaderEpoch;
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType, raw_records};
+use crate::storage::log_file::WriteError;
 use crate::storage::producer_state::ProducerState;
 use crate::storage::segment::{RollCheck, Segment};
-use crate::storage::segment_data::WriteError;
 use crate::storage::validator::{self, AppendOrigin, Placement};
 use crate::storage::{AppendError, StorageError, files};
 
@@ -141,8 +141,7 @@ impl Log {
     /// nothing in it to keep (KAFKA-6388). The new file is made when nothing else can fail: one that is left behind,
     /// while the active segment grows past it, would end the log there at the next start.
     pub(super) fn roll_at(&mut self, base_offset: i64, now_ms: i64) -> Result<(), StorageError> {
-        let dir = self.place.as_ref().map(|place| place.dir.clone());
-        let next = Segment::new(dir.as_deref(), base_offset, &self.config, now_ms);
+        let next = Segment::new(self.place.as_ref().map(Place::home), base_offset, &self.config, now_ms);
         if self.active().size() > 0 {
             self.active_mut().write_indexes()?;
         }
@@ -151,7 +150,7 @@ impl Log {
             place.snapshots.take(base_offset, &self.producers)?;
         }
         if let Some(file) = next.file() {
-            file.handle()?;
+            file.ensure_open()?;
         }
         if self.active().size() > 0 {
             self.active_mut().close_indexes();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Log;
 use crate::clock::Now;
 use crate::storage::log_dir::DirState;
+use crate::storage::log_file::LogFile;
 use crate::storage::{StorageError, leader_epoch, partition_dir};
 
 /// The fsyncs that are due, to be run without the log's lock.
@@ -15,8 +16,8 @@ use crate::storage::{StorageError, leader_epoch, partition_dir};
 #[must_use = "nothing is synced before `run`"]
 pub struct FlushTask {
     state: Arc<DirState>,
-    /// The `.log` files that have grown.
-    logs: Vec<Arc<File>>,
+    /// The `.log` files that may have grown.
+    logs: Vec<Arc<LogFile>>,
     /// Small files beside them, and maybe the partition's directory; what is gone by now is not needed any more.
     beside: Vec<PathBuf>,
     /// The log directory, if the partition's directory in it is new. It cannot be gone.
@@ -46,8 +47,7 @@ impl FlushTask {
     pub fn run(self) -> Result<Flushed, StorageError> {
         self.state.check_online()?;
         for log in &self.logs {
-            let synced = log.sync_data().map_err(StorageError::io("cannot sync a segment in", &self.state.path));
-            self.observe_sync(synced)?;
+            self.state.observe(log.sync())?;
         }
         for path in &self.beside {
             match File::open(path) {
@@ -110,7 +110,7 @@ impl Log {
         let mut beside = vec![place.dir.join(leader_epoch::FILE_NAME)];
         for segment in self.segments.iter().skip(first).filter(|segment| segment.base_offset() < offset) {
             if let (Some(file), Some((offset_index, time_index))) = (segment.file(), segment.index_paths()) {
-                logs.push(file.handle()?.clone());
+                logs.push(Arc::clone(file));
                 beside.extend([offset_index, time_index]);
             }
         }

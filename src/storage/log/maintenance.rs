@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Log, append};
+use super::{Log, Place, append};
 use crate::clock::Now;
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, RecordBatch};
 use crate::storage::retention::{self, LogSummary, SegmentSummary};
@@ -112,13 +112,12 @@ impl Log {
     }
 
     fn start_anew(&mut self, offset: i64, now: Now) -> Result<(), StorageError> {
-        let dir = self.place.as_ref().map(|place| place.dir.clone());
-        let segment = Segment::new(dir.as_deref(), offset, &self.config, now.timestamp_ms);
+        let segment = Segment::new(self.place.as_ref().map(Place::home), offset, &self.config, now.timestamp_ms);
         for old in std::mem::replace(&mut self.segments, vec![segment]) {
             files::remove_files(&old.rename_to_deleted()?);
         }
         if let Some(file) = self.active().file() {
-            file.handle()?;
+            file.ensure_open()?;
         }
         self.log_start_offset = offset;
         self.log_end_offset = offset;

@@ -16,7 +16,7 @@ use super::leader_epoch::{self, LeaderEpochs};
 use super::log_dir::DirState;
 use super::producer_snapshot::ProducerSnapshots;
 use super::producer_state::ProducerState;
-use super::segment::Segment;
+use super::segment::{Home, Segment};
 use super::{LogConfig, StorageError, files};
 use crate::clock::Now;
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
@@ -66,6 +66,13 @@ pub(super) struct Place {
     pub(super) synced_dir_changes: u64,
 }
 
+impl Place {
+    /// What a segment in it needs.
+    pub(super) fn home(&self) -> Home<'_> {
+        (&self.dir, &self.state)
+    }
+}
+
 impl Log {
     /// An empty log that begins at offset 0.
     pub(super) fn new(
@@ -76,9 +83,8 @@ impl Log {
         decompressors: Decompressors,
         now: Now,
     ) -> Self {
-        let dir = place.as_ref().map(|place| place.dir.as_path());
         Self {
-            segments: vec![Segment::new(dir, 0, &config, now.timestamp_ms)],
+            segments: vec![Segment::new(place.as_ref().map(Place::home), 0, &config, now.timestamp_ms)],
             topic_partition,
             topic_id,
             config: Arc::new(config),

@@ -71,7 +71,7 @@ impl Log {
         };
         match wanted.min(available) {
             0 => Ok(LogSlice::empty()),
-            len => segment.slice(first.position, len),
+            len => Ok(segment.slice(first.position, len)),
         }
     }
 

@@ -11,7 +11,8 @@ fn a_directory_belongs_to_one_process_one_node_and_one_cluster() {
     let directory_id = first.directory_id();
     drop(first);
     let open = |node_id, cluster_id: Option<&str>| {
-        LogDir::open(dir.path(), &LogDirOptions { node_id, cluster_id: cluster_id.map(str::to_owned) })
+        let cluster_id = cluster_id.map(str::to_owned);
+        LogDir::open(dir.path(), &LogDirOptions { node_id, cluster_id, ..options() })
     };
     assert_eq!(open(1, None).unwrap().directory_id(), directory_id);
     assert!(matches!(open(2, None), Err(LogDirError::Foreign { .. })));

@@ -5,6 +5,7 @@ mod directory;
 mod failures;
 mod fixtures;
 mod model;
+mod open_files;
 mod reading;
 mod validation;
 
@@ -26,7 +27,7 @@ fn at(ms: i64) -> Now {
 }
 
 fn options() -> LogDirOptions {
-    LogDirOptions { node_id: 1, cluster_id: Some("the-cluster".to_owned()) }
+    LogDirOptions { node_id: 1, cluster_id: Some("the-cluster".to_owned()), max_open_files: 1_000 }
 }
 
 /// A batch of `count` records with values of `size` bytes, at `START_MS + ms`.

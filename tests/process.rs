@@ -1,0 +1,111 @@
+//! The program as a process of its own, where a test needs one: with a limit of open files that is not this process's.
+#![cfg(test)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{ApiVersionsRequest, CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName};
+use kafka_protocol::protocol::{Request, StrBytes};
+use klamm::network::client;
+use klamm::protocol::record_batch::BatchBuilder;
+use tokio::net::TcpStream;
+
+const PARTITIONS: i32 = 300;
+/// Beside it, what the process opens for itself: about ten.
+const DESCRIPTORS: u32 = 64;
+
+/// A broker; it is killed when it goes out of scope.
+struct Process {
+    child: Child,
+    port: u16,
+}
+
+impl Process {
+    fn start(data: &Path) -> Self {
+        let broker = env!("CARGO_BIN_EXE_klamm");
+        let command =
+            format!("ulimit -n {DESCRIPTORS}; exec {broker} start --listen 127.0.0.1:0 --data-dir {}", data.display());
+        let mut child = Command::new("sh").arg("-c").arg(command).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let listening = lines.find(|line| line.contains("listening")).unwrap();
+        let port = listening.split("127.0.0.1:").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        Self { child, port }
+    }
+
+    async fn client(&self) -> client::Client {
+        client::Client::connect(("127.0.0.1", self.port), "process").await.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+async fn ask<R: Request>(client: &mut client::Client, version: i16, request: &R) -> R::Response {
+    tokio::time::timeout(Duration::from_secs(30), client.call_at(version, request)).await.unwrap().unwrap()
+}
+
+fn topic() -> TopicName {
+    TopicName(StrBytes::from_static_str("many"))
+}
+
+/// Each record is in a partition of its own.
+async fn produce_everywhere(client: &mut client::Client) {
+    for partition in 0..PARTITIONS {
+        let records = BatchBuilder::new(1).record(None, Some(b"a value")).build();
+        let data = PartitionProduceData::default().with_index(partition).with_records(Some(records));
+        let topic_data = TopicProduceData::default().with_name(topic()).with_partition_data(vec![data]);
+        let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic_data]);
+        let response = ask(client, 9, &request).await;
+        assert_eq!(response.responses[0].partition_responses[0].error_code, 0, "{partition}");
+    }
+}
+
+/// How many of the partitions answer one fetch of all with records.
+async fn readable(client: &mut client::Client) -> usize {
+    let partition = |partition| FetchPartition::default().with_partition(partition).with_partition_max_bytes(1 << 20);
+    let topics =
+        vec![FetchTopic::default().with_topic(topic()).with_partitions((0..PARTITIONS).map(partition).collect())];
+    let request = FetchRequest::default().with_max_bytes(1 << 26).with_topics(topics);
+    let response = ask(client, 12, &request).await;
+    let partitions = &response.responses[0].partitions;
+    partitions.iter().filter(|data| data.error_code == 0 && !data.records.as_ref().unwrap().is_empty()).count()
+}
+
+/// `scripts/open_files.py` does so with 5,000 partitions.
+#[tokio::test]
+async fn many_partitions_are_served_with_few_descriptors() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = Process::start(data.path());
+    let mut client = broker.client().await;
+    let many = CreatableTopic::default().with_name(topic()).with_num_partitions(PARTITIONS).with_replication_factor(1);
+    let created =
+        ask(&mut client, 7, &CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![many])).await;
+    assert_eq!(created.topics[0].error_code, 0);
+    produce_everywhere(&mut client).await;
+    assert_eq!(readable(&mut client).await, PARTITIONS as usize);
+    drop((client, broker));
+    let broker = Process::start(data.path());
+    // More clients than may be there at once: those that are accepted are served.
+    let mut waiting = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(broker.client().await);
+    }
+    for _ in 0..40 {
+        waiting.push(TcpStream::connect(("127.0.0.1", broker.port)).await.unwrap());
+    }
+    for client in &mut clients {
+        assert_eq!(ask(client, 0, &ApiVersionsRequest::default()).await.error_code, 0);
+        produce_everywhere(client).await;
+        assert_eq!(readable(client).await, PARTITIONS as usize);
+    }
+}
