@@ -140,9 +140,11 @@ class ApacheKafka(Broker):
     CLUSTER_ID = "5L6g3nShT-eMCtK--X86sw"
     JVM = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
 
-    def __init__(self, settings=None, directory=None):
+    def __init__(self, settings=None, directory=None, features=()):
+        """`features`, such as `group.version=0`, are finalized at other levels than this release's."""
         super().__init__(settings, directory)
         self.controller_port = free_port()
+        self.features = [word for feature in features for word in ("--feature", feature)]
 
     def java(self, main_class, *arguments):
         """The command line that runs a class of Apache Kafka."""
@@ -154,9 +156,8 @@ class ApacheKafka(Broker):
         properties = self.directory / "server.properties"
         properties.write_text("".join(f"{key}={value}\n" for key, value in self.properties().items()))
         if not (self.data / "meta.properties").exists():
-            format_storage = self.java(
-                "kafka.tools.StorageTool", "format", "-t", self.CLUSTER_ID, "-c", str(properties)
-            )
+            storage = ["format", "-t", self.CLUSTER_ID, "-c", str(properties), *self.features]
+            format_storage = self.java("kafka.tools.StorageTool", *storage)
             subprocess.run(format_storage, check=True, capture_output=True)
         return self.java("kafka.Kafka", str(properties))
 

@@ -1,0 +1,63 @@
+"""Makes the outputs of one tool against two brokers comparable: what a broker or the moment chooses is replaced by its kind."""
+
+import json
+import re
+
+# What a broker chooses, the moment brings, or a table's width decides.
+RULES = [
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
+    (
+        re.compile(r"((?:Id|ID|\b1):?\s+)[\w-]{22}(?![\w-])"),
+        r"\1ID",
+    ),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([:.,]\d+)?(Z|\+\d\d:?\d\d)?"), "TIME"),
+    (re.compile(r"\b1[6-9]\d{11}\b"), "TIME"),
+    (re.compile(r"\b\d+ ms ago"), "N ms ago"),
+    (re.compile(r"[ \t]+"), " "),
+    (re.compile(r"(Epoch|HighWatermark|MaxFollowerLagTimeMs): \d+"), r"\1: N"),
+    (re.compile(r"^1 ID \d+ ", re.MULTILINE), "1 ID N "),
+    (re.compile(r'("avg_throughput":)[\d.]+'), r"\1N"),
+]
+# Tools that print what they counted and how long it took.
+MEASURING = {"kafka-producer-perf-test", "kafka-consumer-perf-test", "kafka-e2e-latency"}
+# Tools that print in the order of a hash table, or of what came first.
+UNORDERED = {"kafka-groups", "kafka-consumer-groups", "kafka-delete-records"}
+# The frames of a stack trace.
+STACK = re.compile(r"\s*(at |\.\.\. \d+ more)")
+# How to call a tool, as its own text tells it.
+USAGE = re.compile(r"^(Option +Description|usage: ).*", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"-?\d+([.,]\d+)*(E-?\d+)?")
+
+
+def comparable(tool, output, broker):
+    """The lines of an output, without empty ones."""
+    for written, kind in ((broker.bootstrap, "HOST:PORT"), (str(broker.data), "DATA"), (str(broker.port), "PORT")):
+        output = output.replace(written, kind)
+    if hasattr(broker, "controller_port"):
+        output = output.replace(str(broker.controller_port), "CONTROLLER_PORT")
+    for pattern, kind in RULES:
+        output = pattern.sub(kind, output)
+    if tool in MEASURING:
+        output = NUMBER.sub("N", output)
+    output = USAGE.sub("how to call it", output)
+    lines = [in_order(line.strip()) for line in output.splitlines() if line.strip() and not STACK.match(line)]
+    return sorted(lines) if tool in UNORDERED else lines
+
+
+def in_order(line):
+    """A line; JSON, whose lists follow the order of hash tables, in an order of its own."""
+    if not line.startswith("{"):
+        return line
+    try:
+        return json.dumps(sort_lists(json.loads(line)))
+    except ValueError:
+        return line
+
+
+def sort_lists(value):
+    """A JSON value with all lists sorted."""
+    if isinstance(value, dict):
+        return {key: sort_lists(content) for key, content in value.items()}
+    if isinstance(value, list):
+        return sorted(map(sort_lists, value), key=json.dumps)
+    return value
