@@ -50,6 +50,12 @@ def node():
     return ["env", modules, "node", "--test", "--test-concurrency=1", f"--test-reporter={reporter}", *tests]
 
 
+def frameworks():
+    """Runs the frameworks, which are Python packages and Java jars."""
+    toolchains.frameworks_classpath()
+    return [toolchains.python("frameworks"), *PYTEST, COMPAT_TESTS / "frameworks"]
+
+
 def kcat():
     """Runs the kcat tests, which need a Python with pytest besides."""
     toolchains.debian("kcat")

@@ -67,9 +67,9 @@ def replace_vendored_six(environment):
     (site_packages / "vendored_six.pth").write_text(line)
 
 
-def maven(goals):
-    """The command that runs Maven's goals in `java/`; what they make goes to the cache."""
-    project, folder = COMPAT_TESTS / "java/pom.xml", CACHE / "java"
+def maven(goals, name="java"):
+    """The command that runs Maven's goals in a folder; what they make goes to the cache."""
+    project, folder = COMPAT_TESTS / name / "pom.xml", CACHE / name
     return ["mvn", "-q", "-B", "-Dstyle.color=never", "-f", project, f"-Dcache={folder}", *goals]
 
 
@@ -94,6 +94,19 @@ def java_tests_classpath():
             shutil.rmtree(target, ignore_errors=True)
             run(maven(["compile"]), failure=RuntimeError)
     return f"{target}/classes:{jars}"
+
+
+def frameworks_classpath():
+    """The class path of the frameworks and of the programs in `frameworks/`, compiled."""
+    need("java")
+    need("mvn")
+    project, target = COMPAT_TESTS / "frameworks", CACHE / "frameworks/target"
+    with installed_once(target, project / "pom.xml", *sorted(project.glob("src/**/*.java"))) as stale:
+        if stale:
+            shutil.rmtree(target.parent, ignore_errors=True)
+            target.parent.mkdir(parents=True)
+            run(maven(["dependency:copy-dependencies", "compile"], "frameworks"))
+    return f"{target}/classes:{target.parent}/lib/*"
 
 
 def node_modules():

@@ -56,6 +56,11 @@ final class Clients implements AutoCloseable {
         return admin;
     }
 
+    /** Another admin client, to read back what the first one changed; the caller closes it. */
+    Admin otherAdmin() {
+        return Admin.create(properties());
+    }
+
     /** A producer with the defaults of this version, idempotence among them; `options` are keys and values in turn. */
     KafkaProducer<String, String> producer(String... options) {
         var producer = new KafkaProducer<>(properties(options), new StringSerializer(), new StringSerializer());
