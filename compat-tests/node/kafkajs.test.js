@@ -3,7 +3,7 @@ const assert = require("node:assert");
 const { after, test } = require("node:test");
 const { setTimeout: sleep } = require("node:timers/promises");
 const { randomUUID } = require("node:crypto");
-const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = require("kafkajs");
+const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, logLevel } = require("kafkajs");
 
 CompressionCodecs[CompressionTypes.Snappy] = require("kafkajs-snappy");
 
@@ -209,4 +209,63 @@ test("groups by admin", async () => {
   await assert.rejects(client.deleteGroups([topic]), (error) => error.groups[0].error.type === "NON_EMPTY_GROUP");
   await reader.consumer.disconnect();
   await client.deleteGroups([topic]);
+});
+
+test("configs by admin", async () => {
+  const client = await admin();
+  const topic = await createTopic("configs", 1, { "retention.ms": "1000" });
+  const resource = { type: ConfigResourceTypes.TOPIC, name: topic };
+  const read = async () => {
+    const { resources } = await client.describeConfigs({ resources: [resource], includeSynonyms: true });
+    return Object.fromEntries(resources[0].configEntries.map(({ configName, configValue }) => [configName, configValue]));
+  };
+  assert.deepStrictEqual((await read())["retention.ms"], "1000");
+  const configEntries = [{ name: "cleanup.policy", value: "compact" }];
+  await client.alterConfigs({ validateOnly: true, resources: [{ ...resource, configEntries }] });
+  assert.strictEqual((await read())["cleanup.policy"], "delete");
+  await client.alterConfigs({ validateOnly: false, resources: [{ ...resource, configEntries }] });
+  const after = await read();
+  assert.deepStrictEqual([after["cleanup.policy"], after["retention.ms"]], ["compact", "604800000"]);
+  const wrong = [{ ...resource, configEntries: [{ name: "no.such.key", value: "1" }] }];
+  await assert.rejects(client.alterConfigs({ validateOnly: false, resources: wrong }), rejectedAs("INVALID_CONFIG"));
+});
+
+test("records by admin", async () => {
+  const client = await admin();
+  const topic = await createTopic("records");
+  await send(topic, ["a", "b", "c"]);
+  assert.strictEqual((await client.fetchTopicOffsets(topic))[0].low, "0");
+  await client.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: "2" }] });
+  assert.strictEqual((await client.fetchTopicOffsets(topic))[0].low, "2");
+  await client.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: "-1" }] });
+  assert.strictEqual((await client.fetchTopicOffsets(topic))[0].low, "3");
+});
+
+test("reset offsets by admin", async () => {
+  const client = await admin();
+  const topic = await createTopic("reset");
+  await send(topic, ["a", "b"]);
+  for (const [earliest, offset] of [[true, "0"], [false, "2"]]) {
+    await client.resetOffsets({ groupId: topic, topic, earliest });
+    const [fetched] = await client.fetchOffsets({ groupId: topic, topics: [topic], resolveOffsets: true });
+    assert.strictEqual(fetched.partitions[0].offset, offset);
+  }
+});
+
+test("reassignments by admin", async () => {
+  const client = await admin();
+  const topic = await createTopic("reassign");
+  const brokerId = (await client.describeCluster()).brokers[0].nodeId;
+  await client.alterPartitionReassignments({ topics: [{ topic, partitionAssignment: [{ partition: 0, replicas: [brokerId] }] }] });
+  const { topics } = await client.listPartitionReassignments({ topics: [{ topic, partitions: [0] }] });
+  assert.deepStrictEqual(topics, []);
+});
+
+test("access by admin, without an authorizer", async () => {
+  const client = await admin();
+  const filter = { resourceType: 2, resourceName: "a", resourcePatternType: 3, principal: "User:b", host: "*", operation: 3, permissionType: 3 };
+  const disabled = rejectedAs("SECURITY_DISABLED");
+  await assert.rejects(client.describeAcls(filter), disabled);
+  await assert.rejects(client.createAcls({ acl: [filter] }), disabled);
+  await assert.rejects(client.deleteAcls({ filters: [filter] }), disabled);
 });
