@@ -2,6 +2,7 @@
 
     compat-tests/run.sh oracle          AGAINST=kafka in the environment compares Apache Kafka with itself
     python3 compat-tests/oracle/main.py --show NAME       prints Kafka's answers to the steps whose name holds NAME
+    python3 compat-tests/oracle/main.py topics groups     holds these sections alone
 
 Zero differences pass; so do those that `expected_differences.txt` names with a reason.
 """
@@ -26,37 +27,42 @@ from talk import Talk  # noqa: E402
 from harness.broker import ApacheKafka, broker_class  # noqa: E402
 from harness.toolchains import kafka_classpath  # noqa: E402
 
-# What this issue serves; the table of ApiVersions is compared for these.
+# What is served; the table of ApiVersions is compared for these.
 SERVED = """Produce Fetch ListOffsets Metadata OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
-DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics InitProducerId OffsetForLeaderEpoch CreatePartitions DeleteGroups
-OffsetDelete DescribeCluster DescribeTopicPartitions ElectLeaders AlterPartitionReassignments ListPartitionReassignments
-DescribeQuorum UpdateFeatures UnregisterBroker AddRaftVoter RemoveRaftVoter""".split()
+DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics InitProducerId OffsetForLeaderEpoch CreatePartitions
+DeleteGroups OffsetDelete DescribeCluster DescribeTopicPartitions ElectLeaders AlterPartitionReassignments
+ListPartitionReassignments DescribeQuorum AddRaftVoter RemoveRaftVoter DescribeAcls CreateAcls DeleteAcls
+CreateDelegationToken RenewDelegationToken ExpireDelegationToken DescribeDelegationToken""".split()
 # A session of a day is refused and one of ten seconds is not, whatever a broker's default is.
 SETTINGS = {"group.max.session.timeout.ms": "600000"}
 
 
+def section_name(section):
+    """The name of a section: its module's."""
+    return section.__name__.split(".")[-1]
+
+
 def served_ranges(port, messages):
-    """The versions that a broker advertises for SERVED: name -> (first, last)."""
+    """The versions that a broker advertises: name -> (first, last)."""
     names = {
         message.key: name.removesuffix("Request") for name, message in messages.items() if name.endswith("Request")
     }
     connection = Connection(port, messages)
     answer = connection.ask("ApiVersions", 3, {"ClientSoftwareName": "oracle", "ClientSoftwareVersion": "1"})
     connection.close()
-    table = {
+    return {
         names[row["ApiKey"]]: (row["MinVersion"], row["MaxVersion"])
         for row in answer["ApiKeys"]
         if row["ApiKey"] in names
     }
-    return {name: table[name] for name in SERVED if name in table}
 
 
-def hold(broker, messages, ranges):
-    """Holds the whole conversation with one broker; returns its notes. A section that breaks is a note of its own."""
+def hold(broker, messages, ranges, sections):
+    """Holds sections of the conversation with one broker; returns its notes. One that breaks off notes that."""
     notes = {}
-    for section in SECTIONS:
+    for section in sections:
         talk = Talk(broker.port, messages, ranges)
-        talk.section = section.__name__.split(".")[-1]
+        talk.section = section_name(section)
         try:
             section.talk(talk)
         except Exception:  # The other sections are still worth comparing.
@@ -95,11 +101,11 @@ def expected():
     return [(pattern.strip(), reason.strip()) for pattern, reason in rules]
 
 
-def compare(ours, theirs):
+def compare(ours, theirs, sections):
     """Prints a line for each section and each difference; returns whether all differences are expected."""
     rules, used, good = expected(), set(), True
-    for section in SECTIONS:
-        name = section.__name__.split(".")[-1]
+    for section in sections:
+        name = section_name(section)
         steps = [step for step in {**theirs, **ours} if step.startswith(f"{name}: ")]
         wrong = 0
         for step in steps:
@@ -116,7 +122,7 @@ def compare(ours, theirs):
         print(f"{'FAIL' if wrong else 'PASS'} {name}: {len(steps)} answers, {wrong} differ")
         good &= not wrong
     for rule in rules:
-        if rule not in used:
+        if rule not in used and sections == SECTIONS:
             print(f"    not needed any more: {rule[0]}")
     return good
 
@@ -125,18 +131,20 @@ def main():
     """Starts both brokers, talks to them at the same time and compares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--show", metavar="NAME", help="print Kafka's answers to these steps")
+    parser.add_argument("sections", nargs="*", help="the sections to hold, by name; all of them where none is named")
     arguments = parser.parse_args()
+    sections = [one for one in SECTIONS if section_name(one) in arguments.sections] or SECTIONS
     messages = codec.load(glob.glob(kafka_classpath().replace("*", "kafka-clients-4*.jar"))[0])
     with ApacheKafka(SETTINGS) as kafka:
         ranges = served_ranges(kafka.port, messages)
         if arguments.show is not None:
-            for step, answer in hold(kafka, messages, ranges).items():
+            for step, answer in hold(kafka, messages, ranges, sections).items():
                 if arguments.show in step:
                     print(f"{step}\n    {answer}")
             return 0
         with broker_class(os.environ.get("AGAINST", "klamm"))(SETTINGS) as broker, ThreadPoolExecutor(2) as pool:
-            ours, theirs = pool.map(lambda one: served_only(hold(one, messages, ranges), messages), (broker, kafka))
-            return 0 if compare(ours, theirs) else 1
+            both = pool.map(lambda one: served_only(hold(one, messages, ranges, sections), messages), (broker, kafka))
+            return 0 if compare(*both, sections) else 1
 
 
 if __name__ == "__main__":

@@ -104,6 +104,10 @@ class Talk:
             time.sleep(0.01)
         raise AssertionError(f"no leaders for {name}")
 
+    def settle(self):
+        """Leaves a broker the time to follow what its controller has decided: Kafka's answers before it does."""
+        time.sleep(0.3)
+
     def wait_for_coordinator(self, group):
         """Waits until the group's coordinator is ready."""
         for _ in range(500):

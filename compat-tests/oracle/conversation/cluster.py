@@ -58,7 +58,8 @@ def elections(broker):
 
 def reassignment(name, *partitions):
     """New replicas for partitions of one topic: pairs of index and brokers."""
-    return {"Name": name, "Partitions": [{"PartitionIndex": index, "Replicas": brokers} for index, brokers in partitions]}
+    wanted = [{"PartitionIndex": index, "Replicas": brokers} for index, brokers in partitions]
+    return {"Name": name, "Partitions": wanted}
 
 
 def reassignments(broker):
@@ -225,7 +226,8 @@ def pages(broker):
     page("with unknown topics and a limit of 1", ["cluster.a", "cluster.p", "cluster.o", "cluster.s"], 1)
     page("with unknown topics at the limit", ["cluster.p", "cluster.pp", "cluster.q"], 3)
     page("with unknown topics behind the limit", ["cluster.p", "cluster.pp"], 3)
-    page("of invalid names", ["a/b", "", "x" * 300, ".."])
+    page("of invalid names", ["a/b", "x" * 300, ".."])
+    page("of no name", [""])
     page("from a cursor", three, 4, ("cluster.q", 1))
     page("from a cursor at the end of a topic", three, 4, ("cluster.q", 3))
     page("from a cursor behind a topic", three, 4, ("cluster.q", 99))
