@@ -126,7 +126,7 @@ impl Broker {
             return Ok(id);
         }
         let request = AllocateProducerIds { broker_id: self.node_id, broker_epoch: self.broker_epoch };
-        let allocated = self.controller.allocate_producer_ids(request).await?;
+        let allocated = self.controller.allocate_producer_ids(request).await?.response?;
         *block = allocated.first..allocated.first.saturating_add(allocated.length);
         block.next().ok_or(ErrorCode::CoordinatorNotAvailable)
     }

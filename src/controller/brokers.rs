@@ -5,9 +5,13 @@ use std::sync::Arc;
 use super::{Controller, Refusal};
 use crate::ids::{NodeId, Uuid};
 use crate::metadata::{
-    BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, MetadataRecord, ProducerIdsRecord, TopicRecord,
+    BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, FeatureRecord, MetadataRecord, PartitionImage,
+    ProducerIdsRecord, SUPPORTED_FEATURES, TopicRecord,
 };
 use crate::protocol::ErrorCode;
+
+/// Who leads a partition that nobody leads.
+const NO_LEADER: NodeId = -1;
 
 /// How many producer ids a broker gets at a time, as in Kafka.
 const PRODUCER_IDS_PER_BLOCK: i64 = 1_000;
@@ -25,6 +29,13 @@ pub struct RegisterBroker {
     pub listeners: Vec<Endpoint>,
     /// `broker.rack`.
     pub rack: Option<Arc<str>>,
+}
+
+/// A broker shall be no part of the cluster any more.
+#[derive(Debug, Clone, Copy)]
+pub struct UnregisterBroker {
+    /// The broker.
+    pub id: NodeId,
 }
 
 /// A broker needs producer ids.
@@ -58,6 +69,11 @@ impl Controller {
             let message = format!("Expected cluster ID {cluster_id}, but got cluster ID {}", request.cluster_id);
             return Err(Refusal::new(ErrorCode::InconsistentClusterId, message));
         }
+        for feature in SUPPORTED_FEATURES.iter().filter(|feature| self.image.feature_level(feature.name).is_none()) {
+            // A cluster begins at the highest level that its founder knows.
+            let (name, level) = (feature.name.into(), feature.max_level);
+            records.push(FeatureRecord::FeatureLevel { name, level }.into());
+        }
         let known = self.image.broker(request.id).filter(|known| known.incarnation == request.incarnation);
         // Unlike Kafka, an epoch is a count of registrations and not an offset of the log, which a pure machine does not
         // know; both only ever grow.
@@ -73,17 +89,53 @@ impl Controller {
         Ok(epoch)
     }
 
-    /// A new process is a new leadership: whoever remembers the epoch before may have seen records that a crash took.
+    /// A new process is a new leadership: whoever remembers the epoch before may have seen records that a crash took. A
+    /// partition that has no leader gets this one, if it is in sync.
     fn begin_leaderships(&self, id: NodeId, records: &mut Vec<MetadataRecord>) {
         for topic in self.image.topics() {
             for (partition, state) in (0..).zip(&topic.partitions) {
-                if state.leader == id {
+                if state.leader == id || (state.leader == NO_LEADER && state.isr.contains(&id)) {
                     let leader = Some(id);
                     records
                         .push(TopicRecord::PartitionChange { topic_id: topic.id, partition, isr: None, leader }.into());
                 }
             }
         }
+    }
+
+    pub(super) fn unregister_broker(
+        &self,
+        request: UnregisterBroker,
+        records: &mut Vec<MetadataRecord>,
+    ) -> Result<(), Refusal> {
+        let UnregisterBroker { id } = request;
+        let broker = self.image.broker(id).ok_or_else(|| {
+            let message = format!("Broker ID {id} is not currently registered");
+            Refusal::new(ErrorCode::BrokerIdNotRegistered, message)
+        })?;
+        for topic in self.image.topics() {
+            for (partition, state) in (0..).zip(&topic.partitions) {
+                let change = self.without_replica(state, id);
+                records.extend(change.map(|(isr, leader)| {
+                    TopicRecord::PartitionChange { topic_id: topic.id, partition, isr, leader }.into()
+                }));
+            }
+        }
+        records.push(BrokerRecord::UnregisterBroker { id, epoch: broker.epoch }.into());
+        Ok(())
+    }
+
+    /// The in-sync replicas and the leader of a partition that `id` leaves, where they change. The last replica in sync
+    /// stays in sync, and nobody leads then: who has the records must not be forgotten.
+    fn without_replica(&self, state: &PartitionImage, id: NodeId) -> Option<(Option<Vec<NodeId>>, Option<NodeId>)> {
+        if !state.isr.contains(&id) {
+            return None;
+        }
+        let isr: Vec<_> = state.isr.iter().copied().filter(|other| *other != id).collect();
+        let is_alive = |other: &&NodeId| self.image.broker(**other).is_some_and(|broker| !broker.fenced);
+        let next = state.replicas.iter().filter(|other| isr.contains(other)).find(is_alive).copied();
+        let leader = (state.leader == id).then(|| next.unwrap_or(NO_LEADER));
+        Some((Some(isr).filter(|isr| !isr.is_empty()), leader)).filter(|change| *change != (None, None))
     }
 
     pub(super) fn allocate_producer_ids(

@@ -1,9 +1,10 @@
 //! The controller's questions with their own answers, over the runtime's one kind of request.
 
 use super::{
-    AllocateProducerIds, AlterPartitionReassignments, Controller, ControllerRequest, ControllerResponse,
-    CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, LeadersElected, PartitionsCreated, ProducerIdsBlock,
-    Refusal, RegisterBroker, TopicCreation, TopicDeletion, TopicReassigned,
+    AllocateProducerIds, AlterClientQuotas, AlterConfigs, AlterPartitionReassignments, AlterUserScramCredentials,
+    Controller, ControllerRequest, ControllerResponse, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders,
+    LeadersElected, PartitionsCreated, ProducerIdsBlock, QuotasAltered, Refusal, RegisterBroker,
+    ScramCredentialsAltered, TopicCreation, TopicDeletion, TopicReassigned, UnregisterBroker, UpdateFeatures,
 };
 use crate::protocol::ErrorCode;
 use crate::quorum::driver::{Client, Committed};
@@ -11,77 +12,38 @@ use crate::quorum::driver::{Client, Committed};
 /// Submits requests to the controller.
 pub type ControllerClient = Client<Controller>;
 
-impl ControllerClient {
-    /// See [`ControllerRequest::RegisterBroker`].
-    pub async fn register_broker(&self, request: RegisterBroker) -> Result<Committed<Result<i64, Refusal>>, ErrorCode> {
-        match self.submit(ControllerRequest::RegisterBroker(request)).await?.parts() {
-            (ControllerResponse::BrokerRegistered(response), image_offset) => Ok(Committed { response, image_offset }),
-            _ => Err(ErrorCode::UnknownServerError),
+/// Declares one method per question: `name(Request) -> Response(what is in it)`.
+macro_rules! questions {
+    ($($question:ident($request:ident) -> $answer:ident($response:ty);)*) => {
+        impl ControllerClient {
+            $(
+                #[doc = concat!("See [`ControllerRequest::", stringify!($request), "`].")]
+                pub async fn $question(&self, request: $request) -> Result<Committed<$response>, ErrorCode> {
+                    let Committed { response, image_offset } =
+                        self.submit(ControllerRequest::$request(request)).await?;
+                    match response {
+                        ControllerResponse::$answer(response) => Ok(Committed { response, image_offset }),
+                        // The controller answers a question by the variant that belongs to it.
+                        _ => Err(ErrorCode::UnknownServerError),
+                    }
+                }
+            )*
         }
-    }
-
-    /// See [`ControllerRequest::CreateTopics`].
-    pub async fn create_topics(&self, request: CreateTopics) -> Result<Committed<Vec<TopicCreation>>, ErrorCode> {
-        match self.submit(ControllerRequest::CreateTopics(request)).await?.parts() {
-            (ControllerResponse::TopicsCreated(response), image_offset) => Ok(Committed { response, image_offset }),
-            _ => Err(ErrorCode::UnknownServerError),
-        }
-    }
-
-    /// See [`ControllerRequest::DeleteTopics`].
-    pub async fn delete_topics(&self, request: DeleteTopics) -> Result<Committed<Vec<TopicDeletion>>, ErrorCode> {
-        match self.submit(ControllerRequest::DeleteTopics(request)).await?.parts() {
-            (ControllerResponse::TopicsDeleted(response), image_offset) => Ok(Committed { response, image_offset }),
-            _ => Err(ErrorCode::UnknownServerError),
-        }
-    }
-
-    /// See [`ControllerRequest::CreatePartitions`].
-    pub async fn create_partitions(
-        &self,
-        request: CreatePartitions,
-    ) -> Result<Committed<Vec<PartitionsCreated>>, ErrorCode> {
-        match self.submit(ControllerRequest::CreatePartitions(request)).await?.parts() {
-            (ControllerResponse::PartitionsCreated(response), image_offset) => Ok(Committed { response, image_offset }),
-            _ => Err(ErrorCode::UnknownServerError),
-        }
-    }
-
-    /// See [`ControllerRequest::ElectLeaders`].
-    pub async fn elect_leaders(
-        &self,
-        request: ElectLeaders,
-    ) -> Result<Committed<Result<Vec<LeadersElected>, Refusal>>, ErrorCode> {
-        match self.submit(ControllerRequest::ElectLeaders(request)).await?.parts() {
-            (ControllerResponse::LeadersElected(response), image_offset) => Ok(Committed { response, image_offset }),
-            _ => Err(ErrorCode::UnknownServerError),
-        }
-    }
-
-    /// See [`ControllerRequest::AlterPartitionReassignments`].
-    pub async fn alter_partition_reassignments(
-        &self,
-        request: AlterPartitionReassignments,
-    ) -> Result<Committed<Vec<TopicReassigned>>, ErrorCode> {
-        match self.submit(ControllerRequest::AlterPartitionReassignments(request)).await?.parts() {
-            (ControllerResponse::PartitionsReassigned(response), image_offset) => {
-                Ok(Committed { response, image_offset })
-            }
-            _ => Err(ErrorCode::UnknownServerError),
-        }
-    }
-
-    /// See [`ControllerRequest::AllocateProducerIds`].
-    pub async fn allocate_producer_ids(&self, request: AllocateProducerIds) -> Result<ProducerIdsBlock, ErrorCode> {
-        match self.submit(ControllerRequest::AllocateProducerIds(request)).await?.response {
-            ControllerResponse::ProducerIdsAllocated(block) => block,
-            _ => Err(ErrorCode::UnknownServerError),
-        }
-    }
+    };
 }
 
-impl<R> Committed<R> {
-    fn parts(self) -> (R, i64) {
-        (self.response, self.image_offset)
-    }
+questions! {
+    register_broker(RegisterBroker) -> BrokerRegistered(Result<i64, Refusal>);
+    unregister_broker(UnregisterBroker) -> BrokerUnregistered(Result<(), Refusal>);
+    create_topics(CreateTopics) -> TopicsCreated(Vec<TopicCreation>);
+    delete_topics(DeleteTopics) -> TopicsDeleted(Vec<TopicDeletion>);
+    create_partitions(CreatePartitions) -> PartitionsCreated(Vec<PartitionsCreated>);
+    allocate_producer_ids(AllocateProducerIds) -> ProducerIdsAllocated(Result<ProducerIdsBlock, ErrorCode>);
+    elect_leaders(ElectLeaders) -> LeadersElected(Result<Vec<LeadersElected>, Refusal>);
+    alter_partition_reassignments(AlterPartitionReassignments) -> PartitionsReassigned(Vec<TopicReassigned>);
+    alter_configs(AlterConfigs) -> ConfigsAltered(Result<Vec<Result<(), Refusal>>, Refusal>);
+    alter_client_quotas(AlterClientQuotas) -> ClientQuotasAltered(Result<Vec<QuotasAltered>, Refusal>);
+    alter_user_scram_credentials(AlterUserScramCredentials)
+        -> UserScramCredentialsAltered(Vec<ScramCredentialsAltered>);
+    update_features(UpdateFeatures) -> FeaturesUpdated(Result<(), Refusal>);
 }

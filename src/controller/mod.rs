@@ -12,27 +12,38 @@ use crate::metadata::{Change, MetadataImage, MetadataRecord, TopicChange, topic_
 use crate::protocol::ErrorCode;
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
 
+mod alter_configs;
 mod alter_partition;
 mod alter_partition_reassignments;
 mod brokers;
 mod client;
+mod client_quotas;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod elect_leaders;
+mod features;
 mod placement;
+mod scram_credentials;
 
+pub use alter_configs::{AlterConfigs, ConfigAlteration, ConfigOperation, ConfigRules, ConfigsChange};
 pub use alter_partition::{AlterPartition, AlteredPartition, PartitionAlteration};
 pub use alter_partition_reassignments::{AlterPartitionReassignments, TopicReassigned, TopicReassignment};
-pub use brokers::{AllocateProducerIds, ProducerIdsBlock, RegisterBroker};
+pub use brokers::{AllocateProducerIds, ProducerIdsBlock, RegisterBroker, UnregisterBroker};
 pub use client::ControllerClient;
+pub use client_quotas::{AlterClientQuotas, QuotaAlteration, QuotasAltered, UncheckedEntity};
 pub use create_partitions::{CreatePartitions, NewPartitions, PartitionsCreated};
 pub use create_topics::{Assignment, CreateTopics, NewTopic, TopicCreated, TopicCreation};
 pub use delete_topics::{DeleteTopics, TopicDeletion, TopicToDelete};
 pub use elect_leaders::{ElectLeaders, ElectionType, LeadersElected};
+pub use features::{FeatureUpdate, UpdateFeatures, UpgradeType};
+pub use scram_credentials::{AlterUserScramCredentials, ScramCredentialsAltered, ScramDeletion, ScramUpsertion};
 
 /// How many partitions one request may add to the cluster, as in Kafka: it bounds a batch of records.
 const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
+
+/// How many records one request may write, as in Kafka.
+const MAX_RECORDS_PER_REQUEST: usize = 10_000;
 
 /// The longest string, in bytes, that an answer can hold at every version.
 const LONGEST_MESSAGE: usize = i16::MAX as usize;
@@ -56,6 +67,16 @@ pub enum ControllerRequest {
     ElectLeaders(ElectLeaders),
     /// Partitions shall have other replicas.
     AlterPartitionReassignments(AlterPartitionReassignments),
+    /// A broker shall be no part of the cluster any more.
+    UnregisterBroker(UnregisterBroker),
+    /// Configurations shall change.
+    AlterConfigs(AlterConfigs),
+    /// Clients' quotas shall change.
+    AlterClientQuotas(AlterClientQuotas),
+    /// Users' SCRAM credentials shall change.
+    AlterUserScramCredentials(AlterUserScramCredentials),
+    /// The levels of features shall change.
+    UpdateFeatures(UpdateFeatures),
 }
 
 /// What it answers: the variant that belongs to the request's.
@@ -77,6 +98,16 @@ pub enum ControllerResponse {
     LeadersElected(Result<Vec<LeadersElected>, Refusal>),
     /// One result per topic, in the request's order.
     PartitionsReassigned(Vec<TopicReassigned>),
+    /// Nothing, or why the broker stays.
+    BrokerUnregistered(Result<(), Refusal>),
+    /// One result per resource, in the request's order; or the error that concerns them all.
+    ConfigsAltered(Result<Vec<Result<(), Refusal>>, Refusal>),
+    /// One result per entity, in the order in which they came first; or the error that concerns them all.
+    ClientQuotasAltered(Result<Vec<QuotasAltered>, Refusal>),
+    /// One result per user, in the order in which they came first.
+    UserScramCredentialsAltered(Vec<ScramCredentialsAltered>),
+    /// Nothing, or why all levels stay as they are.
+    FeaturesUpdated(Result<(), Refusal>),
 }
 
 /// Why something was not done: a code, and a sentence for a person.
@@ -95,6 +126,11 @@ impl Refusal {
         let mut message = message.into();
         message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
         Self { code, message }
+    }
+
+    /// For a request that would write more than [`MAX_RECORDS_PER_REQUEST`].
+    fn too_many_records() -> Self {
+        Self::new(ErrorCode::PolicyViolation, "Unable to perform excessively large batch operation.")
     }
 
     fn unknown_topic() -> Self {
@@ -156,6 +192,21 @@ impl Controller {
             ControllerRequest::AlterPartitionReassignments(request) => {
                 ControllerResponse::PartitionsReassigned(self.alter_partition_reassignments(request))
             }
+            ControllerRequest::UnregisterBroker(request) => {
+                ControllerResponse::BrokerUnregistered(self.unregister_broker(request, records))
+            }
+            ControllerRequest::AlterConfigs(request) => {
+                ControllerResponse::ConfigsAltered(self.alter_configs(&request, records))
+            }
+            ControllerRequest::AlterClientQuotas(request) => {
+                ControllerResponse::ClientQuotasAltered(self.alter_client_quotas(request, records))
+            }
+            ControllerRequest::AlterUserScramCredentials(request) => {
+                ControllerResponse::UserScramCredentialsAltered(self.alter_user_scram_credentials(request, records))
+            }
+            ControllerRequest::UpdateFeatures(request) => {
+                ControllerResponse::FeaturesUpdated(self.update_features(&request, records))
+            }
         }
     }
 }
@@ -190,6 +241,9 @@ impl StateMachine for Controller {
             | Change::Cluster
             | Change::Feature(_)
             | Change::Broker(_)
+            | Change::Config(_)
+            | Change::Quota(_)
+            | Change::ScramCredential(_)
             | Change::ProducerIds => {}
         }
     }

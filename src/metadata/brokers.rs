@@ -61,6 +61,13 @@ pub enum BrokerRecord {
         /// Whether it is fenced from now on.
         fenced: bool,
     },
+    /// A broker is no part of the cluster any more.
+    UnregisterBroker {
+        /// The broker.
+        id: NodeId,
+        /// The epoch of the registration that ends.
+        epoch: i64,
+    },
 }
 
 /// The brokers, by id.
@@ -89,6 +96,11 @@ impl Brokers {
                 self.registered(*id, *epoch)?.fenced = *fenced;
                 Ok(*id)
             }
+            BrokerRecord::UnregisterBroker { id, epoch } => {
+                self.registered(*id, *epoch)?;
+                Arc::make_mut(&mut self.by_id).remove(id);
+                Ok(*id)
+            }
         }
     }
 
@@ -114,6 +126,7 @@ impl BrokerRecord {
         match self {
             Self::RegisterBroker(_) => Kind::RegisterBroker,
             Self::BrokerChange { .. } => Kind::BrokerChange,
+            Self::UnregisterBroker { .. } => Kind::UnregisterBroker,
         }
     }
 
@@ -124,6 +137,10 @@ impl BrokerRecord {
                 buffer.put_i32(*id);
                 buffer.put_i64(*epoch);
                 buffer.put_u8(u8::from(*fenced));
+            }
+            Self::UnregisterBroker { id, epoch } => {
+                buffer.put_i32(*id);
+                buffer.put_i64(*epoch);
             }
         }
     }
@@ -137,6 +154,10 @@ impl BrokerRecord {
             rack: option(bytes, |bytes| string(bytes).map(Arc::from))?,
             fenced: flag(bytes)?,
         }))
+    }
+
+    pub(super) fn decode_unregister_broker(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self::UnregisterBroker { id: int(bytes)?, epoch: long(bytes)? })
     }
 
     pub(super) fn decode_broker_change(bytes: &mut &[u8]) -> Result<Self, DecodeError> {

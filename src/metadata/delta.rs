@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::configs::ConfigResource;
+use super::quotas::QuotaEntity;
+use super::scram::ScramKey;
 use super::topics_delta::{TopicChange, TopicsDelta};
 use crate::ids::NodeId;
 
@@ -17,6 +20,12 @@ pub enum Change {
     Broker(NodeId),
     /// Something happened to a topic.
     Topic(TopicChange),
+    /// This resource's configuration changed; of topics that is a [`TopicChange`].
+    Config(ConfigResource),
+    /// The quotas for this entity changed.
+    Quota(QuotaEntity),
+    /// A user's credential was set or removed.
+    ScramCredential(ScramKey),
     /// Producer ids were handed out.
     ProducerIds,
 }
@@ -30,14 +39,18 @@ pub struct MetadataDelta {
     pub(super) features: BTreeSet<Arc<str>>,
     pub(super) brokers: BTreeSet<NodeId>,
     pub(super) topics: TopicsDelta,
+    pub(super) configs: BTreeSet<ConfigResource>,
+    pub(super) quotas: BTreeSet<QuotaEntity>,
+    pub(super) scram_credentials: BTreeSet<ScramKey>,
     pub(super) producer_ids: bool,
 }
 
 impl MetadataDelta {
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
-        let Self { cluster, features, brokers, topics, producer_ids } = self;
-        !cluster && features.is_empty() && brokers.is_empty() && topics.is_empty() && !producer_ids
+        let Self { cluster, features, brokers, topics, configs, quotas, scram_credentials, producer_ids } = self;
+        let nothing_else = configs.is_empty() && quotas.is_empty() && scram_credentials.is_empty() && !producer_ids;
+        !cluster && features.is_empty() && brokers.is_empty() && topics.is_empty() && nothing_else
     }
 
     /// The features whose levels were set or removed, by name.
@@ -55,6 +68,22 @@ impl MetadataDelta {
         &self.topics
     }
 
+    /// The resources other than topics whose configuration was set or removed; a configuration may have been written
+    /// anew as it was.
+    pub fn configs(&self) -> impl ExactSizeIterator<Item = &ConfigResource> {
+        self.configs.iter()
+    }
+
+    /// Those whose quotas were set or removed.
+    pub fn quotas(&self) -> impl ExactSizeIterator<Item = &QuotaEntity> {
+        self.quotas.iter()
+    }
+
+    /// The users and mechanisms whose credentials were set or removed.
+    pub fn scram_credentials(&self) -> impl ExactSizeIterator<Item = &ScramKey> {
+        self.scram_credentials.iter()
+    }
+
     /// Takes in what happened next.
     pub fn note(&mut self, change: Change) {
         match change {
@@ -62,17 +91,23 @@ impl MetadataDelta {
             Change::Feature(name) => drop(self.features.insert(name)),
             Change::Broker(id) => drop(self.brokers.insert(id)),
             Change::Topic(change) => self.topics.note(change),
+            Change::Config(resource) => drop(self.configs.insert(resource)),
+            Change::Quota(entity) => drop(self.quotas.insert(entity)),
+            Change::ScramCredential(key) => drop(self.scram_credentials.insert(key)),
             Change::ProducerIds => self.producer_ids = true,
         }
     }
 
     /// Takes in all that happened after this.
     pub fn extend(&mut self, later: Self) {
-        let Self { cluster, features, brokers, topics, producer_ids } = later;
+        let Self { cluster, features, brokers, topics, configs, quotas, scram_credentials, producer_ids } = later;
         self.cluster |= cluster;
         self.features.extend(features);
         self.brokers.extend(brokers);
         self.topics.extend(topics);
+        self.configs.extend(configs);
+        self.quotas.extend(quotas);
+        self.scram_credentials.extend(scram_credentials);
         self.producer_ids |= producer_ids;
     }
 }

@@ -36,4 +36,7 @@ pub enum ReplayError {
     /// No broker is registered under that id and epoch.
     #[error("no broker {0} with epoch {1} is registered")]
     UnknownBroker(NodeId, i64),
+    /// The user has no credential for the mechanism.
+    #[error("the user {0} has no such SCRAM credential")]
+    UnknownCredential(Arc<str>),
 }

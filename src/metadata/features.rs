@@ -9,6 +9,24 @@ use super::error::DecodeError;
 use super::fields::{put_string, short, string};
 use super::kind::Kind;
 
+/// The feature that says which records the metadata can have.
+pub const METADATA_VERSION: &str = "metadata.version";
+
+/// A feature that this program serves, and at which levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SupportedFeature {
+    /// Its name.
+    pub name: &'static str,
+    /// The lowest level.
+    pub min_level: i16,
+    /// The highest level, which a new cluster gets.
+    pub max_level: i16,
+}
+
+/// The features of Kafka 4.1 that are served. The levels of `metadata.version` are 3.3-IV3 and 4.1-IV1.
+pub const SUPPORTED_FEATURES: &[SupportedFeature] =
+    &[SupportedFeature { name: METADATA_VERSION, min_level: 7, max_level: 27 }];
+
 /// A change of features.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeatureRecord {
@@ -30,6 +48,10 @@ pub(super) struct Features {
 impl Features {
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, i16)> {
         self.levels.iter().map(|(name, level)| (&**name, *level))
+    }
+
+    pub(super) fn level(&self, name: &str) -> Option<i16> {
+        self.levels.get(name).copied()
     }
 
     /// Answers the feature that changed.

@@ -20,18 +20,26 @@ pub(super) fn nodes(bytes: &mut &[u8]) -> Result<Vec<NodeId>, DecodeError> {
 }
 
 pub(super) fn put_string(string: &str, buffer: &mut Vec<u8>) {
-    buffer.put_u32(length(string.len()));
-    buffer.put_slice(string.as_bytes());
+    put_byte_string(string.as_bytes(), buffer);
 }
 
 pub(super) fn string<'a>(bytes: &mut &'a [u8]) -> Result<&'a str, DecodeError> {
+    std::str::from_utf8(byte_string(bytes)?).map_err(|_| DecodeError::InvalidField)
+}
+
+pub(super) fn put_byte_string(bytes: &[u8], buffer: &mut Vec<u8>) {
+    buffer.put_u32(length(bytes.len()));
+    buffer.put_slice(bytes);
+}
+
+pub(super) fn byte_string<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
     let size = number(bytes)? as usize;
     let (string, rest) = bytes.split_at_checked(size).ok_or(DecodeError::Truncated)?;
     *bytes = rest;
-    std::str::from_utf8(string).map_err(|_| DecodeError::InvalidField)
+    Ok(string)
 }
 
-pub(super) fn put_option<T>(option: Option<&T>, buffer: &mut Vec<u8>, put: impl FnOnce(&T, &mut Vec<u8>)) {
+pub(super) fn put_option<T: ?Sized>(option: Option<&T>, buffer: &mut Vec<u8>, put: impl FnOnce(&T, &mut Vec<u8>)) {
     buffer.put_u8(u8::from(option.is_some()));
     if let Some(value) = option {
         put(value, buffer);

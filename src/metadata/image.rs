@@ -1,14 +1,18 @@
 //! The cluster's metadata at one offset of its log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::brokers::{BrokerRegistration, Brokers};
 use super::cluster::Cluster;
+use super::configs::{ConfigResource, Configs};
 use super::delta::{Change, MetadataDelta};
 use super::error::ReplayError;
 use super::features::Features;
 use super::producer_ids::ProducerIds;
+use super::quotas::{QuotaEntity, QuotaKey, QuotaValue, Quotas};
 use super::records::MetadataRecord;
+use super::scram::{ScramCredential, ScramCredentials, ScramKey, ScramMechanism};
 use super::topics::{PartitionImage, TopicImage, Topics};
 use crate::ids::{NodeId, Uuid};
 
@@ -23,6 +27,9 @@ pub struct MetadataImage {
     features: Features,
     brokers: Brokers,
     topics: Topics,
+    configs: Configs,
+    quotas: Quotas,
+    scram_credentials: ScramCredentials,
     producer_ids: ProducerIds,
 }
 
@@ -36,6 +43,9 @@ impl Default for MetadataImage {
             features: Features::default(),
             brokers: Brokers::default(),
             topics: Topics::default(),
+            configs: Configs::default(),
+            quotas: Quotas::default(),
+            scram_credentials: ScramCredentials::default(),
             producer_ids: ProducerIds::default(),
         }
     }
@@ -92,6 +102,46 @@ impl MetadataImage {
         self.features.iter()
     }
 
+    /// A feature's finalized level, if it has one.
+    pub fn feature_level(&self, name: &str) -> Option<i16> {
+        self.features.level(name)
+    }
+
+    /// The keys that are set for `resource`, as they were given; `None` where none is, or where it is not there.
+    pub fn configs(&self, resource: &ConfigResource) -> Option<&BTreeMap<String, String>> {
+        match resource {
+            ConfigResource::Topic(name) => self.topic(name).map(|topic| &topic.configs).filter(|keys| !keys.is_empty()),
+            ConfigResource::Broker(_) | ConfigResource::ClientMetrics(_) | ConfigResource::Group(_) => {
+                self.configs.of(resource)
+            }
+        }
+    }
+
+    /// The resources other than topics that have keys set, ordered.
+    pub fn configured_resources(&self) -> impl ExactSizeIterator<Item = &ConfigResource> {
+        self.configs.resources()
+    }
+
+    /// The limits of exactly that entity; `None` where it has none.
+    pub fn quotas(&self, entity: &QuotaEntity) -> Option<&BTreeMap<QuotaKey, QuotaValue>> {
+        self.quotas.of(entity)
+    }
+
+    /// Everyone who has limits, with them, ordered.
+    pub fn all_quotas(&self) -> impl ExactSizeIterator<Item = (&QuotaEntity, &BTreeMap<QuotaKey, QuotaValue>)> {
+        self.quotas.iter()
+    }
+
+    /// The user's credential for the mechanism.
+    pub fn scram_credential(&self, user: &str, mechanism: ScramMechanism) -> Option<&ScramCredential> {
+        self.scram_credentials.of(user, mechanism)
+    }
+
+    /// All credentials, by user and then by mechanism.
+    pub fn scram_credentials(&self) -> impl ExactSizeIterator<Item = (&ScramKey, &ScramCredential)> {
+        self.scram_credentials.iter()
+    }
+
     /// The first producer id that no broker was given yet.
     pub fn next_producer_id(&self) -> i64 {
         self.producer_ids.next_producer_id
@@ -107,6 +157,9 @@ impl MetadataImage {
             MetadataRecord::Features(record) => Change::Feature(self.features.replay(record)),
             MetadataRecord::Brokers(record) => Change::Broker(self.brokers.replay(record)?),
             MetadataRecord::Topics(record) => Change::Topic(self.topics.replay(record)?),
+            MetadataRecord::Configs(record) => Change::Config(self.configs.replay(record)),
+            MetadataRecord::Quotas(record) => Change::Quota(self.quotas.replay(record)),
+            MetadataRecord::ScramCredentials(record) => Change::ScramCredential(self.scram_credentials.replay(record)?),
             MetadataRecord::ProducerIds(record) => {
                 self.producer_ids.replay(record);
                 Change::ProducerIds
@@ -117,24 +170,52 @@ impl MetadataImage {
     /// Records that lead from the empty image to this one: a snapshot's content.
     pub fn to_records(&self) -> Vec<MetadataRecord> {
         // Named one by one, so that a new part cannot be left out.
-        let Self { offset: _, controller_epoch: _, cluster, features, brokers, topics, producer_ids } = self;
+        let Self {
+            offset: _,
+            controller_epoch: _,
+            cluster,
+            features,
+            brokers,
+            topics,
+            configs,
+            quotas,
+            scram_credentials,
+            producer_ids,
+        } = self;
         let mut records: Vec<MetadataRecord> = Vec::new();
         records.extend(cluster.to_records().map(Into::into));
         records.extend(features.to_records().map(Into::into));
         records.extend(brokers.to_records().map(Into::into));
         records.extend(producer_ids.to_records().map(Into::into));
         records.extend(topics.to_records().map(Into::into));
+        records.extend(configs.to_records().map(Into::into));
+        records.extend(quotas.to_records().map(Into::into));
+        records.extend(scram_credentials.to_records().map(Into::into));
         records
     }
 
     /// What happened since `before`, by comparing the two whole: for a snapshot, which brings an image and no changes.
     pub fn changed_since(&self, before: &Self) -> MetadataDelta {
-        let Self { offset: _, controller_epoch: _, cluster, features, brokers, topics, producer_ids } = self;
+        let Self {
+            offset: _,
+            controller_epoch: _,
+            cluster,
+            features,
+            brokers,
+            topics,
+            configs,
+            quotas,
+            scram_credentials,
+            producer_ids,
+        } = self;
         MetadataDelta {
             cluster: *cluster != before.cluster,
             features: features.changed_since(&before.features),
             brokers: brokers.changed_since(&before.brokers),
             topics: topics.changed_since(&before.topics),
+            configs: configs.changed_since(&before.configs),
+            quotas: quotas.changed_since(&before.quotas),
+            scram_credentials: scram_credentials.changed_since(&before.scram_credentials),
             producer_ids: *producer_ids != before.producer_ids,
         }
     }

@@ -29,6 +29,11 @@ kinds! {
     RemoveTopic = 8,
     TopicConfig = 9,
     ProducerIds = 10,
+    Config = 11,
+    ClientQuota = 12,
+    UserScramCredential = 13,
+    RemoveUserScramCredential = 14,
+    UnregisterBroker = 15,
 }
 
 impl Kind {

@@ -10,14 +10,18 @@
 
 mod brokers;
 mod cluster;
+mod configs;
 mod delta;
 mod error;
 mod features;
 mod fields;
 mod image;
 mod kind;
+mod maps;
 mod producer_ids;
+mod quotas;
 mod records;
+mod scram;
 #[cfg(test)]
 mod tests;
 pub mod topic_name;
@@ -26,11 +30,14 @@ mod topics_delta;
 
 pub use brokers::{BrokerRecord, BrokerRegistration, Endpoint};
 pub use cluster::ClusterRecord;
+pub use configs::{ConfigRecord, ConfigResource};
 pub use delta::{Change, MetadataDelta};
 pub use error::{DecodeError, ReplayError};
-pub use features::FeatureRecord;
+pub use features::{FeatureRecord, METADATA_VERSION, SUPPORTED_FEATURES, SupportedFeature};
 pub use image::MetadataImage;
 pub use producer_ids::ProducerIdsRecord;
+pub use quotas::{EntityName, QuotaEntity, QuotaKey, QuotaRecord, QuotaValue};
 pub use records::{MetadataRecord, decode_records, encode_records};
+pub use scram::{ScramCredential, ScramKey, ScramMechanism, ScramRecord};
 pub use topics::{PartitionImage, TopicImage, TopicRecord};
 pub use topics_delta::{TopicChange, TopicsDelta};

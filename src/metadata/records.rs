@@ -9,11 +9,14 @@ use bytes::BufMut;
 
 use super::brokers::BrokerRecord;
 use super::cluster::ClusterRecord;
+use super::configs::ConfigRecord;
 use super::error::DecodeError;
 use super::features::FeatureRecord;
 use super::fields::{array, length, number};
 use super::kind::Kind;
 use super::producer_ids::ProducerIdsRecord;
+use super::quotas::QuotaRecord;
+use super::scram::ScramRecord;
 use super::topics::TopicRecord;
 
 /// One change of the cluster's metadata. The names and meanings follow Kafka's own metadata records.
@@ -27,6 +30,12 @@ pub enum MetadataRecord {
     Brokers(BrokerRecord),
     /// Of topics.
     Topics(TopicRecord),
+    /// Of the configuration of everything but topics.
+    Configs(ConfigRecord),
+    /// Of clients' quotas.
+    Quotas(QuotaRecord),
+    /// Of users' SCRAM credentials.
+    ScramCredentials(ScramRecord),
     /// Of producer ids.
     ProducerIds(ProducerIdsRecord),
 }
@@ -47,6 +56,9 @@ from_aspect! {
     Features(FeatureRecord),
     Brokers(BrokerRecord),
     Topics(TopicRecord),
+    Configs(ConfigRecord),
+    Quotas(QuotaRecord),
+    ScramCredentials(ScramRecord),
     ProducerIds(ProducerIdsRecord),
 }
 
@@ -60,6 +72,9 @@ impl MetadataRecord {
             Self::Features(record) => record.kind(),
             Self::Brokers(record) => record.kind(),
             Self::Topics(record) => record.kind(),
+            Self::Configs(record) => record.kind(),
+            Self::Quotas(record) => record.kind(),
+            Self::ScramCredentials(record) => record.kind(),
             Self::ProducerIds(record) => record.kind(),
         }
     }
@@ -71,6 +86,9 @@ impl MetadataRecord {
             Self::Features(record) => record.encode(buffer),
             Self::Brokers(record) => record.encode(buffer),
             Self::Topics(record) => record.encode(buffer),
+            Self::Configs(record) => record.encode(buffer),
+            Self::Quotas(record) => record.encode(buffer),
+            Self::ScramCredentials(record) => record.encode(buffer),
             Self::ProducerIds(record) => record.encode(buffer),
         }
     }
@@ -86,11 +104,16 @@ impl MetadataRecord {
             Kind::FeatureLevel => FeatureRecord::decode_feature_level(bytes)?.into(),
             Kind::RegisterBroker => BrokerRecord::decode_register_broker(bytes)?.into(),
             Kind::BrokerChange => BrokerRecord::decode_broker_change(bytes)?.into(),
+            Kind::UnregisterBroker => BrokerRecord::decode_unregister_broker(bytes)?.into(),
             Kind::Topic => TopicRecord::decode_topic(bytes)?.into(),
             Kind::Partition => TopicRecord::decode_partition(bytes)?.into(),
             Kind::PartitionChange => TopicRecord::decode_partition_change(bytes)?.into(),
             Kind::RemoveTopic => TopicRecord::decode_remove_topic(bytes)?.into(),
             Kind::TopicConfig => TopicRecord::decode_topic_config(bytes)?.into(),
+            Kind::Config => ConfigRecord::decode_config(bytes)?.into(),
+            Kind::ClientQuota => QuotaRecord::decode_client_quota(bytes)?.into(),
+            Kind::UserScramCredential => ScramRecord::decode_user_scram_credential(bytes)?.into(),
+            Kind::RemoveUserScramCredential => ScramRecord::decode_remove_user_scram_credential(bytes)?.into(),
             Kind::ProducerIds => ProducerIdsRecord::decode_producer_ids(bytes)?.into(),
         };
         if bytes.is_empty() { Ok(record) } else { Err(DecodeError::TrailingBytes(byte)) }

@@ -27,6 +27,11 @@ fn one_of_each() -> Vec<MetadataRecord> {
         rack: Some("a".into()),
         fenced: true,
     };
+    let gone = BrokerRegistration { id: 2, ..broker.clone() };
+    let user = Some(EntityName::Named("alice".into()));
+    let entity = QuotaEntity { user, client_id: Some(EntityName::Default), ip: None };
+    let (salt, key) = (Arc::from(&b"salt"[..]), Arc::from(&b"key"[..]));
+    let credential = ScramCredential { salt, stored_key: Arc::clone(&key), server_key: key, iterations: 4096 };
     vec![
         ClusterRecord::ClusterId("cluster".into()).into(),
         FeatureRecord::FeatureLevel { name: "metadata.version".into(), level: 27 }.into(),
@@ -39,6 +44,13 @@ fn one_of_each() -> Vec<MetadataRecord> {
         TopicRecord::Partition { topic_id, partition: 1, state: partition(2) }.into(),
         TopicRecord::PartitionChange { topic_id, partition: 1, isr: Some(vec![3]), leader: Some(3) }.into(),
         ProducerIdsRecord::ProducerIds { broker_id: 1, broker_epoch: 4, next_producer_id: 1000 }.into(),
+        ConfigRecord::Config { resource: ConfigResource::Broker(None), key: "a".into(), value: Some("b".into()) }
+            .into(),
+        QuotaRecord::ClientQuota { entity, key: QuotaKey::ProducerByteRate, value: Some(1.5.into()) }.into(),
+        ScramRecord::UserScramCredential { user: "alice".into(), mechanism: ScramMechanism::Sha512, credential }.into(),
+        ScramRecord::RemoveUserScramCredential { user: "alice".into(), mechanism: ScramMechanism::Sha512 }.into(),
+        BrokerRecord::RegisterBroker(gone).into(),
+        BrokerRecord::UnregisterBroker { id: 2, epoch: 4 }.into(),
         TopicRecord::Topic { name: "gone".into(), id: Uuid::from_u128(8) }.into(),
         TopicRecord::RemoveTopic { topic_id: Uuid::from_u128(8) }.into(),
     ]
@@ -192,6 +204,23 @@ fn partition_state() -> impl Strategy<Value = PartitionImage> {
     )
 }
 
+fn resource() -> impl Strategy<Value = ConfigResource> {
+    prop_oneof![
+        option::of(0..3).prop_map(ConfigResource::Broker),
+        name().prop_map(ConfigResource::ClientMetrics),
+        name().prop_map(ConfigResource::Group),
+    ]
+}
+
+fn entity() -> impl Strategy<Value = QuotaEntity> {
+    let part = || option::of(option::of(name()).prop_map(EntityName::from));
+    (part(), part(), part()).prop_map(|(user, client_id, ip)| QuotaEntity { user, client_id, ip })
+}
+
+fn mechanism() -> impl Strategy<Value = ScramMechanism> {
+    prop_oneof![Just(ScramMechanism::Sha256), Just(ScramMechanism::Sha512)]
+}
+
 /// Any record of that kind.
 fn record(kind: Kind) -> BoxedStrategy<MetadataRecord> {
     let value = || option::of("[a-c]{0,2}");
@@ -216,6 +245,27 @@ fn record(kind: Kind) -> BoxedStrategy<MetadataRecord> {
         Kind::RemoveTopic => id().prop_map(|topic_id| TopicRecord::RemoveTopic { topic_id }.into()).boxed(),
         Kind::TopicConfig => (id(), "[a-c]", value())
             .prop_map(|(topic_id, key, value)| TopicRecord::TopicConfig { topic_id, key, value }.into())
+            .boxed(),
+        Kind::UnregisterBroker => {
+            (0..4, 0..3_i64).prop_map(|(id, epoch)| BrokerRecord::UnregisterBroker { id, epoch }.into()).boxed()
+        }
+        Kind::Config => (resource(), "[a-c]", value())
+            .prop_map(|(resource, key, value)| ConfigRecord::Config { resource, key, value }.into())
+            .boxed(),
+        Kind::ClientQuota => (entity(), proptest::sample::select(&QuotaKey::ALL[..]), option::of(any::<f64>()))
+            .prop_map(|(entity, key, value)| {
+                QuotaRecord::ClientQuota { entity, key, value: value.map(Into::into) }.into()
+            })
+            .boxed(),
+        Kind::UserScramCredential => (name(), mechanism(), vec(any::<u8>(), 0..4), any::<i32>())
+            .prop_map(|(user, mechanism, bytes, iterations)| {
+                let (salt, stored_key, server_key) = (Arc::from(&bytes[..]), Arc::from(&*bytes), Arc::from(&*bytes));
+                let credential = ScramCredential { salt, stored_key, server_key, iterations };
+                ScramRecord::UserScramCredential { user, mechanism, credential }.into()
+            })
+            .boxed(),
+        Kind::RemoveUserScramCredential => (name(), mechanism())
+            .prop_map(|(user, mechanism)| ScramRecord::RemoveUserScramCredential { user, mechanism }.into())
             .boxed(),
         Kind::ProducerIds => (-1..4, -1..9_i64, any::<i64>())
             .prop_map(|(broker_id, broker_epoch, next_producer_id)| {

@@ -10,16 +10,14 @@ use klamm::clock::Clock;
 use klamm::controller::{
     AllocateProducerIds, AlterPartition, AlterPartitionReassignments, Assignment, Controller, ControllerRequest,
     ControllerResponse, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionType, NewPartitions,
-    NewTopic, PartitionAlteration, Refusal, RegisterBroker, TopicReassignment, TopicToDelete,
+    NewTopic, PartitionAlteration, Refusal, RegisterBroker, TopicReassignment, TopicToDelete, UnregisterBroker,
 };
 use klamm::ids::{NO_TOPIC_ID, Uuid};
-use klamm::metadata::{
-    BrokerRecord, ClusterRecord, FeatureRecord, MetadataImage, MetadataRecord, PartitionImage, ProducerIdsRecord,
-    TopicRecord,
-};
+use klamm::metadata::{BrokerRecord, MetadataImage, PartitionImage, TopicRecord};
 use klamm::state_machine::{Effects, ReplyTo, StateMachine};
 
-use super::Execute;
+use super::controller_records::tell_record;
+use super::{Execute, controller_admin as admin};
 
 struct Script {
     controller: Controller,
@@ -68,6 +66,8 @@ impl Script {
             "alter" => alter(&words),
             "elect" => elect(&words),
             "reassign" => reassign(&words),
+            "unregister" => ControllerRequest::UnregisterBroker(UnregisterBroker { id: words.number("broker", -1) }),
+            "configs" | "replace-configs" | "quotas" | "scram" | "features" => admin::request(command, rest),
             "fence" => {
                 let (id, epoch) = (words.number("broker", -1), words.number("epoch", -1));
                 self.controller.replay(&BrokerRecord::BrokerChange { id, epoch, fenced: true }.into());
@@ -216,55 +216,18 @@ fn reassign(words: &Words<'_>) -> ControllerRequest {
     })
 }
 
-fn tell_record(record: &MetadataRecord) -> String {
-    match record {
-        MetadataRecord::Cluster(ClusterRecord::ClusterId(id)) => format!("ClusterId {id}"),
-        MetadataRecord::Features(FeatureRecord::FeatureLevel { name, level }) => {
-            format!("FeatureLevel {name}={level}")
-        }
-        MetadataRecord::Brokers(record) => tell_broker_record(record),
-        MetadataRecord::Topics(record) => tell_topic_record(record),
-        MetadataRecord::ProducerIds(ProducerIdsRecord::ProducerIds { broker_id, broker_epoch, next_producer_id }) => {
-            format!("ProducerIds broker={broker_id} epoch={broker_epoch} next={next_producer_id}")
-        }
-    }
-}
-
-fn tell_broker_record(record: &BrokerRecord) -> String {
-    match record {
-        BrokerRecord::RegisterBroker(broker) => {
-            format!(
-                "RegisterBroker {} epoch={} rack={:?} fenced={}",
-                broker.id, broker.epoch, broker.rack, broker.fenced
-            )
-        }
-        BrokerRecord::BrokerChange { id, epoch, fenced } => format!("BrokerChange {id} epoch={epoch} fenced={fenced}"),
-    }
-}
-
-fn tell_topic_record(record: &TopicRecord) -> String {
-    match record {
-        TopicRecord::Topic { name, id } => format!("Topic {} {name}", id.as_u128()),
-        TopicRecord::Partition { topic_id, partition, state } => {
-            format!("Partition {}-{partition} {}", topic_id.as_u128(), tell_state(state))
-        }
-        TopicRecord::PartitionChange { topic_id, partition, isr, leader } => {
-            format!("PartitionChange {}-{partition} isr={isr:?} leader={leader:?}", topic_id.as_u128())
-        }
-        TopicRecord::RemoveTopic { topic_id } => format!("RemoveTopic {}", topic_id.as_u128()),
-        TopicRecord::TopicConfig { topic_id, key, value } => {
-            format!("TopicConfig {} {key}={}", topic_id.as_u128(), value.as_deref().unwrap_or("(removed)"))
-        }
-    }
-}
-
-fn tell_state(state: &PartitionImage) -> String {
+pub(super) fn tell_state(state: &PartitionImage) -> String {
     let PartitionImage { replicas, isr, leader, leader_epoch, partition_epoch } = state;
     format!("replicas={replicas:?} isr={isr:?} leader={leader} epochs={leader_epoch},{partition_epoch}")
 }
 
 fn tell_response(response: &ControllerResponse) -> String {
     let lines: Vec<String> = match response {
+        ControllerResponse::BrokerUnregistered(_)
+        | ControllerResponse::ConfigsAltered(_)
+        | ControllerResponse::ClientQuotasAltered(_)
+        | ControllerResponse::UserScramCredentialsAltered(_)
+        | ControllerResponse::FeaturesUpdated(_) => admin::tell_response(response),
         ControllerResponse::BrokerRegistered(Ok(epoch)) => vec![format!("epoch {epoch}")],
         ControllerResponse::BrokerRegistered(Err(refusal)) | ControllerResponse::LeadersElected(Err(refusal)) => {
             vec![tell_refusal(refusal)]
@@ -312,7 +275,7 @@ fn tell_response(response: &ControllerResponse) -> String {
     lines.join("\n")
 }
 
-fn tell_refusal(refusal: &Refusal) -> String {
+pub(super) fn tell_refusal(refusal: &Refusal) -> String {
     format!("{:?}: {}", refusal.code, refusal.message)
 }
 

@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 
 pub(crate) mod controller;
+mod controller_admin;
+mod controller_records;
 pub(crate) mod group;
 mod group_text;
 

@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use klamm::ids::Uuid;
 use klamm::metadata::{
-    BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, FeatureRecord, MetadataRecord, PartitionImage,
-    ProducerIdsRecord, TopicRecord, encode_records,
+    BrokerRecord, BrokerRegistration, ClusterRecord, ConfigRecord, ConfigResource, Endpoint, EntityName, FeatureRecord,
+    MetadataRecord, PartitionImage, ProducerIdsRecord, QuotaEntity, QuotaKey, QuotaRecord, ScramCredential,
+    ScramMechanism, ScramRecord, TopicRecord, encode_records,
 };
 use klamm::protocol::compression::Compression;
 use klamm::protocol::coordinator_records::{
@@ -241,6 +243,10 @@ fn metadata_records() -> Vec<MetadataRecord> {
         fenced: true,
     };
     let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
+    let entity = QuotaEntity { user: Some(EntityName::Named("alice".into())), ..QuotaEntity::default() };
+    let key: Arc<[u8]> = Arc::from(&b"key"[..]);
+    let (salt, stored_key, server_key) = (Arc::clone(&key), Arc::clone(&key), key);
+    let credential = ScramCredential { salt, stored_key, server_key, iterations: 4096 };
     vec![
         ClusterRecord::ClusterId("cluster".into()).into(),
         FeatureRecord::FeatureLevel { name: "metadata.version".into(), level: 27 }.into(),
@@ -252,6 +258,12 @@ fn metadata_records() -> Vec<MetadataRecord> {
         TopicRecord::PartitionChange { topic_id, partition: 0, isr: Some(vec![1]), leader: Some(1) }.into(),
         ProducerIdsRecord::ProducerIds { broker_id: 1, broker_epoch: 1, next_producer_id: 1000 }.into(),
         TopicRecord::RemoveTopic { topic_id }.into(),
+        ConfigRecord::Config { resource: ConfigResource::Broker(None), key: "a".into(), value: Some("b".into()) }
+            .into(),
+        QuotaRecord::ClientQuota { entity, key: QuotaKey::ProducerByteRate, value: Some(1024.0.into()) }.into(),
+        ScramRecord::UserScramCredential { user: "alice".into(), mechanism: ScramMechanism::Sha256, credential }.into(),
+        ScramRecord::RemoveUserScramCredential { user: "alice".into(), mechanism: ScramMechanism::Sha256 }.into(),
+        BrokerRecord::UnregisterBroker { id: 1, epoch: 1 }.into(),
     ]
 }
 
