@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use serde_yaml::{Mapping, Value};
 
-use super::ConfigError;
-use super::settings::closest;
+use super::error::ConfigError;
+use super::suggestion::closest;
 
 /// One key of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,39 @@ pub enum Scope {
     },
     /// For topics alone; there is no broker-wide default but the one in the table.
     Topic,
+    /// For the broker, as the default of a group's key.
+    GroupDefault {
+        /// The group's key, such as `consumer.session.timeout.ms`.
+        group_key: &'static str,
+    },
+    /// For groups alone.
+    Group,
+    /// For subscriptions of client metrics (KIP-714) alone.
+    ClientMetrics,
+    /// For brokers, by clients alone: it stands in no file.
+    Dynamic,
+}
+
+/// How much a key matters to most users, in Kafka's judgement; the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Importance {
+    /// Whoever runs a broker should know it.
+    High,
+    /// It is good to know.
+    Medium,
+    /// Few need it.
+    Low,
+}
+
+/// Whether a broker's key may change while the broker runs (KIP-226).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateMode {
+    /// It holds from the start to the stop.
+    ReadOnly,
+    /// For each broker, but not for all of them at once.
+    PerBroker,
+    /// For each broker, and for all of them at once.
+    ClusterWide,
 }
 
 /// A key: everything that is known of it, once.
@@ -31,13 +64,32 @@ pub struct Key {
     pub valid: Valid,
     /// Where it may be set.
     pub scope: Scope,
-    /// What it decides, in a sentence.
+    /// How much it matters.
+    pub importance: Importance,
+    /// Whether a broker's value may change while it runs.
+    pub update_mode: UpdateMode,
+    /// Whether it is for Kafka's own tests, so that it is told to nobody who has not set it.
+    pub is_internal: bool,
+    /// Whether anything here goes by it. A key without effect is accepted, so that existing configurations work.
+    pub has_effect: bool,
+    /// What it decides, in a sentence; what it would decide, where it has no effect.
     pub doc: &'static str,
 }
 
 impl Key {
     const fn new(kind: Kind, name: &'static str, default: Option<&'static str>, doc: &'static str) -> Self {
-        Self { name, kind, default, valid: Valid::Any, scope: Scope::Broker, doc }
+        Self {
+            name,
+            kind,
+            default,
+            valid: Valid::Any,
+            scope: Scope::Broker,
+            importance: Importance::Medium,
+            update_mode: UpdateMode::ReadOnly,
+            is_internal: false,
+            has_effect: true,
+            doc,
+        }
     }
 
     pub(super) const fn boolean(name: &'static str, default: &'static str, doc: &'static str) -> Self {
@@ -85,6 +137,26 @@ impl Key {
         Self { valid: Valid::OneOf(texts), ..self }
     }
 
+    pub(super) const fn high(self) -> Self {
+        Self { importance: Importance::High, ..self }
+    }
+
+    pub(super) const fn low(self) -> Self {
+        Self { importance: Importance::Low, ..self }
+    }
+
+    pub(super) const fn cluster_wide(self) -> Self {
+        Self { update_mode: UpdateMode::ClusterWide, ..self }
+    }
+
+    pub(super) const fn internal(self) -> Self {
+        Self { is_internal: true, ..self }
+    }
+
+    pub(super) const fn no_effect(self) -> Self {
+        Self { has_effect: false, ..self }
+    }
+
     /// The same key, as the default of `topic_key`.
     pub(super) const fn for_topics(self, topic_key: &'static str) -> Self {
         self.for_topics_times(topic_key, 1)
@@ -98,25 +170,61 @@ impl Key {
         Self { scope: Scope::Topic, ..self }
     }
 
+    /// The same key, as the default of `group_key`.
+    pub(super) const fn for_groups(self, group_key: &'static str) -> Self {
+        Self { scope: Scope::GroupDefault { group_key }, ..self }
+    }
+
+    pub(super) const fn group_only(self) -> Self {
+        Self { scope: Scope::Group, ..self }
+    }
+
+    pub(super) const fn client_metrics_only(self) -> Self {
+        Self { scope: Scope::ClientMetrics, ..self }
+    }
+
+    pub(super) const fn dynamic_only(self) -> Self {
+        Self { scope: Scope::Dynamic, ..self }
+    }
+
     /// Whether the key may stand in a configuration file or a flag.
     pub fn is_for_broker(&self) -> bool {
-        self.scope != Scope::Topic
+        matches!(self.scope, Scope::Broker | Scope::TopicDefault { .. } | Scope::GroupDefault { .. })
     }
 
     /// The topic key that this row describes or is the default of.
     pub fn topic_key(&self) -> Option<&'static str> {
         match self.scope {
-            Scope::Broker => None,
             Scope::TopicDefault { topic_key, .. } => Some(topic_key),
             Scope::Topic => Some(self.name),
+            _ => None,
         }
+    }
+
+    /// The group's key that this row describes or is the default of.
+    pub fn group_key(&self) -> Option<&'static str> {
+        match self.scope {
+            Scope::GroupDefault { group_key } => Some(group_key),
+            Scope::Group => Some(self.name),
+            _ => None,
+        }
+    }
+
+    /// Whether its value is a secret, which no answer tells.
+    pub fn is_sensitive(&self) -> bool {
+        self.kind == Kind::Password
+    }
+
+    /// Whether a client may not set it, for any broker, while the broker runs.
+    pub fn is_read_only(&self) -> bool {
+        self.update_mode == UpdateMode::ReadOnly
     }
 
     /// Checks a value that was given under the name `name`: the key's own, or that of the topic key it stands for.
     pub fn check(&self, name: &str, text: &str) -> Result<(), InvalidValue> {
-        value::check(self.kind, self.valid, text).map_err(|reason| InvalidValue {
+        value::check(name, self.kind, self.valid, text).map_err(|(value, reason)| InvalidValue {
             key: name.to_owned(),
-            value: text.to_owned(),
+            value,
             reason,
         })
     }

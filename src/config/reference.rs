@@ -1,16 +1,15 @@
 //! The reference file, derived from the table: every key with its default, type, bounds and meaning.
 
-use super::key::{Key, Scope};
-use super::typed::{BrokerConfig, TopicConfig};
+use super::key::{Key, Scope, UpdateMode};
+use super::keys;
 use super::value::Valid;
-use super::{RESOLVED_KEYS, keys};
 
 const HEAD: &str = "\
 # Every configuration key of Klamm, with its default. Derived from the table in src/config/keys.rs; do not edit.
 #
 # Names are Kafka's. Copy what you need into a configuration file (klamm start --config FILE), or give it as an
 # argument (--set key=value). \"No effect\" marks keys that are accepted, so that existing configurations work, but
-# that change nothing here.
+# that change nothing here; what they decide is what they decide in Kafka. A start names those that were set.
 ";
 
 /// The whole text of `config/klamm.reference.yaml`.
@@ -25,23 +24,24 @@ pub fn yaml() -> String {
 /// One key as a paragraph: what it decides, what it may be, and its default.
 fn entry(key: &Key) -> String {
     let (doc, kind, name) = (key.doc, key.kind, key.name);
-    let no_effect = if has_effect(key) { "" } else { " No effect." };
+    let no_effect = if key.has_effect { "" } else { " No effect." };
     let valid = if key.valid == Valid::Any { String::new() } else { format!(": {}", key.valid) };
     let scope = match key.scope {
         Scope::TopicDefault { topic_key, .. } => format!("; the default of the topic key {topic_key}"),
         Scope::Topic => "; set on topics only".to_owned(),
+        Scope::GroupDefault { group_key } => format!("; the default of the group key {group_key}"),
+        Scope::Group => "; set on groups only".to_owned(),
+        Scope::ClientMetrics => "; set on client metrics subscriptions only".to_owned(),
+        Scope::Dynamic => "; set on brokers while they run only".to_owned(),
         Scope::Broker => String::new(),
     };
-    let comment = if key.is_for_broker() && key.default.is_some() { "" } else { "# " };
-    format!("\n# {doc}{no_effect}\n# {kind}{valid}{scope}\n{comment}{name}: {}\n", quoted(key))
-}
-
-/// Whether anything in this program reads the key.
-pub fn has_effect(key: &Key) -> bool {
-    let is_read = |name: &str| {
-        BrokerConfig::KEYS.contains(&name) || TopicConfig::KEYS.contains(&name) || RESOLVED_KEYS.contains(&name)
+    let update = match key.update_mode {
+        UpdateMode::ReadOnly => "",
+        UpdateMode::PerBroker => "; may change while a broker runs, for each broker",
+        UpdateMode::ClusterWide => "; may change while the broker runs",
     };
-    is_read(key.name) || key.topic_key().is_some_and(is_read)
+    let comment = if key.is_for_broker() && key.default.is_some() { "" } else { "# " };
+    format!("\n# {doc}{no_effect}\n# {kind}{valid}{scope}{update}\n{comment}{name}: {}\n", quoted(key))
 }
 
 /// The default as a YAML scalar; texts that YAML could read as something else are quoted.

@@ -1,37 +1,14 @@
-//! What the user set: one text per key, and where it came from.
+//! What was set: one text per key, and where it came from.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+use super::error::ConfigError;
+use super::file;
 use super::key::{Key, Scope};
-use super::{ConfigError, file, keys};
-
-/// Where a value came from, from the weakest to the strongest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// The table of keys.
-    Default,
-    /// A line of a configuration file.
-    File {
-        /// The file, as the user named it.
-        name: String,
-        /// The line, from 1, where it could be told.
-        line: Option<usize>,
-    },
-    /// An argument, such as `--set` or `--listen`.
-    Flag(&'static str),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => formatter.write_str("default"),
-            Self::File { name, line: Some(line) } => write!(formatter, "{name}:{line}"),
-            Self::File { name, line: None } => formatter.write_str(name),
-            Self::Flag(flag) => formatter.write_str(flag),
-        }
-    }
-}
+use super::keys;
+use super::origin::Origin;
+use super::suggestion::closest;
+use super::value::FromValue;
 
 /// The keys that were set; whoever sets a key later wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,9 +41,45 @@ impl Settings {
         Ok(())
     }
 
+    /// Lays `stronger` texts over these: where one is set, what was set of its other units no longer counts, so that hours
+    /// given while the broker runs win over milliseconds from its file (`DynamicBrokerConfig.overrideProps`). Texts of
+    /// keys that clients may not change, or that are wrong, are passed over: they were refused when a client asked.
+    pub(super) fn overlay(&mut self, stronger: &BTreeMap<String, String>, origin: &Origin) {
+        for (name, text) in stronger {
+            let known = keys::broker_key(name).filter(|key| !key.is_read_only() && key.check(name, text).is_ok());
+            let Some(key) = known else { continue };
+            for synonym in keys::synonyms(name) {
+                self.0.remove(synonym);
+            }
+            self.0.insert(key.name, (text.trim().to_owned(), origin.clone()));
+        }
+    }
+
     /// The text of `key` that is in force, or `None` where it has no value.
     pub(super) fn text(&self, key: &Key) -> Option<&str> {
-        self.0.get(key.name).map(|(text, _)| text.as_str()).or(key.default)
+        self.given(key.name).or(key.default)
+    }
+
+    /// The text of the broker's key called `name` that is in force; `None` where it has no value or is unknown.
+    pub(super) fn broker_text(&self, name: &str) -> Option<String> {
+        keys::broker_key(name).and_then(|key| self.text(key)).map(str::to_owned)
+    }
+
+    /// The text of a topic key where the topic does not override it: the first of the broker's keys that has a value,
+    /// in the topic key's unit.
+    pub(super) fn topic_text(&self, topic_key: &str) -> Option<String> {
+        keys::topic_key_rows(topic_key).find_map(|row| {
+            let text = self.text(row)?;
+            match row.scope {
+                Scope::TopicDefault { factor, .. } if factor != 1 => Some(in_topic_unit(text, factor)),
+                _ => Some(text.to_owned()),
+            }
+        })
+    }
+
+    /// What somebody set for the key called `name`.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|(text, _)| text.as_str())
     }
 
     /// Where the value of the key called `name` came from.
@@ -80,6 +93,15 @@ impl Settings {
     }
 }
 
+/// A negative time is "unlimited", whatever its unit.
+fn in_topic_unit(text: &str, factor: i64) -> String {
+    match i64::from_value(text) {
+        Ok(time) if time < 0 => "-1".to_owned(),
+        Ok(time) => time.saturating_mul(factor).to_string(),
+        Err(_) => text.to_owned(),
+    }
+}
+
 /// What the user may have meant by a name that is not a broker key.
 fn hint_for(name: &str) -> Option<String> {
     if let Some(row) = keys::topic_key_rows(name).next() {
@@ -90,16 +112,6 @@ fn hint_for(name: &str) -> Option<String> {
     }
     closest(name, keys::all().filter(|key| key.is_for_broker()).map(|key| key.name))
         .map(|name| format!("did you mean \"{name}\"?"))
-}
-
-/// The candidate that `name` is most likely a misspelling of, if any is close enough to be worth a hint.
-pub(super) fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const CLOSE_ENOUGH: f64 = 0.85;
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(similarity, _)| *similarity >= CLOSE_ENOUGH)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What follows from a set of keys.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn refused(pairs: &[(&str, &str)]) -> String {
@@ -20,12 +22,36 @@ fn every_row_of_the_table_holds_together() {
             assert_eq!(key.check(key.name, default), Ok(()));
         }
     }
-    for name in BrokerConfig::KEYS.iter().chain(RESOLVED_KEYS) {
-        assert!(names.contains(name) || keys::topic_key_rows(name).next().is_some(), "{name} is not in the table");
+}
+
+#[test]
+fn a_row_has_an_effect_exactly_where_something_reads_it() {
+    let bounds = group::BOUNDS.iter().flat_map(|(_, least, most)| least.iter().copied().chain([*most]));
+    let typed = BrokerConfig::KEYS.iter().chain(TopicConfig::KEYS).chain(RESOLVED_KEYS).copied();
+    let read: Vec<&str> = typed.chain(bounds).collect();
+    for name in &read {
+        let is_row = keys::all().any(|key| key.name == *name || key.topic_key() == Some(name));
+        assert!(is_row, "{name} is not in the table");
     }
-    for name in TopicConfig::KEYS {
-        assert!(keys::topic_key_rows(name).next().is_some(), "{name} is no topic key");
+    for key in keys::all() {
+        let is_read = read.contains(&key.name) || key.topic_key().is_some_and(|topic_key| read.contains(&topic_key));
+        assert_eq!(key.has_effect, is_read, "{} is said to have an effect or none, wrongly", key.name);
     }
+}
+
+#[test]
+fn a_key_without_effect_is_named_with_what_it_would_have_decided() {
+    let config = Config::with(&[("num.partitions", "2"), ("log.cleaner.threads", "4")]).unwrap();
+    assert_eq!(
+        config.without_effect(),
+        ["--set: log.cleaner.threads=4 has no effect here. In Kafka: How many threads compact."]
+    );
+}
+
+#[test]
+fn a_typed_struct_begins_with_the_defaults_of_the_table() {
+    let config = Config::with(&[]).unwrap();
+    assert_eq!((config.broker, config.topic_defaults), (BrokerConfig::default(), TopicConfig::default()));
 }
 
 #[test]
@@ -150,4 +176,25 @@ fn contradictions_are_refused_with_their_reason() {
     assert!(refused(&[("node.id", "1"), ("broker.id", "2")]).contains("node.id is 1"));
     assert_eq!(Config::with(&[("broker.id", "4")]).unwrap().node_id, 4);
     assert_eq!(Config::with(&[("klamm.storage.kind", "memory")]).unwrap().storage, Storage::Memory);
+}
+
+#[test]
+fn what_clients_set_while_the_broker_runs_lies_over_the_file() {
+    let dynamic = |cluster_wide: &[(&str, &str)], per_broker: &[(&str, &str)]| {
+        let config = Config::with(&[("log.retention.ms", "5"), ("num.partitions", "2")]).unwrap();
+        config.with_dynamic(overrides(cluster_wide), overrides(per_broker)).unwrap()
+    };
+    let config =
+        dynamic(&[("message.max.bytes", "100"), ("log.segment.bytes", "2000000")], &[("message.max.bytes", "200")]);
+    assert_eq!((config.topic_defaults.max_message_bytes, config.topic_defaults.segment_bytes), (200, 2_000_000));
+    assert_eq!(
+        (config.origin("message.max.bytes"), config.origin("log.segment.bytes")),
+        (Origin::PerBroker, Origin::ClusterWide)
+    );
+    // What was refused when a client asked for it holds as little when it is found in the metadata.
+    let config = dynamic(&[("num.partitions", "9"), ("log.segment.bytes", "1"), ("my.own.key", "x")], &[]);
+    assert_eq!((config.broker.num_partitions, config.topic_defaults.segment_bytes), (2, 1 << 30));
+    // What is set while the broker runs is withdrawn whole.
+    assert_eq!(dynamic(&[("log.retention.ms", "7")], &[]).topic_defaults.retention_ms, 7);
+    assert_eq!(dynamic(&[], &[]).topic_defaults.retention_ms, 5);
 }

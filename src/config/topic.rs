@@ -1,11 +1,9 @@
-//! The configs of topics: defaults taken from the broker's keys, and Kafka's checks on what a client asks for.
+//! The configs of topics: Kafka's checks on what a client asks for.
 
 use std::collections::BTreeMap;
 
-use super::key::Scope;
 use super::keys;
 use super::settings::Settings;
-use super::typed::TopicConfig;
 use super::value::{FromValue, InvalidValue};
 
 /// Why a topic may not have the configs that a client asks for; Kafka answers `INVALID_CONFIG` with this text.
@@ -35,42 +33,6 @@ pub enum TopicConfigError {
     TieredStorage,
 }
 
-/// The text of a topic key where the topic does not override it: the first of the broker's keys that has a value,
-/// in the topic key's unit.
-pub(super) fn default_text(topic_key: &str, settings: &Settings) -> Option<String> {
-    keys::topic_key_rows(topic_key).find_map(|row| {
-        let text = settings.text(row)?;
-        match row.scope {
-            Scope::TopicDefault { factor, .. } if factor != 1 => Some(in_topic_unit(text, factor)),
-            _ => Some(text.to_owned()),
-        }
-    })
-}
-
-/// A negative time is "unlimited", whatever its unit.
-fn in_topic_unit(text: &str, factor: i64) -> String {
-    match i64::from_value(text) {
-        Ok(time) if time < 0 => "-1".to_owned(),
-        Ok(time) => time.saturating_mul(factor).to_string(),
-        Err(_) => text.to_owned(),
-    }
-}
-
-/// The typed config of a topic that overrides nothing.
-pub(super) fn defaults(settings: &Settings) -> Result<TopicConfig, InvalidValue> {
-    let mut config = TopicConfig::default();
-    for key in TopicConfig::KEYS {
-        if let Some(text) = default_text(key, settings) {
-            config.assign(key, &text).map_err(|reason| InvalidValue {
-                key: (*key).to_owned(),
-                value: text.clone(),
-                reason,
-            })?;
-        }
-    }
-    Ok(config)
-}
-
 /// Kafka's checks, in its order: null values, names, values, and what values mean together.
 pub(super) fn validate<'a>(
     overrides: impl Iterator<Item = (&'a str, Option<&'a str>)>,
@@ -89,7 +51,7 @@ pub(super) fn validate<'a>(
             row.check(key, text)?;
         }
     }
-    let effective = |key: &str| given.get(key).map(|text| (*text).to_owned()).or_else(|| default_text(key, settings));
+    let effective = |key: &str| given.get(key).map(|text| (*text).to_owned()).or_else(|| settings.topic_text(key));
     let lag = |key: &str, unset: i64| effective(key).and_then(|text| i64::from_value(&text).ok()).unwrap_or(unset);
     let (min, max) = (lag("min.compaction.lag.ms", 0), lag("max.compaction.lag.ms", i64::MAX));
     if min > max {

@@ -1,15 +1,27 @@
 //! Typed views on the table: structs whose fields are named after the keys, with underscores for the dots.
 //!
-//! A key that stands in neither struct, and that [`super::Config`] does not read itself, is accepted without effect;
-//! the reference file says so of each.
+//! The defaults of the fields are those of the table; they stand nowhere else. A key that stands in neither struct, and
+//! that [`super::Config`] does not read itself, is accepted without effect; its row says so.
 
-use super::value::FromValue;
+use super::settings::Settings;
+use super::value::{FromValue, InvalidValue};
+use crate::protocol::compression::Compression;
+use crate::protocol::record_batch::TimestampType;
 
-/// Declares a struct of keys: `field: type = "key.name"`.
+/// A struct whose fields are keys.
+pub(super) trait TypedKeys: Sized {
+    /// Reads every field; one whose key has no value is the type's own default.
+    fn read(settings: &Settings) -> Result<Self, InvalidValue>;
+
+    /// Reads the field behind `key` from `text`; does nothing where there is none. The error is the reason.
+    fn assign(&mut self, key: &str, text: &str) -> Result<(), String>;
+}
+
+/// Declares a struct of keys, `field: type = "key.name"`, whose texts a method of [`Settings`] finds.
 macro_rules! typed_keys {
-    ($(#[$attribute:meta])* pub struct $name:ident { $($field:ident: $type:ty = $key:literal,)* }) => {
+    ($(#[$attribute:meta])* pub struct $name:ident from $texts:ident { $($field:ident: $type:ty = $key:literal,)* }) => {
         $(#[$attribute])*
-        #[derive(Debug, Clone, PartialEq, Default)]
+        #[derive(Debug, Clone, PartialEq)]
         pub struct $name {
             $(#[doc = concat!("The value of `", $key, "`.")] pub $field: $type,)*
         }
@@ -17,9 +29,14 @@ macro_rules! typed_keys {
         impl $name {
             /// The keys behind the fields.
             pub const KEYS: &'static [&'static str] = &[$($key),*];
+        }
 
-            /// Reads the field behind `key` from `text`; does nothing where there is none. The error is the reason.
-            pub(super) fn assign(&mut self, key: &str, text: &str) -> Result<(), String> {
+        impl TypedKeys for $name {
+            fn read(settings: &Settings) -> Result<Self, InvalidValue> {
+                Ok(Self { $($field: read($key, settings.$texts($key))?,)* })
+            }
+
+            fn assign(&mut self, key: &str, text: &str) -> Result<(), String> {
                 match key {
                     $($key => self.$field = FromValue::from_value(text)?,)*
                     _ => {}
@@ -27,13 +44,27 @@ macro_rules! typed_keys {
                 Ok(())
             }
         }
+
+        /// The defaults of the table.
+        impl Default for $name {
+            fn default() -> Self {
+                let table = Settings::default();
+                // That every default can be read is tested, so that none falls back to its type's.
+                Self { $($field: read($key, table.$texts($key)).unwrap_or_default(),)* }
+            }
+        }
     };
+}
+
+fn read<T: FromValue + Default>(key: &str, text: Option<String>) -> Result<T, InvalidValue> {
+    let Some(text) = text else { return Ok(T::default()) };
+    T::from_value(&text).map_err(|reason| InvalidValue { key: key.to_owned(), value: text, reason })
 }
 
 typed_keys! {
     /// The broker's keys, other than those about listeners, storage and this node's id, which [`super::Config`]
     /// resolves, and those that are the defaults of topic keys.
-    pub struct BrokerConfig {
+    pub struct BrokerConfig from broker_text {
         broker_rack: Option<String> = "broker.rack",
         max_connections: i32 = "max.connections",
         max_connections_per_ip: i32 = "max.connections.per.ip",
@@ -68,7 +99,7 @@ typed_keys! {
 
 typed_keys! {
     /// A topic's keys: its own overrides over the broker's defaults.
-    pub struct TopicConfig {
+    pub struct TopicConfig from topic_text {
         cleanup_policy: CleanupPolicy = "cleanup.policy",
         compression_type: CompressionType = "compression.type",
         file_delete_delay_ms: i64 = "file.delete.delay.ms",
@@ -107,16 +138,6 @@ impl FromValue for CleanupPolicy {
     }
 }
 
-/// Whose clock a record's timestamp is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TimestampType {
-    /// The producer's.
-    #[default]
-    CreateTime,
-    /// The broker's, at the append.
-    LogAppendTime,
-}
-
 impl FromValue for TimestampType {
     fn from_value(text: &str) -> Result<Self, String> {
         match text.trim() {
@@ -130,30 +151,22 @@ impl FromValue for TimestampType {
 /// The compression that a topic's records are kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CompressionType {
-    /// As the producer sent them.
+    /// Whatever codec the producer used.
     #[default]
     Producer,
-    /// None.
-    Uncompressed,
-    /// Gzip.
-    Gzip,
-    /// Snappy.
-    Snappy,
-    /// LZ4.
-    Lz4,
-    /// Zstandard.
-    Zstd,
+    /// This codec, whatever the producer used; [`Compression::None`] is Kafka's `uncompressed`.
+    Codec(Compression),
 }
 
 impl FromValue for CompressionType {
     fn from_value(text: &str) -> Result<Self, String> {
         match text.trim() {
             "producer" => Ok(Self::Producer),
-            "uncompressed" => Ok(Self::Uncompressed),
-            "gzip" => Ok(Self::Gzip),
-            "snappy" => Ok(Self::Snappy),
-            "lz4" => Ok(Self::Lz4),
-            "zstd" => Ok(Self::Zstd),
+            "uncompressed" => Ok(Self::Codec(Compression::None)),
+            "gzip" => Ok(Self::Codec(Compression::Gzip)),
+            "snappy" => Ok(Self::Codec(Compression::Snappy)),
+            "lz4" => Ok(Self::Codec(Compression::Lz4)),
+            "zstd" => Ok(Self::Codec(Compression::Zstd)),
             other => Err(format!("{other} is no compression type")),
         }
     }

@@ -19,6 +19,10 @@ pub enum Kind {
     String,
     /// Texts separated by commas.
     List,
+    /// The name of a Java class; any text, since there are none here.
+    Class,
+    /// A secret.
+    Password,
 }
 
 impl fmt::Display for Kind {
@@ -31,6 +35,8 @@ impl fmt::Display for Kind {
             Self::Double => "DOUBLE",
             Self::String => "STRING",
             Self::List => "LIST",
+            Self::Class => "CLASS",
+            Self::Password => "PASSWORD",
         })
     }
 }
@@ -48,8 +54,12 @@ pub enum Valid {
     BetweenOr(i64, i64, i64),
     /// One of these texts; for a list, each of its elements.
     OneOf(&'static [&'static str]),
+    /// The same, whatever the case of its letters.
+    OneOfIgnoringCase(&'static [&'static str]),
     /// `*`, or a list of `partition:broker`, as the throttled replicas of a topic are given.
     ThrottledReplicas,
+    /// `earliest`, `latest`, or `by_duration:` with an ISO 8601 duration, as a share group begins.
+    AutoOffsetReset,
 }
 
 impl fmt::Display for Valid {
@@ -59,8 +69,9 @@ impl fmt::Display for Valid {
             Self::AtLeast(least) => write!(formatter, "at least {least}"),
             Self::Between(least, most) => write!(formatter, "{least} to {most}"),
             Self::BetweenOr(least, most, other) => write!(formatter, "{least} to {most}, or {other}"),
-            Self::OneOf(texts) => write!(formatter, "{}", texts.join(" | ")),
+            Self::OneOf(texts) | Self::OneOfIgnoringCase(texts) => write!(formatter, "{}", texts.join(" | ")),
             Self::ThrottledReplicas => formatter.write_str("* | partition:broker,..."),
+            Self::AutoOffsetReset => formatter.write_str("latest | earliest | by_duration:PnDTnHnMn.nS"),
         }
     }
 }
@@ -144,16 +155,24 @@ impl<T: FromValue> FromValue for Option<T> {
     }
 }
 
-/// Checks `text` against a type and a condition; the error is the reason alone.
-pub(super) fn check(kind: Kind, valid: Valid, text: &str) -> Result<(), String> {
+/// Checks `text`, the value of the key called `name`, against a type and a condition.
+///
+/// Errors: the value at fault, as Kafka shows it, and the reason.
+pub(super) fn check(name: &str, kind: Kind, valid: Valid, text: &str) -> Result<(), (String, String)> {
+    let whole = |reason: String| (text.to_owned(), reason);
+    let number = |number: f64| within(valid, number);
     match kind {
-        Kind::Boolean => bool::from_value(text).map(drop),
-        Kind::Short => within(valid, f64::from(i16::from_value(text)?)),
-        Kind::Int => within(valid, f64::from(i32::from_value(text)?)),
-        Kind::Long => within(valid, i64::from_value(text)? as f64),
-        Kind::Double => within(valid, f64::from_value(text)?),
-        Kind::String => one_of(valid, &[String::from_value(text)?]),
-        Kind::List => one_of(valid, &Vec::from_value(text)?),
+        Kind::Boolean => bool::from_value(text).map(drop).map_err(whole),
+        Kind::Short => i16::from_value(text).and_then(|value| number(f64::from(value))).map_err(whole),
+        Kind::Int => i32::from_value(text).and_then(|value| number(f64::from(value))).map_err(whole),
+        Kind::Long => i64::from_value(text).and_then(|value| number(value as f64)).map_err(whole),
+        Kind::Double => f64::from_value(text).and_then(number).map_err(whole),
+        Kind::String | Kind::Class | Kind::Password => check_text(name, valid, text.trim()),
+        Kind::List if valid == Valid::ThrottledReplicas => check_text(name, valid, text),
+        Kind::List => {
+            let elements: Vec<String> = FromValue::from_value(text).map_err(whole)?;
+            elements.iter().try_for_each(|element| check_text(name, valid, element))
+        }
     }
 }
 
@@ -173,16 +192,36 @@ fn within(valid: Valid, number: f64) -> Result<(), String> {
     }
 }
 
-fn one_of(valid: Valid, elements: &[String]) -> Result<(), String> {
+fn check_text(name: &str, valid: Valid, text: &str) -> Result<(), (String, String)> {
     match valid {
-        Valid::OneOf(texts) if !elements.iter().all(|element| texts.contains(&element.as_str())) => {
-            Err(format!("String must be one of: {}", texts.join(", ")))
+        Valid::OneOf(texts) if !texts.contains(&text) => {
+            Err((text.to_owned(), format!("String must be one of: {}", texts.join(", "))))
         }
-        Valid::ThrottledReplicas if !elements.iter().all(|element| element == "*" || is_throttled_replica(element)) => {
-            Err("Must be the literal '*' or a list of replicas in the form [partitionId]:[brokerId]".to_owned())
+        Valid::OneOfIgnoringCase(texts) if !texts.iter().any(|one| one.eq_ignore_ascii_case(text)) => {
+            let texts = texts.join(", ").to_ascii_uppercase();
+            Err((text.to_owned(), format!("String must be one of (case insensitive): {texts}")))
         }
+        Valid::ThrottledReplicas if !are_throttled_replicas(text) => Err((
+            format!("[{}]", text.split(',').map(str::trim).collect::<Vec<_>>().join(", ")),
+            format!(
+                "{name} must be the literal '*' or a list of replicas in the following format: \
+                 [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+            ),
+        )),
+        Valid::AutoOffsetReset if !is_auto_offset_reset(text) => Err((
+            text.to_owned(),
+            format!(
+                "Invalid value `{text}` for configuration {name}. The value must be either 'earliest', 'latest' or of \
+                 the format 'by_duration:<PnDTnHnMn.nS.>'."
+            ),
+        )),
         _ => Ok(()),
     }
+}
+
+fn are_throttled_replicas(text: &str) -> bool {
+    let elements: Vec<&str> = text.split(',').map(str::trim).collect();
+    elements.concat() == "*" || elements.iter().all(|element| element.is_empty() || is_throttled_replica(element))
 }
 
 fn is_throttled_replica(element: &str) -> bool {
@@ -190,31 +229,81 @@ fn is_throttled_replica(element: &str) -> bool {
     element.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
 }
 
+fn is_auto_offset_reset(text: &str) -> bool {
+    let duration = text.strip_prefix("by_duration:");
+    matches!(text, "earliest" | "latest") || duration.is_some_and(is_duration)
+}
+
+/// Whether `text` is a duration as `java.time.Duration` reads it, and not a negative one: `P1DT2H3M4.5S`, in any case.
+fn is_duration(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    let Some(rest) = text.strip_prefix('P') else { return false };
+    let (days, time) = rest.split_once('T').map_or((rest, None), |(days, time)| (days, Some(time)));
+    let has_days = !days.is_empty();
+    are_units(days, "D") && time.map_or(has_days, |time| !time.is_empty() && are_units(time, "HMS"))
+}
+
+/// Whether `text` is a sequence of numbers, each with one of `units`, every unit at most once and in that order.
+fn are_units(mut text: &str, units: &str) -> bool {
+    for unit in units.chars() {
+        let Some((number, rest)) = text.split_once(unit) else { continue };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let are_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_fraction_allowed = unit == 'S' || !number.contains('.');
+        if whole.is_empty() || !are_digits(whole) || !are_digits(fraction) || !is_fraction_allowed {
+            return false;
+        }
+        text = rest;
+    }
+    text.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn refused(kind: Kind, valid: Valid, text: &str) -> String {
+        let (value, reason) = check("key", kind, valid, text).expect_err(text);
+        format!("{value}: {reason}")
+    }
+
     #[test]
     fn numbers_are_checked_for_their_width_and_their_bounds() {
-        assert_eq!(check(Kind::Int, Valid::AtLeast(1), " 5 "), Ok(()));
-        assert_eq!(check(Kind::Int, Valid::AtLeast(1), "0"), Err("Value must be at least 1".into()));
-        assert_eq!(check(Kind::Int, Valid::Any, "2147483648"), Err("Not a number of type INT".into()));
-        assert_eq!(check(Kind::Long, Valid::AtLeast(1), "9223372036854775807"), Ok(()));
-        assert_eq!(check(Kind::Double, Valid::Between(0, 1), "1.5"), Err("Value must be no more than 1".into()));
-        assert_eq!(check(Kind::Int, Valid::BetweenOr(1, 9, -1), "-1"), Ok(()));
-        assert!(check(Kind::Int, Valid::BetweenOr(1, 9, -1), "0").is_err());
+        assert_eq!(check("key", Kind::Int, Valid::AtLeast(1), " 5 "), Ok(()));
+        assert_eq!(refused(Kind::Int, Valid::AtLeast(1), "0"), "0: Value must be at least 1");
+        assert_eq!(refused(Kind::Int, Valid::Any, "2147483648"), "2147483648: Not a number of type INT");
+        assert_eq!(check("key", Kind::Long, Valid::AtLeast(1), "9223372036854775807"), Ok(()));
+        assert_eq!(refused(Kind::Double, Valid::Between(0, 1), "1.5"), "1.5: Value must be no more than 1");
+        assert_eq!(check("key", Kind::Int, Valid::BetweenOr(1, 9, -1), "-1"), Ok(()));
+        assert_eq!(
+            refused(Kind::Int, Valid::BetweenOr(1, 9, -1), "0"),
+            "0: Value must be between 1 and 9 or equal to -1"
+        );
     }
 
     #[test]
     fn texts_are_checked_one_by_one() {
         let policies = Valid::OneOf(&["compact", "delete"]);
-        assert_eq!(check(Kind::List, policies, "compact, delete"), Ok(()));
-        assert_eq!(check(Kind::List, policies, ""), Ok(()));
-        let refused = Err("String must be one of: compact, delete".to_owned());
-        assert_eq!(check(Kind::List, policies, "compact,shred"), refused);
-        assert_eq!(check(Kind::Boolean, Valid::Any, "TRUE"), Ok(()));
-        assert_eq!(check(Kind::Boolean, Valid::Any, "yes"), Err("Expected value to be either true or false".into()));
-        assert_eq!(check(Kind::List, Valid::ThrottledReplicas, "0:1,1:2"), Ok(()));
-        assert!(check(Kind::List, Valid::ThrottledReplicas, "0:").is_err());
+        assert_eq!(check("key", Kind::List, policies, "compact, delete"), Ok(()));
+        assert_eq!(check("key", Kind::List, policies, ""), Ok(()));
+        assert_eq!(refused(Kind::List, policies, "compact,shred"), "shred: String must be one of: compact, delete");
+        assert_eq!(check("key", Kind::Boolean, Valid::Any, "TRUE"), Ok(()));
+        assert_eq!(refused(Kind::Boolean, Valid::Any, "yes"), "yes: Expected value to be either true or false");
+        assert_eq!(check("key", Kind::String, Valid::OneOfIgnoringCase(&["a"]), "A"), Ok(()));
+        for replicas in ["", "*", "0:1,1:2", "0:1, 1:2"] {
+            assert_eq!(check("key", Kind::List, Valid::ThrottledReplicas, replicas), Ok(()), "{replicas}");
+        }
+        assert!(refused(Kind::List, Valid::ThrottledReplicas, "0:,1:2").starts_with("[0:, 1:2]: key must be the"));
+    }
+
+    #[test]
+    fn a_share_group_begins_at_an_end_or_at_a_duration() {
+        for begin in ["latest", "earliest", "by_duration:P1D", "by_duration:PT0.5S", "by_duration:p1dt2h3m4s"] {
+            assert_eq!(check("key", Kind::String, Valid::AutoOffsetReset, begin), Ok(()), "{begin}");
+        }
+        for begin in ["none", "by_duration:", "by_duration:P", "by_duration:PT", "by_duration:PT-1H", "by_duration:1D"]
+        {
+            refused(Kind::String, Valid::AutoOffsetReset, begin);
+        }
     }
 }

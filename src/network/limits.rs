@@ -25,19 +25,10 @@ pub struct Limits {
     pub max_queued_bytes: usize,
 }
 
-/// Kafka's defaults where it has such a bound.
+/// The bounds of a broker that nobody configured.
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_request_bytes: 100 * 1024 * 1024,
-            max_connections: i32::MAX as usize,
-            max_connections_per_ip: i32::MAX as usize,
-            idle_timeout: Duration::from_mins(10),
-            frame_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(30),
-            max_owed: 100,
-            max_queued_bytes: 1024 * 1024,
-        }
+        Self::from(&BrokerConfig::default())
     }
 }
 
@@ -52,7 +43,10 @@ impl From<&BrokerConfig> for Limits {
             max_connections: count(config.max_connections),
             max_connections_per_ip: count(config.max_connections_per_ip),
             idle_timeout: Duration::from_millis(idle_ms),
-            ..Self::default()
+            frame_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            max_owed: 100,
+            max_queued_bytes: 1024 * 1024,
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::replica_manager::ReplicaManager;
+use crate::config::BrokerConfig;
 
 /// What decompressors keep is given back when it was not needed for this long, at most twice as long.
 const DECOMPRESSORS_UNUSED: Duration = Duration::from_secs(10);
@@ -22,6 +23,22 @@ pub struct Schedule {
     pub retention: Duration,
     /// `producer.id.expiration.check.interval.ms`.
     pub producer_expiration: Duration,
+}
+
+/// The configured beats; none is shorter than a millisecond.
+impl From<&BrokerConfig> for Schedule {
+    fn from(config: &BrokerConfig) -> Self {
+        let at_least_a_millisecond = |value: i64| Duration::from_millis(u64::try_from(value.max(1)).unwrap_or(1));
+        let checkpoint = config
+            .replica_high_watermark_checkpoint_interval_ms
+            .min(i64::from(config.log_flush_offset_checkpoint_interval_ms));
+        Self {
+            flush: at_least_a_millisecond(config.log_flush_scheduler_interval_ms).min(Duration::from_secs(1)),
+            checkpoint: at_least_a_millisecond(checkpoint),
+            retention: at_least_a_millisecond(config.log_retention_check_interval_ms),
+            producer_expiration: at_least_a_millisecond(i64::from(config.producer_id_expiration_check_interval_ms)),
+        }
+    }
 }
 
 /// Does the chores until `stop` is cancelled. Each run blocks on files and therefore has a thread of its own.

@@ -8,7 +8,6 @@ pub mod delayed;
 pub mod fetch_session;
 pub mod hosted_partition;
 pub mod housekeeping;
-mod log_config;
 pub mod partition;
 pub mod replica_manager;
 pub mod storage_errors;

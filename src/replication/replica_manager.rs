@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 
 use super::hosted_partition::HostedPartition;
-use super::log_config::log_config;
 use super::partition::{Partition, PartitionState};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
@@ -16,7 +15,7 @@ use crate::config::{Config, TopicConfig};
 use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, PartitionImage, TopicImage};
 use crate::protocol::ErrorCode;
-use crate::storage::{CheckpointEntry, LoadedLog, Log, LogDir, StorageError};
+use crate::storage::{CheckpointEntry, LoadedLog, Log, LogConfig, LogDir, StorageError};
 
 /// For more logs that were written to than this it pays to have the whole file system written back before their fsyncs.
 const MANY_UNFLUSHED: usize = 100;
@@ -62,7 +61,7 @@ impl ReplicaManager {
     ) -> Result<Self, StorageError> {
         // The topics' own settings are known, and take effect, once an image names them.
         let logs = log_dir
-            .load(&|_topic| log_config(&config, &config.topic_defaults), clock.now())?
+            .load(&|_topic| LogConfig::new(&config.broker, &config.topic_defaults), clock.now())?
             .into_iter()
             .map(|loaded| (loaded.topic_partition.clone(), loaded))
             .collect();
@@ -163,7 +162,7 @@ impl ReplicaManager {
                 Place::Hosted(hosted) => {
                     hosted.apply(
                         state_of(image),
-                        log_config(&self.config, &config),
+                        LogConfig::new(&self.config.broker, &config),
                         min_isr(&config),
                         self.clock.now(),
                     );
@@ -229,14 +228,14 @@ impl ReplicaManager {
                 let mut log = loaded.log;
                 // A directory that lost its id can only be this topic's; another one of that name took its logs along.
                 self.log_dir.adopt_topic_id(&mut log, topic_id)?;
-                log.set_config(log_config(&self.config, config));
+                log.set_config(LogConfig::new(&self.config.broker, config));
                 return Ok((log, loaded.high_watermark));
             }
             // A crash has cut the deletion of an older topic of this name short, or the metadata is not this directory's.
             tracing::warn!(partition = %topic_partition, "a log of another topic of this name is set aside");
             self.log_dir.set_aside(loaded.log)?;
         }
-        let config = log_config(&self.config, config);
+        let config = LogConfig::new(&self.config.broker, config);
         Ok((self.log_dir.create_log(topic_partition, topic_id, config, now)?, 0))
     }
 

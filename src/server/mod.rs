@@ -17,7 +17,7 @@ use crate::broker::metadata_followers::MetadataFollowers;
 use crate::clock::Clock;
 use crate::config::{Config, Storage};
 use crate::controller::{Controller, ControllerClient, RegisterBroker};
-use crate::coordinator::group::{GroupConfig, GroupCoordinator};
+use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
 use crate::metadata::Endpoint;
@@ -56,6 +56,9 @@ struct Background {
 impl Server {
     /// Starts a broker: opens its data, joins the cluster (or founds it), and serves requests.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        for line in config.without_effect() {
+            tracing::warn!("{line}");
+        }
         let config = Arc::new(config);
         let clock = Clock::system();
         // The ports first: a broker that cannot be reached should not touch any data.
@@ -133,7 +136,11 @@ impl Background {
         let followers = Arc::clone(&broker.followers);
         let tasks = vec![
             tokio::spawn(followers.run(broker.metadata.subscribe(), stop.clone())),
-            tokio::spawn(housekeeping::run(Arc::clone(&broker.replicas), schedule(&broker.config), stop.clone())),
+            tokio::spawn(housekeeping::run(
+                Arc::clone(&broker.replicas),
+                Schedule::from(&broker.config.broker),
+                stop.clone(),
+            )),
         ];
         Self { stop, tasks }
     }
@@ -234,17 +241,7 @@ fn group_coordinators(
     clock: &Clock,
     replicas: &Arc<ReplicaManager>,
 ) -> CoordinatorRuntime<GroupCoordinator> {
-    let broker = &config.broker;
-    let millis = |value: i64| Duration::from_millis(u64::try_from(value).unwrap_or(0));
-    let groups = GroupConfig {
-        min_session_timeout_ms: broker.group_min_session_timeout_ms,
-        max_session_timeout_ms: broker.group_max_session_timeout_ms,
-        initial_rebalance_delay: millis(i64::from(broker.group_initial_rebalance_delay_ms)),
-        max_size: usize::try_from(broker.group_max_size).unwrap_or(usize::MAX),
-        offsets_retention: millis(i64::from(broker.offsets_retention_minutes) * 60_000),
-        offset_metadata_max_bytes: usize::try_from(broker.offset_metadata_max_bytes).unwrap_or(0),
-        offsets_retention_check_interval: millis(broker.offsets_retention_check_interval_ms),
-    };
+    let groups = GroupCoordinatorConfig::from(&config.broker);
     let new_machine = move || GroupCoordinator::new(groups.clone());
     CoordinatorRuntime::new(GROUP_METADATA_TOPIC, config.node_id, clock.clone(), Arc::clone(replicas), new_machine)
 }
@@ -252,21 +249,6 @@ fn group_coordinators(
 fn fetch_session_cache(config: &Config) -> FetchSessionCache {
     let slots = usize::try_from(config.broker.max_incremental_fetch_session_cache_slots).unwrap_or(0);
     FetchSessionCache::new(slots, FETCH_SESSION_EVICTION)
-}
-
-fn schedule(config: &Config) -> Schedule {
-    let broker = &config.broker;
-    let at_least_a_millisecond = |value: i64| Duration::from_millis(u64::try_from(value.max(1)).unwrap_or(1));
-    Schedule {
-        flush: at_least_a_millisecond(broker.log_flush_scheduler_interval_ms).min(Duration::from_secs(1)),
-        checkpoint: at_least_a_millisecond(
-            broker
-                .replica_high_watermark_checkpoint_interval_ms
-                .min(i64::from(broker.log_flush_offset_checkpoint_interval_ms)),
-        ),
-        retention: at_least_a_millisecond(broker.log_retention_check_interval_ms),
-        producer_expiration: at_least_a_millisecond(i64::from(broker.producer_id_expiration_check_interval_ms)),
-    }
 }
 
 fn serve(broker: &Arc<Broker>, listeners: Vec<Listener>, clock: Clock) -> std::io::Result<SocketServer> {

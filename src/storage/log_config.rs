@@ -1,20 +1,12 @@
 //! The topic-level settings that a log obeys.
 
-use crate::protocol::compression::Compression;
+use crate::config::{BrokerConfig, TopicConfig};
 use crate::protocol::record_batch::TimestampType;
 
-/// `compression.type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompressionType {
-    /// Whatever codec the producer used.
-    Producer,
-    /// This codec, whatever the producer used; [`Compression::None`] is Kafka's `uncompressed`.
-    Codec(Compression),
-}
+pub use crate::config::CompressionType;
 
-/// Kafka's topic keys as typed values; [`Default`] is Kafka 4.1's.
+/// The part of a topic's configuration, and of the broker's, that a log goes by; [`Default`] is that of the table of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-
 pub struct LogConfig {
     /// `segment.bytes`: a segment is closed before it grows larger.
     pub segment_bytes: u32,
@@ -56,31 +48,37 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-        Self {
-            segment_bytes: 1 << 30,
-            segment_ms: 7 * DAY_MS,
-            segment_jitter_ms: 0,
-            segment_index_bytes: 10 << 20,
-            index_interval_bytes: 4096,
-            retention_ms: 7 * DAY_MS,
-            retention_bytes: -1,
-            max_message_bytes: 1_048_588,
-            message_timestamp_type: TimestampType::CreateTime,
-            message_timestamp_before_max_ms: i64::MAX,
-            message_timestamp_after_max_ms: 60 * 60 * 1000,
-            compact: false,
-            delete: true,
-            compression_type: CompressionType::Producer,
-            flush_messages: i64::MAX,
-            flush_ms: i64::MAX,
-            file_delete_delay_ms: 60_000,
-            producer_id_expiration_ms: DAY_MS,
-        }
+        Self::new(&BrokerConfig::default(), &TopicConfig::default())
     }
 }
 
 impl LogConfig {
+    /// What a log of a topic with this configuration, on a broker with that one, goes by.
+    pub fn new(broker: &BrokerConfig, topic: &TopicConfig) -> Self {
+        // The key table admits no negative sizes.
+        let size = |value: i32| u32::try_from(value).unwrap_or(0);
+        Self {
+            segment_bytes: size(topic.internal_segment_bytes.unwrap_or(topic.segment_bytes)),
+            segment_ms: topic.segment_ms,
+            segment_jitter_ms: topic.segment_jitter_ms,
+            segment_index_bytes: size(topic.segment_index_bytes),
+            index_interval_bytes: size(topic.index_interval_bytes),
+            retention_ms: topic.retention_ms,
+            retention_bytes: topic.retention_bytes,
+            max_message_bytes: size(topic.max_message_bytes),
+            message_timestamp_type: topic.message_timestamp_type,
+            message_timestamp_before_max_ms: topic.message_timestamp_before_max_ms,
+            message_timestamp_after_max_ms: topic.message_timestamp_after_max_ms,
+            compact: topic.cleanup_policy.compact,
+            delete: topic.cleanup_policy.delete,
+            compression_type: topic.compression_type,
+            flush_messages: topic.flush_messages,
+            flush_ms: topic.flush_ms,
+            file_delete_delay_ms: topic.file_delete_delay_ms,
+            producer_id_expiration_ms: i64::from(broker.producer_id_expiration_ms),
+        }
+    }
+
     /// How many bytes a batch may decompress to, which bounds the time that a bomb takes: memory does not grow with it.
     /// Well-compressed honest data stays far below.
     pub(super) fn decompressed_limit(&self) -> usize {

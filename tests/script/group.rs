@@ -29,7 +29,7 @@ use klamm::coordinator::group::request::{
     MemberIdentity, MemberRequest, OffsetToCommit, Protocol, SyncRequest,
 };
 use klamm::coordinator::group::response::{DescribedGroup, FetchedOffset};
-use klamm::coordinator::group::{GroupConfig, GroupCoordinator, GroupRequest, GroupResponse, GroupState};
+use klamm::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig, GroupRequest, GroupResponse, GroupState};
 use klamm::ids::{TopicName, Uuid};
 use klamm::protocol::ErrorCode;
 use klamm::protocol::coordinator_records::CoordinatorRecord;
@@ -40,16 +40,20 @@ use super::group_text::{START_MS, record_text, response_text, seconds_text};
 
 const UUID_ZEROS: &str = "-00000000-0000-0000-0000-";
 
-/// A machine with Kafka's default configuration.
+/// A machine with Kafka's default configuration, whose initial delay is 3 s.
+fn kafkas_config() -> GroupCoordinatorConfig {
+    GroupCoordinatorConfig { initial_rebalance_delay: Duration::from_secs(3), ..GroupCoordinatorConfig::default() }
+}
+
 pub(crate) fn machine() -> Execute {
-    let mut script = Script::new(GroupConfig::default());
+    let mut script = Script::new(kafkas_config());
     Box::new(move |command| script.execute(command).join("\n"))
 }
 
 /// A machine with its log, its clock and its clients.
 struct Script {
     machine: GroupCoordinator,
-    config: GroupConfig,
+    config: GroupCoordinatorConfig,
     log: Vec<CoordinatorRecord>,
     clock: Clock,
     /// Who sent each request, by its `ReplyTo`.
@@ -63,7 +67,7 @@ struct Script {
 }
 
 impl Script {
-    fn new(config: GroupConfig) -> Self {
+    fn new(config: GroupCoordinatorConfig) -> Self {
         let clock = Clock::manual(START_MS);
         let mut machine = GroupCoordinator::new(config.clone());
         machine.loaded(clock.now());
@@ -195,7 +199,7 @@ impl Script {
         }
         let arguments = Arguments::parse("", command);
         match arguments.verb.as_str() {
-            "new" => *self = Self::new(config(&arguments, &GroupConfig::default())),
+            "new" => *self = Self::new(config(&arguments, &kafkas_config())),
             "advance" => return self.advance(arguments.words[0].parse().unwrap()),
             "restart" => {
                 self.config = config(&arguments, &self.config);
@@ -389,9 +393,9 @@ impl Script {
 }
 
 /// The configuration of `new` and `restart`, where it differs from `default`.
-fn config(arguments: &Arguments, default: &GroupConfig) -> GroupConfig {
+fn config(arguments: &Arguments, default: &GroupCoordinatorConfig) -> GroupCoordinatorConfig {
     let seconds = |key, default| arguments.number(key).map_or(default, Duration::from_secs_f64);
-    GroupConfig {
+    GroupCoordinatorConfig {
         initial_rebalance_delay: seconds("delay", default.initial_rebalance_delay),
         max_size: arguments.number("max-size").unwrap_or(default.max_size),
         offsets_retention: seconds("retention", default.offsets_retention),

@@ -43,7 +43,7 @@ use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::{CoordinatorRecord, GroupMetadataKey, GroupMetadataValue};
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
 
-pub use config::GroupConfig;
+pub use config::GroupCoordinatorConfig;
 pub use group_state::GroupState;
 pub use request::GroupRequest;
 pub use response::GroupResponse;
@@ -56,14 +56,14 @@ use turn::Turn;
 /// The groups of one partition of `__consumer_offsets`; see the module.
 #[derive(Debug)]
 pub struct GroupCoordinator {
-    config: GroupConfig,
+    config: GroupCoordinatorConfig,
     groups: IndexMap<GroupId, ClassicGroup>,
     timers: Timers,
 }
 
 impl GroupCoordinator {
     /// A machine without groups; it is filled by `replay` and begins its work with [`GroupCoordinator::loaded`].
-    pub fn new(config: GroupConfig) -> Self {
+    pub fn new(config: GroupCoordinatorConfig) -> Self {
         Self { config, groups: IndexMap::new(), timers: Timers::default() }
     }
 

@@ -61,7 +61,7 @@ fn join_error(effects: &Effects<GroupCoordinator>) -> Option<ErrorCode> {
 #[test]
 fn clients_that_never_return_with_their_id_count_to_a_cap_and_expire() {
     let clock = Clock::manual(0);
-    let mut machine = GroupCoordinator::new(GroupConfig::default());
+    let mut machine = GroupCoordinator::new(GroupCoordinatorConfig::default());
     let mut ask = |uuid| {
         let now = clock.now();
         join_error(&apply(&mut machine, |machine, effects| machine.handle(join("g", uuid), ReplyTo(0), now, effects)))
@@ -79,7 +79,7 @@ fn clients_that_never_return_with_their_id_count_to_a_cap_and_expire() {
 #[test]
 fn many_offsets_expire_a_thousand_at_a_time() {
     let clock = Clock::manual(0);
-    let config = GroupConfig::default();
+    let config = GroupCoordinatorConfig::default();
     let mut machine = GroupCoordinator::new(config.clone());
     apply(&mut machine, |machine, effects| machine.handle(commit("g", 2_500), ReplyTo(0), clock.now(), effects));
     machine.loaded(clock.now());

@@ -9,7 +9,7 @@ use crate::state_machine::{Effects, ReplyTo};
 
 use super::GroupCoordinator;
 use super::classic_group::ClassicGroup;
-use super::config::GroupConfig;
+use super::config::GroupCoordinatorConfig;
 use super::request::{JoinRequest, MemberId};
 use super::response::{GroupResponse, JoinResponse};
 use super::timers::{Timer, Timers};
@@ -18,7 +18,7 @@ use super::timers::{Timer, Timers};
 pub(super) struct Turn<'a> {
     pub(super) group: &'a mut ClassicGroup,
     pub(super) timers: &'a mut Timers,
-    pub(super) config: &'a GroupConfig,
+    pub(super) config: &'a GroupCoordinatorConfig,
     pub(super) now: Now,
     pub(super) effects: &'a mut Effects<GroupCoordinator>,
 }

@@ -24,9 +24,10 @@ const CONTROL: i16 = 0x20;
 const DELETE_HORIZON: i16 = 0x40;
 
 /// Who gave the records their timestamps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimestampType {
     /// The producer.
+    #[default]
     CreateTime,
     /// The broker, when it appended them; all records of a batch then share the batch's max timestamp.
     LogAppendTime,

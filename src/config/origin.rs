@@ -1,0 +1,36 @@
+//! Where a value came from.
+
+use std::fmt;
+
+/// Where a value came from, from the weakest to the strongest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The table of keys.
+    Default,
+    /// A line of a configuration file.
+    File {
+        /// The file, as the user named it.
+        name: String,
+        /// The line, from 1, where it could be told.
+        line: Option<usize>,
+    },
+    /// An argument, such as `--set` or `--listen`.
+    Flag(&'static str),
+    /// The dynamic configuration of all brokers.
+    ClusterWide,
+    /// The dynamic configuration of this broker.
+    PerBroker,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => formatter.write_str("default"),
+            Self::File { name, line: Some(line) } => write!(formatter, "{name}:{line}"),
+            Self::File { name, line: None } => formatter.write_str(name),
+            Self::Flag(flag) => formatter.write_str(flag),
+            Self::ClusterWide => formatter.write_str("the dynamic configuration of all brokers"),
+            Self::PerBroker => formatter.write_str("the dynamic configuration of this broker"),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! A complete configuration: everything that follows from a set of keys.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::error::ConfigError;
+use super::group::{self, GroupConfigError};
+use super::keys;
+use super::listener::{HostPort, Listener, ListenerList, ProtocolMap, SecurityProtocol};
+use super::origin::Origin;
+use super::settings::Settings;
+use super::topic::{self, TopicConfigError};
+use super::typed::{BrokerConfig, TopicConfig, TypedKeys};
+use super::value::{FromValue, InvalidValue};
+use crate::ids::NodeId;
+
+/// The keys that [`Config`] resolves itself, beside the typed structs.
+pub const RESOLVED_KEYS: &[&str] = &[
+    "node.id",
+    "broker.id",
+    "listeners",
+    "advertised.listeners",
+    "listener.security.protocol.map",
+    "inter.broker.listener.name",
+    "controller.listener.names",
+    "log.dir",
+    "log.dirs",
+    "klamm.storage.kind",
+    "remote.storage.enable",
+];
+
+/// Where a broker keeps its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// In this directory, made if it does not exist.
+    Disk(PathBuf),
+    /// In memory, until the process ends.
+    Memory,
+}
+
+/// A complete configuration: resolved, checked, immutable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `node.id`, or else `broker.id`.
+    pub node_id: NodeId,
+    /// The listeners to open, in the order written; those for controllers are left out. Never empty.
+    pub listeners: Vec<Listener>,
+    /// The name of the listener that brokers use among themselves.
+    pub inter_broker_listener: String,
+    /// Where data is kept.
+    pub storage: Storage,
+    /// The other keys of the broker.
+    pub broker: BrokerConfig,
+    /// The config of a topic that overrides nothing.
+    pub topic_defaults: TopicConfig,
+    /// What holds now.
+    settings: Settings,
+    layers: Layers,
+}
+
+/// The texts that were set, by where they came from; the table's defaults lie under them all.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Layers {
+    /// By files and flags, before the start.
+    pub(super) fixed: Settings,
+    /// By clients, for all brokers. Keys that Klamm does not know are among them, as Kafka keeps them.
+    pub(super) cluster_wide: BTreeMap<String, String>,
+    /// By clients, for this broker.
+    pub(super) per_broker: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Resolves what was set, over the defaults of the table.
+    ///
+    /// # Errors
+    /// Values contradict each other, or ask for what this broker does not do; the first one found.
+    pub fn new(settings: Settings) -> Result<Self, ConfigError> {
+        Self::resolve(Layers { fixed: settings, ..Layers::default() })
+    }
+
+    /// The same configuration with what clients have set while the broker runs: for all brokers, and for this one, which
+    /// is stronger. It replaces what they had set before.
+    ///
+    /// # Errors
+    /// As [`Config::new`].
+    pub fn with_dynamic(
+        &self,
+        cluster_wide: BTreeMap<String, String>,
+        per_broker: BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        Self::resolve(Layers { fixed: self.layers.fixed.clone(), cluster_wide, per_broker })
+    }
+
+    fn resolve(layers: Layers) -> Result<Self, ConfigError> {
+        let mut settings = layers.fixed.clone();
+        settings.overlay(&layers.cluster_wide, &Origin::ClusterWide);
+        settings.overlay(&layers.per_broker, &Origin::PerBroker);
+        let with_origin = |error: InvalidValue| ConfigError::Invalid { origin: settings.origin(&error.key), error };
+        let broker = BrokerConfig::read(&settings).map_err(with_origin)?;
+        let topic_defaults = TopicConfig::read(&settings).map_err(with_origin)?;
+        refuse_zero_retention(&settings)?;
+        let listeners = listeners(&settings)?;
+        Ok(Self {
+            node_id: node_id(&settings)?,
+            inter_broker_listener: inter_broker_listener(&settings, &listeners)?,
+            listeners,
+            storage: storage(&settings)?,
+            broker,
+            topic_defaults,
+            settings,
+            layers,
+        })
+    }
+
+    /// The configuration in which only `pairs` are set, for tests and for embedding.
+    ///
+    /// # Errors
+    /// As [`Settings::set`] and [`Config::new`].
+    pub fn with(pairs: &[(&str, &str)]) -> Result<Self, ConfigError> {
+        let mut settings = Settings::default();
+        for (key, text) in pairs {
+            settings.set(key, text, Origin::Flag("--set"))?;
+        }
+        Self::new(settings)
+    }
+
+    /// The config of a topic with these overrides. One that is unknown or wrong is passed over: it was refused when a
+    /// client asked for it, so it comes from a data directory that something else wrote.
+    pub fn topic(&self, overrides: &BTreeMap<String, String>) -> TopicConfig {
+        let mut config = self.topic_defaults.clone();
+        for (key, text) in overrides {
+            let is_valid = keys::topic_key_rows(key).next().is_some_and(|row| row.check(key, text).is_ok());
+            if is_valid {
+                // A checked value is readable, and an unreadable one leaves the default standing.
+                drop(config.assign(key, text));
+            }
+        }
+        config
+    }
+
+    /// Checks the configs that a client asks for a topic, with Kafka's checks in Kafka's order.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate_topic<'a>(
+        &self,
+        overrides: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    ) -> Result<(), TopicConfigError> {
+        topic::validate(overrides.into_iter(), &self.settings)
+    }
+
+    /// Checks the configs that a group would have, with Kafka's checks in Kafka's order.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate_group(&self, given: &BTreeMap<&str, &str>) -> Result<(), GroupConfigError> {
+        group::validate(given, &self.settings)
+    }
+
+    /// The text of a broker or topic key that is in force broker-wide, in the key's own unit; `None` where it has no
+    /// value or is unknown.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.settings.broker_text(name).or_else(|| self.settings.topic_text(name))
+    }
+
+    /// Where the value of a broker key came from.
+    pub fn origin(&self, name: &str) -> Origin {
+        self.settings.origin(name)
+    }
+
+    /// One line for each key that somebody set and that changes nothing here, in the table's order: where it stands, and
+    /// what it would have decided.
+    pub fn without_effect(&self) -> Vec<String> {
+        let idle = keys::all().filter(|key| !key.has_effect && self.settings.is_set(key.name));
+        idle.map(|key| {
+            let (name, value) =
+                (key.name, if key.is_sensitive() { "[hidden]" } else { self.settings.text(key).unwrap_or_default() });
+            format!("{}: {name}={value} has no effect here. In Kafka: {}", self.settings.origin(name), key.doc)
+        })
+        .collect()
+    }
+}
+
+/// An error about the value in force of the key called `name`.
+fn invalid(settings: &Settings, name: &str, reason: impl Into<String>) -> ConfigError {
+    let value = settings.broker_text(name).unwrap_or_default();
+    let error = InvalidValue { key: name.to_owned(), value, reason: reason.into() };
+    ConfigError::Invalid { error, origin: settings.origin(name) }
+}
+
+/// The value in force of the key called `name`, or the type's own default where it has none.
+fn read<T: FromValue + Default>(settings: &Settings, name: &str) -> Result<T, ConfigError> {
+    match settings.broker_text(name) {
+        Some(text) => T::from_value(&text).map_err(|reason| invalid(settings, name, reason)),
+        None => Ok(T::default()),
+    }
+}
+
+/// `broker.id` is the older name; -1 stands for "not set" there.
+fn node_id(settings: &Settings) -> Result<NodeId, ConfigError> {
+    let (node_id, broker_id): (NodeId, NodeId) = (read(settings, "node.id")?, read(settings, "broker.id")?);
+    match broker_id {
+        -1 => Ok(node_id),
+        ..-1 => Err(invalid(settings, "broker.id", "Value must be at least 0")),
+        _ if !settings.is_set("node.id") || broker_id == node_id => Ok(broker_id),
+        _ => Err(invalid(settings, "broker.id", format!("node.id is {node_id}; set one of them"))),
+    }
+}
+
+fn storage(settings: &Settings) -> Result<Storage, ConfigError> {
+    if read::<String>(settings, "klamm.storage.kind")? == "memory" {
+        return Ok(Storage::Memory);
+    }
+    let directories: Vec<String> = read(settings, "log.dirs")?;
+    match directories.as_slice() {
+        [] => match read::<String>(settings, "log.dir")? {
+            directory if directory.is_empty() => Err(invalid(settings, "log.dir", "it must name a directory")),
+            directory => Ok(Storage::Disk(directory.into())),
+        },
+        [directory] => Ok(Storage::Disk(directory.into())),
+        _ => Err(invalid(settings, "log.dirs", "Klamm keeps its data in one directory; name only one")),
+    }
+}
+
+/// Kafka refuses 0 for the broker, although a topic may have it.
+fn refuse_zero_retention(settings: &Settings) -> Result<(), ConfigError> {
+    for name in ["log.retention.ms", "log.retention.minutes", "log.retention.hours"] {
+        if read::<Option<i64>>(settings, name)? == Some(0) {
+            return Err(invalid(settings, name, "log retention must be unlimited (-1) or at least 1"));
+        }
+    }
+    Ok(())
+}
+
+fn listeners(settings: &Settings) -> Result<Vec<Listener>, ConfigError> {
+    let ListenerList(bound) = read(settings, "listeners")?;
+    let ListenerList(advertised) = read(settings, "advertised.listeners")?;
+    let protocols: ProtocolMap = read(settings, "listener.security.protocol.map")?;
+    let controllers: Vec<String> = read(settings, "controller.listener.names")?;
+    let is_for_brokers = |name: &str| !controllers.iter().any(|controller| controller.eq_ignore_ascii_case(name));
+    if let Some((name, _)) = advertised.iter().find(|(name, _)| !bound.iter().any(|(other, _)| other == name)) {
+        return Err(invalid(settings, "advertised.listeners", format!("{name} is not among the listeners")));
+    }
+    let mut listeners = Vec::new();
+    for (name, bind) in bound.into_iter().filter(|(name, _)| is_for_brokers(name)) {
+        let told = advertised.iter().find(|(other, _)| *other == name).map(|(_, address)| address.clone());
+        let advertised = if advertised.is_empty() { Some(bind.clone()) } else { told };
+        let protocol = protocols.0.get(&*name).copied().ok_or_else(|| {
+            invalid(settings, "listeners", format!("{name} has no protocol in listener.security.protocol.map"))
+        })?;
+        if protocol != SecurityProtocol::Plaintext {
+            let reason = format!("{name} asks for {protocol}, and only PLAINTEXT is served so far");
+            return Err(invalid(settings, "listeners", reason));
+        }
+        listeners.push(Listener { name, bind, advertised: advertised.map(without_meta_address), protocol });
+    }
+    if listeners.is_empty() {
+        return Err(invalid(settings, "listeners", "there must be at least one listener that is not a controller's"));
+    }
+    Ok(listeners)
+}
+
+/// Nobody can connect to "every interface".
+///
+/// Unlike Kafka, which refuses `0.0.0.0` here, and which takes the machine's host name for an empty host: both stand
+/// for the address at which the client reached this broker.
+fn without_meta_address(advertised: HostPort) -> HostPort {
+    if advertised.is_any_address() { HostPort { host: String::new(), ..advertised } } else { advertised }
+}
+
+/// The listener that is named, or else the first that speaks the protocol that is named.
+fn inter_broker_listener(settings: &Settings, listeners: &[Listener]) -> Result<String, ConfigError> {
+    const NAME: &str = "inter.broker.listener.name";
+    if !settings.is_set(NAME) {
+        return Ok(listeners.first().map_or_else(String::new, |listener| listener.name.to_string()));
+    }
+    let name = read::<String>(settings, NAME)?.to_ascii_uppercase();
+    let is_advertised = |listener: &Listener| *listener.name == *name && listener.advertised.is_some();
+    if !listeners.iter().any(is_advertised) {
+        return Err(invalid(settings, NAME, "it must be one of the advertised listeners"));
+    }
+    Ok(name)
+}
