@@ -7,20 +7,16 @@ use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, Cr
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::describe_configs::source_id;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
-use crate::config::{Config, Key, Origin, keys};
+use crate::config::{Config, ConfigSource, Key, Origin, keys};
 use crate::controller::{Assignment, CreateTopics, NewTopic, Refusal, TopicCreation};
 use crate::ids::Uuid;
 use crate::protocol::ErrorCode;
 
 /// Configs for Kafka's own tests, which no answer names.
 const INTERNAL_PREFIX: &str = "internal.";
-
-/// Where a config's value comes from, in Kafka's numbers.
-const DYNAMIC_TOPIC_CONFIG: i8 = 1;
-const STATIC_BROKER_CONFIG: i8 = 4;
-const DEFAULT_CONFIG: i8 = 5;
 
 /// Serves one request; answers once this broker leads the new partitions.
 pub async fn handle(
@@ -93,7 +89,7 @@ fn effective_configs(config: &Config, overrides: &BTreeMap<String, String>) -> V
     let effective = |name: &str| {
         let value = overrides.get(name).cloned();
         let (value, source) = match value {
-            Some(value) => (Some(value), DYNAMIC_TOPIC_CONFIG),
+            Some(value) => (Some(value), source_id(ConfigSource::Topic)),
             None => (config.text(name), default_source(config, name)),
         };
         CreatableTopicConfigs::default()
@@ -105,7 +101,10 @@ fn effective_configs(config: &Config, overrides: &BTreeMap<String, String>) -> V
 }
 
 fn default_source(config: &Config, name: &str) -> i8 {
-    let is_set =
-        keys::topic_key_rows(name).any(|row| row.is_for_broker() && config.origin(row.name) != Origin::Default);
-    if is_set { STATIC_BROKER_CONFIG } else { DEFAULT_CONFIG }
+    source_id(match config.topic_default_origin(name) {
+        Origin::Default => ConfigSource::Default,
+        Origin::File { .. } | Origin::Flag(_) => ConfigSource::StaticBroker,
+        Origin::ClusterWide => ConfigSource::DynamicDefaultBroker,
+        Origin::PerBroker => ConfigSource::DynamicBroker,
+    })
 }

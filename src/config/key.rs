@@ -210,6 +210,11 @@ impl Key {
         }
     }
 
+    /// The text of its value where nobody sets it.
+    pub(super) fn default_text(&self) -> Option<String> {
+        self.default.map(str::to_owned)
+    }
+
     /// Whether its value is a secret, which no answer tells.
     pub fn is_sensitive(&self) -> bool {
         self.kind == Kind::Password
@@ -217,7 +222,7 @@ impl Key {
 
     /// Whether a client may not set it, for any broker, while the broker runs.
     pub fn is_read_only(&self) -> bool {
-        self.update_mode == UpdateMode::ReadOnly
+        self.update_mode == UpdateMode::ReadOnly && self.scope != Scope::Dynamic
     }
 
     /// Checks a value that was given under the name `name`: the key's own, or that of the topic key it stands for.

@@ -1,7 +1,7 @@
 //! The table: every key once, with Kafka's name, type, default and bounds, and what it decides.
 //!
 //! Everything else about configuration follows from it: validation of files, flags and of what clients ask for, the typed
-//! structs, the defaults of topics and groups, what `DescribeConfigs` tells, `config/klamm.reference.yaml`. A topic's or a
+//! structs, the defaults of topics and groups, what DescribeConfigs tells, `config/klamm.reference.yaml`. A topic's or a
 //! group's key stands in the row of the broker key that is its default; where several broker keys are the default of one
 //! topic key, the first one that has a value counts, in the order given here. Defaults, importance and update modes are
 //! those of Apache Kafka 4.1, except where a comment begins with `Unlike Kafka,`; a row that says nothing of them is of

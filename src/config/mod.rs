@@ -5,6 +5,9 @@
 //! strong: defaults, file, flags, `--set`, the dynamic configuration of all brokers, that of this broker.
 //! Nothing here opens a file or a socket; texts come in from `cli/` and from the metadata.
 
+mod client_metrics;
+mod describe;
+mod dynamic;
 mod error;
 mod file;
 mod group;
@@ -20,6 +23,9 @@ mod topic;
 mod typed;
 mod value;
 
+pub use client_metrics::{ClientMetricsError, validate_client_metrics};
+pub use describe::{ConfigSource, ConfigSynonym, DescribedConfig, describe_client_metrics};
+pub use dynamic::DynamicConfigError;
 pub use error::ConfigError;
 pub use group::GroupConfigError;
 pub use key::{Importance, Key, Scope, UpdateMode};

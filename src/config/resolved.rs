@@ -54,8 +54,8 @@ pub struct Config {
     /// The config of a topic that overrides nothing.
     pub topic_defaults: TopicConfig,
     /// What holds now.
-    settings: Settings,
-    layers: Layers,
+    pub(super) settings: Settings,
+    pub(super) layers: Layers,
 }
 
 /// The texts that were set, by where they came from; the table's defaults lie under them all.
@@ -79,7 +79,8 @@ impl Config {
     }
 
     /// The same configuration with what clients have set while the broker runs: for all brokers, and for this one, which
-    /// is stronger. It replaces what they had set before.
+    /// is stronger. It replaces what they had set before. What is wrong of it is passed over: it was refused when a
+    /// client asked.
     ///
     /// # Errors
     /// As [`Config::new`].
@@ -88,7 +89,15 @@ impl Config {
         cluster_wide: BTreeMap<String, String>,
         per_broker: BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
-        Self::resolve(Layers { fixed: self.layers.fixed.clone(), cluster_wide, per_broker })
+        let usable = |mut texts: BTreeMap<String, String>| {
+            texts.retain(|name, text| is_usable(name, text));
+            texts
+        };
+        Self::resolve(Layers {
+            fixed: self.layers.fixed.clone(),
+            cluster_wide: usable(cluster_wide),
+            per_broker: usable(per_broker),
+        })
     }
 
     fn resolve(layers: Layers) -> Result<Self, ConfigError> {
@@ -157,6 +166,12 @@ impl Config {
         group::validate(given, &self.settings)
     }
 
+    /// Where the value comes from that a topic has which does not override the key called `topic_key`.
+    pub fn topic_default_origin(&self, topic_key: &str) -> Origin {
+        let origins = keys::topic_key_rows(topic_key).map(|row| self.settings.origin(row.name));
+        origins.into_iter().find(|origin| *origin != Origin::Default).unwrap_or(Origin::Default)
+    }
+
     /// The text of a broker or topic key that is in force broker-wide, in the key's own unit; `None` where it has no
     /// value or is unknown.
     pub fn text(&self, name: &str) -> Option<String> {
@@ -179,6 +194,11 @@ impl Config {
         })
         .collect()
     }
+}
+
+/// Whether a text that was set while the broker runs may hold. Of keys that Klamm does not know every one may.
+fn is_usable(name: &str, text: &str) -> bool {
+    keys::dynamic_broker_key(name).is_none_or(|key| !key.is_read_only() && key.check(name, text).is_ok())
 }
 
 /// An error about the value in force of the key called `name`.

@@ -43,11 +43,10 @@ impl Settings {
 
     /// Lays `stronger` texts over these: where one is set, what was set of its other units no longer counts, so that hours
     /// given while the broker runs win over milliseconds from its file (`DynamicBrokerConfig.overrideProps`). Texts of
-    /// keys that clients may not change, or that are wrong, are passed over: they were refused when a client asked.
+    /// unknown keys are passed over.
     pub(super) fn overlay(&mut self, stronger: &BTreeMap<String, String>, origin: &Origin) {
         for (name, text) in stronger {
-            let known = keys::broker_key(name).filter(|key| !key.is_read_only() && key.check(name, text).is_ok());
-            let Some(key) = known else { continue };
+            let Some(key) = keys::broker_key(name) else { continue };
             for synonym in keys::synonyms(name) {
                 self.0.remove(synonym);
             }

@@ -258,6 +258,32 @@ fn are_units(mut text: &str, units: &str) -> bool {
     text.is_empty()
 }
 
+/// A valid value as Kafka shows it after it has read it: without white space, numbers and truth values in their own form.
+pub(super) fn canonical(kind: Kind, text: &str) -> String {
+    let trimmed = text.trim();
+    let shown = match kind {
+        Kind::Boolean => bool::from_value(text).map(|value| value.to_string()),
+        Kind::Short | Kind::Int | Kind::Long => i64::from_value(text).map(|value| value.to_string()),
+        Kind::Double => f64::from_value(text).map(double_text),
+        Kind::List => Vec::from_value(text).map(|elements: Vec<String>| elements.join(",")),
+        Kind::String | Kind::Class | Kind::Password => Ok(trimmed.to_owned()),
+    };
+    shown.unwrap_or_else(|_| trimmed.to_owned())
+}
+
+/// A floating-point number as Java writes it: very small and very large ones with an exponent, always with a point.
+fn double_text(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || (1e-3..1e7).contains(&size) {
+        return format!("{value:?}");
+    }
+    let text = format!("{value:E}");
+    match text.split_once('E') {
+        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +330,23 @@ mod tests {
         for begin in ["none", "by_duration:", "by_duration:P", "by_duration:PT", "by_duration:PT-1H", "by_duration:1D"]
         {
             refused(Kind::String, Valid::AutoOffsetReset, begin);
+        }
+    }
+
+    #[test]
+    fn values_are_shown_in_their_own_form() {
+        let cases = [
+            (Kind::Boolean, " TRUE", "true"),
+            (Kind::Int, " 007 ", "7"),
+            (Kind::Double, "0.50", "0.5"),
+            (Kind::Double, "1", "1.0"),
+            (Kind::Double, "1.7976931348623157E308", "1.7976931348623157E308"),
+            (Kind::Double, "10000000", "1.0E7"),
+            (Kind::List, "a, b", "a,b"),
+            (Kind::String, " a ", "a"),
+        ];
+        for (kind, text, shown) in cases {
+            assert_eq!(canonical(kind, text), shown);
         }
     }
 }

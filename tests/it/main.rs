@@ -8,6 +8,7 @@ mod bad_records;
 mod broker;
 mod cluster;
 mod compressed;
+mod configs;
 mod data_directory;
 mod decode;
 mod fetch_response;
