@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import random
 import re
 import resource
+import string
 import subprocess
 import tempfile
 import time
@@ -169,12 +171,37 @@ def java(tool, *arguments):
     return finish(start(command))
 
 
-def java_produce(bootstrap, topic, count, size, warm_up, linger_ms=5, codec="none"):
-    """Kafka's ProducerPerformance; its random letters can be compressed. Its rate is that after its own warm-up."""
+def words(size, lines=1000):
+    """Lines of `size` bytes of words, some of which are frequent: what a log of events is to a codec. Always the same."""
+    chance = random.Random(size)
+    vocabulary = ["".join(chance.choices(string.ascii_lowercase, k=chance.randint(3, 10))) for _ in range(1000)]
+
+    def line():
+        text = ""
+        while len(text) < size:
+            text += vocabulary[chance.randrange(1 + chance.randrange(len(vocabulary)))] + " "
+        return text[:size]
+
+    return [line() for _ in range(lines)]
+
+
+@contextlib.contextmanager
+def words_file(size):
+    """A file of `words`."""
+    with tempfile.NamedTemporaryFile("w", dir="/dev/shm", suffix=".words") as file:
+        file.write("\n".join(words(size)))
+        file.flush()
+        yield Path(file.name)
+
+
+def java_produce(bootstrap, topic, count, size, warm_up, linger_ms=5, codec="none", payload=None):
+    """Kafka's ProducerPerformance: random letters, which can be compressed, or any of a file's lines, all of which have
+    `size` bytes. Its rate is that after its own warm-up."""
+    content = ["--payload-file", payload] if payload else ["--record-size", size]
     properties = [f"linger.ms={linger_ms}", "acks=all", f"compression.type={codec}"]
     output = java(
         "ProducerPerformance", "--bootstrap-server", bootstrap, "--topic", topic, "--num-records", count,
-        "--record-size", size, "--throughput", -1, "--warmup-records", warm_up, "--command-property", *properties,
+        *content, "--throughput", -1, "--warmup-records", warm_up, "--command-property", *properties,
     )  # fmt: skip
     records, rate, _, p50, p99, p999 = found(JAVA_PRODUCED, output)
     result = rates(int(records), int(records) * size, int(records) / float(rate))

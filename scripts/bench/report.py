@@ -10,6 +10,8 @@ UNITS = {
     "mb_s": "MB/s", "records_s": "records/s", "cpu_s_per_gb": "broker CPU s/GB", "cpu_s_per_wire_gb": "broker CPU s/wire GB",
     "peak_mib": "peak MiB", "broker_busy": "broker busy", "client_busy": "client busy", "p50_us": "p50 us", "p99_us": "p99 us",
     "p999_us": "p99.9 us", "cpu_s": "broker CPU s", "alone_p99_us": "p99 us alone", "over_alone": "p99 over alone",
+    "answer_us": "answer, us", "commits_s": "commits/s", "over_empty": "p50 beside 5,000 / beside none",
+    "p50_us_at_0": "p50 us beside none", "p50_us_at_1000": "p50 us beside 1,000", "p50_us_at_5000": "p50 us beside 5,000",
     "start_ms": "start ms", "idle_mib": "idle MiB", "late_us": "p99 us sent late", "slowest_us": "slowest of a round, us",
     "worst_us": "slowest of all, us", "cost_us": "broker CPU us/record", "cost_ratio": "CPU per record, last N / first",
     "byte_ratio": "CPU per byte, last N / first", "most_growth": "the same, most from any N to a larger",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Callable
 
+import administration
 import growth
 import trials
 from participants import KAFKA
@@ -80,6 +81,7 @@ WOKEN = ("p50_us", "p99_us", "slowest_us", "worst_us", "cpu_s", "peak_mib")
 # one broker may differ.
 GROWTH, FLATNESS = 1.1, AGREEMENT[1]
 FLAT = at_most("cost_ratio", FLATNESS, None)
+DELETION = ("answer_us", "p50_us", "p99_us", "slowest_us")
 CODEC = ("mb_s", "cpu_s_per_wire_gb", "p50_us", "p99_us", "peak_mib")
 
 
@@ -95,6 +97,15 @@ def codec(name):
         "9", f"codec-{name}", f"ProducerPerformance, {name} on client and topic", trials.java_produce, CODEC,
         (at_most("cpu_s_per_wire_gb", 0.4),), partitions=6, count=1_000_000, configs={"compression.type": name},
         choices={"codec": name if name != "uncompressed" else "none"},
+    )  # fmt: skip
+
+
+def compressed(name, most):
+    """Row 9 with a codec that the client alone chooses, and the cost beside Kafka's of the records as they were."""
+    return Scenario(
+        "9", f"produce-{name}", f"ProducerPerformance, words in {name}", trials.java_produce_words,
+        ("cpu_s_per_gb", "cpu_s_per_wire_gb", "mb_s", "p99_us", "peak_mib"), (at_most("cpu_s_per_gb", most),),
+        partitions=6, count=1_000_000, choices={"codec": name},
     )  # fmt: skip
 
 
@@ -139,6 +150,7 @@ SCENARIOS = [
              (at_most("p99_us", 1.0), at_most("over_alone", 2, None)),
              (), trials.fill, partitions=6, count=3_000_000),
     codec("uncompressed"), codec("lz4"), codec("zstd"),
+    compressed("gzip", 1.0), compressed("snappy", 0.6), compressed("lz4", 0.6), compressed("zstd", 1.0),
     Scenario("10", "many-clients", "100 producers and 100 consumers, 100 topics x 10 partitions", trials.many_clients,
              ("mb_s", "p50_us", "p99_us", "cpu_s_per_gb", "peak_mib"),
              (at_least("mb_s", 1.5), at_most("p99_us", 0.5), at_most("peak_mib", 0.1), at_most("peak_mib", 30, None)),
@@ -154,6 +166,20 @@ SCENARIOS = [
              partitions=6, count=500_000, choices={"clients": 5000, "rate": 10}),
     Scenario("13", "long-polls-5k", "5,000 long polls of one partition, woken by one append", trials.long_polls, WOKEN,
              (at_most("p99_us", 1.0), at_most("worst_us", 100_000, None)), count=20, choices={"clients": 5000}),
+    Scenario("15", "create-topics", "one more topic beside none, 1,000 and 5,000", administration.creation,
+             (*(f"p50_us_at_{number}" for number in administration.TOPICS), "over_empty"),
+             (at_most("over_empty", 1.5, None),), count=200, size=0),
+    Scenario("15", "delete-large", "a topic of 1.5 GB deleted; topics created beside it", administration.large_deletion,
+             DELETION, (at_most("answer_us", 10_000, None), at_most("p99_us", 20_000, None)), partitions=6, count=1_500_000),
+    Scenario("15", "delete-500", "500 topics of 10 partitions deleted at once; topics created beside them",
+             administration.many_deletions, DELETION, (at_most("p99_us", 1.0),), partitions=10, count=500, size=0),
+    Scenario("15", "delete-5000", "5,000 topics deleted at once; topics created beside them",
+             administration.many_deletions, DELETION, (at_most("p99_us", 1.0),), count=5_000, size=0, most_rounds=9),
+    Scenario("15", "group-commits", "commits of one group on one connection, 100 under way", administration.commits,
+             ("commits_s", "cost_us", "peak_mib"), (at_least("commits_s", 1.0), at_most("cost_us", 1.0)), count=20_000, size=0),
+    Scenario("15", "first-group-answer", "start with 50,000 commits, until a group's offset is answered",
+             administration.first_answer, ("start_ms", "idle_mib"), (at_most("start_ms", 0.1),), (),
+             administration.fill_commits, fresh=True, count=50_000, size=0),
     ladder("partitions", "one load on 1 to 10,000 partitions",
            ("cost_ratio", "most_growth", "cpu_exponent", "peak_exponent", "start_exponent"),
            (FLAT, *(at_most(metric, GROWTH, None) for metric in ("cpu_exponent", "peak_exponent", "start_exponent"))),

@@ -6,12 +6,15 @@ from types import SimpleNamespace
 
 sys.dont_write_bytecode = True
 
+import administration  # noqa: E402
+import clients  # noqa: E402
 import judgement  # noqa: E402
 import ladders  # noqa: E402
 import ranges  # noqa: E402
+import report  # noqa: E402
 import rounds  # noqa: E402
 from participants import AGAIN, KAFKA, KLAMM  # noqa: E402
-from scenarios import Scenario, at_least, at_most  # noqa: E402
+from scenarios import SCENARIOS, Scenario, at_least, at_most  # noqa: E402
 
 
 def scenario(*targets, metrics=("mb_s",), **fields):
@@ -91,6 +94,49 @@ class Rounds(unittest.TestCase):
         judged = scenario(at_least("mb_s", 1.5), metrics=("mb_s", "p99_us"))
         found = [{name: {"mb_s": 100, "p99_us": us} for name, us in ((KAFKA, 1), (KLAMM, 1), (AGAIN, 9))}]
         self.assertTrue(judgement.is_settled(judged, found))
+
+
+class Rows(unittest.TestCase):
+    def test_names_are_unique_and_what_is_judged_is_measured_and_has_a_unit(self):
+        names = [row.name for row in SCENARIOS]
+        self.assertEqual(len(names), len(set(names)))
+        for row in SCENARIOS:
+            self.assertEqual([metric for metric in row.metrics if metric not in report.UNITS], [], row.name)
+            self.assertEqual([target.metric for target in row.targets if target.metric not in row.metrics], [], row.name)
+
+
+class Broker:
+    """Answers every request at once, with one error code for all topics."""
+
+    def __init__(self, code=0):
+        self.code, self.asked = code, []
+
+    def ask(self, api, _version, body):
+        """The answer to CreateTopics or DeleteTopics."""
+        names = [topic["Name"] for topic in body["Topics"]] if api == "CreateTopics" else body["TopicNames"]
+        self.asked.append((api, names))
+        answers = [{"Name": name, "ErrorCode": self.code} for name in names]
+        return {"Topics": answers, "Responses": answers}
+
+
+class Administration(unittest.TestCase):
+    def test_many_topics_are_created_in_pieces(self):
+        broker = Broker()
+        names = administration.fill(broker, "t", administration.AT_ONCE + 1)
+        self.assertEqual([len(asked) for _, asked in broker.asked], [administration.AT_ONCE, 1])
+        self.assertEqual([name for _, asked in broker.asked for name in asked], names)
+        self.assertEqual(len(set(names)), administration.AT_ONCE + 1)
+
+    def test_a_refusal_voids_the_round(self):
+        self.assertRaises(clients.Void, administration.created, Broker(code=36), ["t"])
+        self.assertRaises(clients.Void, administration.deleted, Broker(code=3), ["t"])
+        self.assertGreaterEqual(administration.created(Broker(), ["t"]), 0)
+
+    def test_words_are_of_one_size_and_always_the_same(self):
+        lines = clients.words(100, 50)
+        self.assertEqual({len(line) for line in lines}, {100})
+        self.assertEqual(lines, clients.words(100, 50))
+        self.assertGreater(len(set(lines)), 40)
 
 
 if __name__ == "__main__":
