@@ -11,13 +11,22 @@ PATIENCE_S = 5
 
 
 class Connection:
-    """A TCP connection; `ask` waits for the answer, `send` and `receive` leave room in between."""
+    """A TCP connection; `ask` waits for the answer, `send` and `receive` leave room in between.
 
-    def __init__(self, port, messages):
+    A lasting one is made anew when an `ask` has ended without an answer, so that the questions after it are heard.
+    """
+
+    def __init__(self, port, messages, lasting=False):
+        self.port = port
         self.messages = messages
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.lasting = lasting
         self.correlation = 0
+        self.open()
+
+    def open(self):
+        """Connects, for the first time or again."""
+        self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.owed = []
 
     def frame(self, api, version, body, client="oracle"):
@@ -84,9 +93,13 @@ class Connection:
         """Sends a request and waits for its answer; one that the broker closed before is CLOSED too."""
         try:
             self.send(api, version, body, **options)
+            answer = self.receive()
         except ConnectionError:
-            return CLOSED
-        return self.receive()
+            answer = CLOSED
+        if self.lasting and answer in (CLOSED, SILENCE):
+            self.close()
+            self.open()
+        return answer
 
     def is_closed_after(self, data):
         """Sends bytes as they are; CLOSED, SILENCE, or the first bytes that come back."""

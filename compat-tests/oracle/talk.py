@@ -5,7 +5,7 @@ import time
 import uuid
 
 from batches import describe
-from connection import CLOSED, Connection
+from connection import Connection
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NODE_FIELDS = {"NodeId", "BrokerId", "LeaderId", "ControllerId", "ReplicaNodes", "IsrNodes"}
@@ -44,13 +44,13 @@ class Talk:
         self.notes = {}
         self.section = ""
         self.connections = []
-        self.main = self.connect()
+        self.main = self.connect(lasting=True)
         self.node = self.main.ask("Metadata", 1, {"Topics": []})["Brokers"][0]["NodeId"]
         self.topic_ids = {}
 
-    def connect(self):
+    def connect(self, lasting=False):
         """Another connection; closed with the talk."""
-        self.connections.append(Connection(self.port, self.messages))
+        self.connections.append(Connection(self.port, self.messages, lasting))
         return self.connections[-1]
 
     def note(self, step, answer):
@@ -62,11 +62,8 @@ class Talk:
 
     def ask(self, step, api, version, body, on=None):
         """Asks on the main connection, or on another; notes the answer under the step's name and version."""
-        answer = (on or self.main).ask(api, version, body)
-        if answer == CLOSED and on is None:
-            # The next steps shall still be heard.
-            self.main = self.connect()
-        return self.note(f"{step}, {api} v{version}", answer)
+        connection = on or self.main
+        return self.note(f"{step}, {api} v{version}", connection.ask(api, version, body))
 
     def ask_alone(self, step, api, version, body, **options):
         """Asks on a connection of its own, for requests that may close it."""

@@ -28,8 +28,6 @@ def describe(broker, step, version, *resources, **options):
         **options,
     }
     answer = broker.main.ask("DescribeConfigs", version, body)
-    if not isinstance(answer, dict):
-        broker.main = broker.connect()
     for result in answer["Results"] if isinstance(answer, dict) else []:
         for config in result["Configs"]:
             if config.get("Documentation"):
@@ -42,7 +40,7 @@ def describing(broker):
     node = str(broker.node)
     cases = {
         "a topic": [(TOPIC, "configs.t", ["retention.ms", "cleanup.policy", "segment.bytes"])],
-        "no keys of a topic": [(TOPIC, "configs.t", [])],
+        "no keys of a group": [(GROUP, "configs.g", [])],
         "an unknown key of a topic": [(TOPIC, "configs.t", ["no.such.key", "retention.ms"])],
         "a key twice": [(TOPIC, "configs.t", ["retention.ms", "retention.ms"])],
         "an unknown topic": [(TOPIC, "configs.unknown", None)],
@@ -84,7 +82,6 @@ def described_keys(broker):
         body = {"Resources": [resource], "IncludeSynonyms": True, "IncludeDocumentation": True}
         answer = broker.main.ask("DescribeConfigs", 4, body)
         if not isinstance(answer, dict):
-            broker.main = broker.connect()
             broker.note(f"every key of {kind} {name}", answer)
             continue
         for config in answer["Results"][0]["Configs"]:
