@@ -17,6 +17,7 @@
 //! | 1 | [`storage`] | one partition's log as files in Kafka's formats |
 //! | 1 | [`metadata`] | what the cluster is: an immutable image and its deltas |
 //! | 1 | [`network`] | sockets, frames, backpressure |
+//! | 1 | [`quota`] | what clients may take, and how long they wait when they have taken more |
 //! | 1 | [`security`] | who asks, and what they may do |
 //! | 1 | [`state_machine`] | the one shape of everything that decides |
 //! | 0 | [`protocol`] | the codec: frames, headers, record batches, compression |
@@ -58,6 +59,7 @@ pub mod metadata;
 pub mod network;
 pub mod protocol;
 pub mod quorum;
+pub mod quota;
 pub mod replication;
 pub mod security;
 pub mod server;

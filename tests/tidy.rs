@@ -36,7 +36,7 @@ const PURE: &[&str] = &[
     "src/ids.rs",
     "src/metadata/",
     "src/state_machine.rs",
-    "src/quota.rs",
+    "src/quota/",
     "src/security/",
     "src/controller/",
     "src/coordinator/",
