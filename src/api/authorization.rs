@@ -43,7 +43,7 @@ impl Authorized {
     }
 
     /// Whom the connection speaks for.
-    pub fn principal(&self) -> &Principal {
+    pub fn principal(&self) -> &Arc<Principal> {
         &self.principal
     }
 

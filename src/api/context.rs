@@ -6,8 +6,10 @@ use std::sync::{Arc, OnceLock};
 use kafka_protocol::protocol::StrBytes;
 
 use super::authorization::Authorized;
+use crate::broker::quotas::{Meter, Quotas};
 use crate::metadata::Endpoint;
 use crate::protocol::ErrorCode;
+use crate::quota::QuotaType;
 use crate::security::{Operation, Principal, Resource};
 
 /// The facts around one request; everything is owned, nothing refers to the request's frame.
@@ -28,6 +30,8 @@ pub struct RequestContext {
     pub client_software: Arc<OnceLock<ClientSoftware>>,
     /// The request's API version, already checked against the table.
     pub api_version: i16,
+    /// The size of the request's frame, in bytes.
+    pub request_size: usize,
     /// The request header's correlation id.
     pub correlation_id: i32,
 }
@@ -52,6 +56,11 @@ impl RequestContext {
     /// Whom the connection speaks for.
     pub fn principal(&self) -> &Principal {
         self.authorized.principal()
+    }
+
+    /// What measures this request's client, if some client has a quota of this type.
+    pub fn meter(&self, quotas: &Arc<Quotas>, quota_type: QuotaType) -> Option<Meter> {
+        quotas.meter(quota_type, self.authorized.principal(), &self.client_id)
     }
 
     /// All that this request's principal may do with `resource`; see [`Authorized::operations`].

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::ApiKey;
@@ -12,6 +11,7 @@ use super::context::RequestContext;
 use super::reply::Reply;
 use super::session::{Session, client_id};
 use super::throttle_time::ThrottleTime;
+use super::throttling::{Work, throttle, throttle_unanswered};
 use super::{Api, ApiError, api_versions, route};
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -44,13 +44,27 @@ impl Dispatcher {
     }
 
     async fn dispatch(&self, session: &mut Session, mut frame: Bytes) -> Result<Handled, ApiError> {
+        let request_size = frame.len();
         let header = RequestHeader::decode(&mut frame)?;
         let api_versions = ApiKey::ApiVersions as i16;
         match Api::of(header.api_key) {
             Some(api) if api.serves(header.api_version) => {
                 session.note(&header);
-                let call = Call { broker: &self.broker, session, header: &header, body: frame };
-                route(header.api_key, call).await
+                let session: &Session = session;
+                let meter = session.request_meter(&self.broker.quotas);
+                let work = meter.map(|meter| Work::new(meter, self.clock.clone()));
+                let call = Call {
+                    broker: &self.broker,
+                    session,
+                    header: &header,
+                    request_size,
+                    body: frame,
+                    work: work.as_ref(),
+                };
+                match &work {
+                    None => route(header.api_key, call).await,
+                    Some(work) => work.carry_out(route(header.api_key, call)).await,
+                }
             }
             _ if header.api_key == api_versions => {
                 let response = api_versions::unsupported_version();
@@ -110,7 +124,10 @@ pub(super) struct Call<'a> {
     pub(super) broker: &'a Broker,
     session: &'a Session,
     header: &'a RequestHeader,
+    request_size: usize,
     body: Bytes,
+    /// Measures the handler, if some client has a quota of requests.
+    work: Option<&'a Work>,
 }
 
 /// Writes a response: correlation id, version, message.
@@ -135,12 +152,12 @@ impl Call<'_> {
 
     /// The context for a handler that asks for itself, or that nothing is asked of.
     pub(super) fn admit(&self) -> RequestContext {
-        self.session.context(self.header, self.session.unasked())
+        self.session.context(self.header, self.request_size, self.session.unasked())
     }
 
     /// The context for a handler that is called only where `operation` is allowed on the cluster.
     pub(super) fn ask(&self, operation: Operation) -> Result<RequestContext, ErrorCode> {
-        Ok(self.session.context(self.header, self.session.unasked().once(operation)?))
+        Ok(self.session.context(self.header, self.request_size, self.session.unasked().once(operation)?))
     }
 
     /// The reply as the network takes it.
@@ -149,16 +166,18 @@ impl Call<'_> {
         T: ThrottleTime + Send + 'static,
     {
         let (correlation_id, api_version) = (self.header.correlation_id, self.header.api_version);
+        let due = self.work.map(Work::due);
         Ok(match reply {
-            Reply::None(throttle_time) => Handled::NoAnswer(mute(throttle_time)),
-            Reply::Ready(response) => Handled::Ready(Answer {
-                frame: encode(correlation_id, api_version, &response)?,
-                then: mute(response.throttle_time()),
-            }),
+            Reply::None(throttle_time) => Handled::NoAnswer(throttle_unanswered(throttle_time, due.as_ref())),
+            Reply::Ready(mut response) => {
+                let then = throttle(&mut response, due.as_ref());
+                Handled::Ready(Answer { frame: encode(correlation_id, api_version, &response)?, then })
+            }
             Reply::Owed(response) => Handled::Owed(Box::pin(async move {
-                let response = response.await;
+                let mut response = response.await;
+                let then = throttle(&mut response, due.as_ref());
                 let frame = encode(correlation_id, api_version, &response).map_err(|error| error.to_string())?;
-                Ok(Answer { frame, then: mute(response.throttle_time()) })
+                Ok(Answer { frame, then })
             })),
             Reply::Last(response, reason) => Handled::Ready(Answer {
                 frame: encode(correlation_id, api_version, &response)?,
@@ -166,9 +185,4 @@ impl Call<'_> {
             }),
         })
     }
-}
-
-/// A client that is told to wait is not read from for as long, so that one that does not listen gains nothing.
-fn mute(throttle_time: Duration) -> Then {
-    if throttle_time.is_zero() { Then::Next } else { Then::Mute(throttle_time) }
 }

@@ -68,6 +68,7 @@ pub mod reply;
 mod session;
 pub mod sync_group;
 pub mod throttle_time;
+mod throttling;
 
 pub use authorization::Authorization;
 pub use context::RequestContext;

@@ -17,6 +17,7 @@ use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::error::{AppendFailure, append_failure};
+use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::clock::Now;
@@ -25,6 +26,7 @@ use crate::metadata::{MetadataImage, TopicImage};
 use crate::protocol::ErrorCode;
 use crate::protocol::compression::Compression;
 use crate::protocol::record_batch::{BatchHeader, batches};
+use crate::quota::QuotaType;
 use crate::replication::hosted_partition::{Appended, HostedPartition};
 use crate::replication::partition::RequiredAcks;
 use crate::storage::{AppendOrigin, RecordError};
@@ -61,12 +63,16 @@ pub async fn handle(
     let mut appender = Appender { broker, context, image: broker.image(), acks, pending: Vec::new() };
     let topic_data = last_of_each_partition(request.topic_data);
     let topics = topic_data.into_iter().enumerate().map(|(index, topic)| appender.append_topic(index, topic));
-    let response = ProduceResponse::default().with_responses(topics.collect());
+    let mut response = ProduceResponse::default().with_responses(topics.collect());
     let pending = appender.pending;
+    // Recorded before replicas and disk have confirmed, so that a client that sends on meanwhile is muted at once.
+    let meter = context.meter(&broker.quotas, QuotaType::Produce);
+    let throttle_time = meter.map_or(Duration::ZERO, |meter| meter.record(context.request_size as f64));
+    response.set_throttle_time(throttle_time);
     match acks {
         // The producer expects no answer; a closed connection is all that it can learn an error from.
         RequiredAcks::None if has_error(&response) => Err(ApiError::close("a Produce with acks=0 failed")),
-        RequiredAcks::None => Ok(Reply::None(Duration::ZERO)),
+        RequiredAcks::None => Ok(Reply::None(throttle_time)),
         _ if pending.is_empty() => Ok(Reply::Ready(response)),
         _ => Ok(Reply::owed(confirm(response, pending, acks, timeout, broker.clock.now()))),
     }

@@ -7,8 +7,10 @@ use std::sync::{Arc, OnceLock};
 
 use super::authorization::Authorized;
 use super::context::{ClientSoftware, RequestContext};
+use crate::broker::quotas::{Meter, Quotas};
 use crate::network::Endpoints;
 use crate::protocol::header::RequestHeader;
+use crate::quota::QuotaType;
 use crate::security::{Authorizer, Principal};
 
 /// What is remembered of a connection between its requests.
@@ -48,7 +50,12 @@ impl Session {
     }
 
     /// The facts around the request with `header`.
-    pub(super) fn context(&self, header: &RequestHeader, authorized: Authorized) -> RequestContext {
+    pub(super) fn context(
+        &self,
+        header: &RequestHeader,
+        request_size: usize,
+        authorized: Authorized,
+    ) -> RequestContext {
         RequestContext {
             authorized,
             listener: Arc::clone(&self.endpoints.listener),
@@ -57,8 +64,14 @@ impl Session {
             client_id: Arc::clone(&self.client_id),
             client_software: Arc::clone(&self.client_software),
             api_version: header.api_version,
+            request_size,
             correlation_id: header.correlation_id,
         }
+    }
+
+    /// What measures this connection's requests, if some client has a quota of requests.
+    pub(super) fn request_meter(&self, quotas: &Arc<Quotas>) -> Option<Meter> {
+        quotas.meter(QuotaType::Request, &self.principal, &self.client_id)
     }
 
     /// The client's address.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::metadata_followers::MetadataFollowers;
+use self::quotas::Quotas;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::controller::{AllocateProducerIds, ControllerClient, CreateTopics, NewTopic};
@@ -22,6 +23,7 @@ use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::replica_manager::ReplicaManager;
 
 pub mod metadata_followers;
+pub mod quotas;
 
 /// How long a request waits for this broker's replicas to follow a change of the metadata.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,6 +46,8 @@ pub struct Broker {
     pub groups: CoordinatorRuntime<GroupCoordinator>,
     /// What follows the metadata.
     pub followers: Arc<MetadataFollowers>,
+    /// What its clients may take.
+    pub quotas: Arc<Quotas>,
     /// The incremental fetch sessions of its consumers.
     pub fetch_sessions: Arc<Mutex<FetchSessionCache>>,
     /// The producer ids that it may give out.

@@ -860,13 +860,10 @@ const RUNTIME: &[Key] = &[
         .cluster_wide()
         .no_effect(),
     Key::int("background.threads", "10", "Kafka's background threads.").at_least(1).high().cluster_wide().no_effect(),
-    Key::int("quota.window.num", "11", "How many samples a client quota looks back.").at_least(1).low().no_effect(),
-    Key::int("quota.window.size.seconds", "1", "How long such a sample is.").at_least(1).low().no_effect(),
-    Key::int("controller.quota.window.num", "11", "How many samples a controller quota looks back.")
-        .at_least(1)
-        .low()
-        .no_effect(),
-    Key::int("controller.quota.window.size.seconds", "1", "How long such a sample is.").at_least(1).low().no_effect(),
+    Key::int("quota.window.num", "11", "How many samples a client quota looks back.").at_least(1).low(),
+    Key::int("quota.window.size.seconds", "1", "How long such a sample is.").at_least(1).low(),
+    Key::int("controller.quota.window.num", "11", "How many samples a controller quota looks back.").at_least(1).low(),
+    Key::int("controller.quota.window.size.seconds", "1", "How long such a sample is.").at_least(1).low(),
     Key::int("replication.quota.window.num", "11", "How many samples a replication quota looks back.")
         .at_least(1)
         .low()

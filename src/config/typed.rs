@@ -92,6 +92,10 @@ typed_keys! {
         offsets_topic_num_partitions: i32 = "offsets.topic.num.partitions",
         offsets_topic_replication_factor: i16 = "offsets.topic.replication.factor",
         offsets_topic_segment_bytes: i32 = "offsets.topic.segment.bytes",
+        quota_window_num: i32 = "quota.window.num",
+        quota_window_size_seconds: i32 = "quota.window.size.seconds",
+        controller_quota_window_num: i32 = "controller.quota.window.num",
+        controller_quota_window_size_seconds: i32 = "controller.quota.window.size.seconds",
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
         producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",
     }

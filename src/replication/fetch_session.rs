@@ -87,6 +87,16 @@ pub struct FetchContext {
     pub partitions: Vec<ContextPartition>,
 }
 
+impl FetchContext {
+    /// The session that the request belongs to, or [`NO_SESSION`]: also where it would have begun one.
+    pub fn session_id(&self) -> i32 {
+        match self.kind {
+            ContextKind::Sessionless | ContextKind::Full => NO_SESSION,
+            ContextKind::Incremental { session_id } => session_id,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ContextKind {
     Sessionless,

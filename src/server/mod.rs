@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Dispatcher;
 use crate::broker::Broker;
 use crate::broker::metadata_followers::MetadataFollowers;
+use crate::broker::quotas::Quotas;
 use crate::clock::Clock;
 use crate::config::{Config, Storage};
 use crate::controller::{Controller, ControllerClient, RegisterBroker};
@@ -78,6 +79,7 @@ impl Server {
             followers: Arc::new(MetadataFollowers::new(Arc::clone(&replicas), groups.clone())),
             replicas,
             groups,
+            quotas: Arc::new(Quotas::new(&config.broker, clock.clone())),
             fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
             producer_ids: tokio::sync::Mutex::default(),
             metadata,

@@ -17,6 +17,7 @@ mod groups;
 mod hostile;
 mod network;
 mod producers;
+mod quotas;
 mod restart;
 mod security;
 mod server;

@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use kafka_protocol::messages::FetchResponse;
 use tokio::time::{Instant, timeout_at};
 
+use super::super::throttle_time::ThrottleTime;
 use super::answer::{self, Loaded};
+use crate::broker::quotas::Meter;
 use crate::clock::Clock;
 use crate::ids::{TopicName, Uuid};
 use crate::metadata::MetadataImage;
@@ -49,6 +52,8 @@ pub(super) struct LongPoll {
     pub(super) targets: Vec<Target>,
     /// Whether the client says that it is a replica.
     pub(super) is_replica: bool,
+    /// Measures what the client fetches, if some client has a quota.
+    pub(super) meter: Option<Meter>,
     pub(super) read_committed: bool,
     /// Over all partitions.
     pub(super) max_bytes: usize,
@@ -178,7 +183,32 @@ impl LongPoll {
         found.iter().map(|found| found.as_ref().map_or_else(|&code| Some(Err(code)), load)).collect()
     }
 
+    /// The answer with what was loaded, or an empty one that tells the client to wait.
     fn respond(&self, loaded: Vec<Result<Loaded, ErrorCode>>) -> FetchAnswer {
+        self.throttled(&loaded).unwrap_or_else(|| self.respond_with(loaded))
+    }
+
+    /// What a client that is above its quota gets instead of records, as in Kafka: nothing, which it is not charged for.
+    /// Its session stays as it was.
+    ///
+    /// Unlike Kafka, the bytes of records count and those around them do not.
+    fn throttled(&self, loaded: &[Result<Loaded, ErrorCode>]) -> Option<FetchAnswer> {
+        let meter = self.meter.as_ref()?;
+        let bytes = loaded.iter().flatten().map(|loaded| loaded.records.len()).sum::<usize>() as f64;
+        let throttle_time = meter.record(bytes);
+        if throttle_time.is_zero() {
+            return None;
+        }
+        meter.unrecord(bytes);
+        let mut response = FetchResponse::default();
+        response.set_throttle_time(throttle_time);
+        if self.api_version >= super::FIRST_VERSION_WITH_SESSIONS {
+            response.session_id = self.session.session_id();
+        }
+        Some(response.into())
+    }
+
+    fn respond_with(&self, loaded: Vec<Result<Loaded, ErrorCode>>) -> FetchAnswer {
         let outcomes: Vec<_> = loaded.iter().map(answer::outcome).collect();
         let included = {
             let now = self.clock.monotonic();

@@ -16,10 +16,12 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse};
 
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
+use crate::broker::quotas::Meter;
 use crate::ids::NodeId;
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
+use crate::quota::QuotaType;
 use crate::replication::fetch_session::{
     ContextPartition, FetchContext, PartitionFetch, PartitionRef, SessionRequest, TopicRef,
 };
@@ -51,7 +53,10 @@ pub async fn handle(
         Err(code) => return Ok(Reply::Ready(FetchResponse::default().with_error_code(code.code()).into())),
     };
     let targets = resolve_all(&mut session, &image);
-    let max_bytes = request.max_bytes.min(broker.config.broker.fetch_max_bytes).max(0);
+    let is_replica = replica_id(&request, context.api_version) >= 0;
+    let meter = context.meter(&broker.quotas, QuotaType::Fetch).filter(|_| !is_replica);
+    let within_quota = meter.as_ref().and_then(Meter::largest_at_once).map_or(i32::MAX, |bytes| bytes as i32);
+    let max_bytes = request.max_bytes.min(broker.config.broker.fetch_max_bytes).min(within_quota).max(0);
     let poll = LongPoll {
         replicas: Arc::clone(&broker.replicas),
         sessions: Arc::clone(&broker.fetch_sessions),
@@ -60,7 +65,8 @@ pub async fn handle(
         api_version: context.api_version,
         targets,
         session,
-        is_replica: replica_id(&request, context.api_version) >= 0,
+        is_replica,
+        meter,
         read_committed: request.isolation_level == READ_COMMITTED,
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
         min_bytes: usize::try_from(request.min_bytes.min(max_bytes)).unwrap_or(0),

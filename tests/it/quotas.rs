@@ -1,0 +1,159 @@
+//! Quotas: who is above one is told to wait and is not read from meanwhile; nobody else waits.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kafka_protocol::messages::{ApiVersionsRequest, FetchRequest, MetadataRequest};
+use klamm::quota::{EntityName, QuotaEntity, QuotaType};
+
+use crate::broker::{Broker, FETCH, PRODUCE, Topic, builder, fetch, fetched, produce};
+
+/// Two samples of a second: the first request of a client counts as if it had taken one second.
+const WINDOW: &[(&str, &str)] = &[("quota.window.num", "2"), ("quota.window.size.seconds", "1")];
+
+/// Bytes per second.
+const QUOTA: f64 = 50_000.0;
+
+/// One batch with so many bytes of value.
+fn batch_of(size: usize) -> Bytes {
+    builder(&["k".repeat(size).as_str()]).build()
+}
+
+/// The clients of the tests have the id `it`.
+fn define(broker: &Broker, quota_type: QuotaType, client_id: &str, bound: f64) {
+    let entity = QuotaEntity { user: None, client_id: Some(EntityName::Named(client_id.into())) };
+    broker.0.broker().quotas.define([(quota_type, entity, Some(bound))]);
+}
+
+fn produce_of(topic: &Topic, size: usize) -> kafka_protocol::messages::ProduceRequest {
+    produce(topic, 0, batch_of(size))
+}
+
+#[tokio::test]
+async fn a_producer_above_its_quota_is_answered_at_once_and_then_muted() {
+    let broker = Broker::with(WINDOW).await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    define(&broker, QuotaType::Produce, "somebody else", 1.0);
+    let response = client.ask(PRODUCE, &produce_of(&topic, 80_000)).await;
+    assert_eq!(response.throttle_time_ms, 0, "it has no quota");
+
+    define(&broker, QuotaType::Produce, "it", QUOTA);
+    let started = Instant::now();
+    let response = client.ask(PRODUCE, &produce_of(&topic, 70_000)).await;
+    let throttle_time = Duration::from_millis(u64::try_from(response.throttle_time_ms).unwrap());
+    // 70 KB in one second are 0.4 s too much.
+    assert!((350..600).contains(&throttle_time.as_millis()), "{throttle_time:?}");
+    assert_eq!(response.responses[0].partition_responses[0].error_code, 0, "it was appended all the same");
+    assert!(started.elapsed() < throttle_time, "the answer does not wait");
+    let mut other = broker.client().await;
+    other.ask(0, &ApiVersionsRequest::default()).await;
+    assert!(started.elapsed() < throttle_time, "another connection is not held up");
+    client.ask(0, &ApiVersionsRequest::default()).await;
+    assert!(started.elapsed() >= throttle_time, "the next request is read when the time is over");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_producer_without_answers_is_muted_as_well() {
+    let broker = Broker::with(WINDOW).await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    define(&broker, QuotaType::Produce, "it", QUOTA);
+    let started = Instant::now();
+    let ticket = client.0.send(PRODUCE, &produce_of(&topic, 70_000).with_acks(0)).await.unwrap();
+    client.ask(0, &ApiVersionsRequest::default()).await;
+    assert!(started.elapsed() >= Duration::from_millis(350), "{:?}", started.elapsed());
+    drop(ticket);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_above_its_quota_gets_nothing_until_its_rate_has_come_down() {
+    let broker = Broker::with(WINDOW).await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    for _ in 0..4 {
+        assert_eq!(client.produce(&topic, 0, batch_of(20_000)).await.error_code, 0);
+    }
+    define(&broker, QuotaType::Fetch, "it", QUOTA);
+    for (version, is_by_session) in [(FETCH, false), (18, true)] {
+        // A session's first request, and then the one that goes on with it.
+        let mut request = fetch(&topic, &[(0, 0)]).with_session_epoch(if is_by_session { 0 } else { -1 });
+        request.topics[0].partitions[0].partition_max_bytes = 42_000;
+        let response = client.ask(version, &request).await;
+        assert_eq!((response.error_code, response.throttle_time_ms), (0, 0), "v{version}");
+        assert_eq!(fetched(&response)[0].2.len(), 2, "v{version}: two of the four fit");
+        let session_id = response.session_id;
+        let again = if is_by_session {
+            assert_ne!(session_id, 0);
+            FetchRequest::default().with_max_bytes(50 << 20).with_session_id(session_id).with_session_epoch(1)
+        } else {
+            request
+        };
+        let started = Instant::now();
+        let response = client.ask(version, &again).await;
+        let throttle_time = Duration::from_millis(u64::try_from(response.throttle_time_ms).unwrap());
+        assert!((300..1_000).contains(&throttle_time.as_millis()), "v{version}: {throttle_time:?}");
+        assert_eq!((response.error_code, response.session_id, response.responses.len()), (0, session_id, 0));
+        assert!(started.elapsed() < throttle_time, "v{version}: the answer does not wait");
+        // Which the client is not charged for: once its window is over it reads on, and its session is as it was.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let again = if is_by_session { again.with_session_epoch(2) } else { again };
+        let response = client.ask(version, &again).await;
+        assert_eq!((response.error_code, response.throttle_time_ms), (0, 0), "v{version}");
+        assert_eq!(fetched(&response)[0].2.len(), 2, "v{version}");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn one_fetch_is_no_larger_than_the_quota_of_a_window() {
+    let broker = Broker::with(WINDOW).await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    for _ in 0..4 {
+        assert_eq!(client.produce(&topic, 0, batch_of(20_000)).await.error_code, 0);
+    }
+    define(&broker, QuotaType::Fetch, "it", QUOTA);
+    let response = client.ask(FETCH, &fetch(&topic, &[(0, 0)])).await;
+    assert_eq!((response.throttle_time_ms, fetched(&response)[0].2.len()), (0, 2), "80 KB are there");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn the_time_of_requests_has_a_quota_and_is_never_waited_for_longer_than_a_sample() {
+    let broker = Broker::with(WINDOW).await;
+    let mut client = broker.client().await;
+    assert_eq!(client.ask(4, &MetadataRequest::default()).await.throttle_time_ms, 0);
+    define(&broker, QuotaType::Request, "it", 0.000_001);
+    let started = Instant::now();
+    let response = client.ask(4, &MetadataRequest::default()).await;
+    assert_eq!(response.throttle_time_ms, 1_000);
+    client.ask(0, &ApiVersionsRequest::default()).await;
+    assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_is_slowed_to_its_quota_while_another_is_not() {
+    let broker = Broker::with(WINDOW).await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    let quota = 200_000.0;
+    define(&broker, QuotaType::Produce, "it", quota);
+    // A window's worth is free at first, here that of a second.
+    let request = produce_of(&topic, 40_000);
+    while client.ask(PRODUCE, &request).await.throttle_time_ms == 0 {}
+    let (started, mut sent) = (Instant::now(), 0);
+    let other = klamm::network::client::Client::connect(("127.0.0.1", broker.port()), "other").await.unwrap();
+    let mut other = crate::broker::Client(other);
+    let mut slowest = Duration::ZERO;
+    while started.elapsed() < Duration::from_secs(4) {
+        let asked = Instant::now();
+        assert_eq!(other.ask(PRODUCE, &request).await.throttle_time_ms, 0);
+        slowest = slowest.max(asked.elapsed());
+        client.ask(PRODUCE, &request).await;
+        sent += 40_000;
+    }
+    let rate = f64::from(sent) / started.elapsed().as_secs_f64();
+    assert!((0.75 * quota..1.25 * quota).contains(&rate), "{rate} bytes per second");
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    broker.stop().await;
+}
