@@ -5,9 +5,11 @@ use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::context::{ClientSoftware, RequestContext};
+use super::owned::message_text;
 use super::reply::Reply;
 use super::{APIS, Api, ApiError};
 use crate::broker::Broker;
+use crate::metadata::{MetadataImage, SUPPORTED_FEATURES, SupportedFeature};
 use crate::protocol::ErrorCode;
 
 /// The first version whose requests name the client's software, and whose answers have features.
@@ -16,23 +18,9 @@ const FIRST_VERSION_WITH_SOFTWARE: i16 = 3;
 /// Before version 4, a supported feature with minimum 0 breaks the client's parser (KAFKA-17011).
 const FIRST_VERSION_WITH_FEATURE_LEVEL_0: i16 = 4;
 
-/// A feature as KIP-584 knows it.
-struct Feature {
-    name: &'static str,
-    supported: (i16, i16),
-    /// The level in force; 0 is not told.
-    finalized: i16,
-}
-
-/// The features of Kafka 4.1 that are served. The levels of `metadata.version` are 3.3-IV3 and 4.1-IV1.
-///
-/// Unlike Kafka, `kraft.version`, `transaction.version`, `group.version` and their like are not among them: clients
-/// take them as the offer of protocols that this broker does not speak.
-const FEATURES: &[Feature] = &[Feature { name: "metadata.version", supported: (7, 27), finalized: 27 }];
-
 /// Answers with the table of APIs, and remembers what the client says it is.
 pub async fn handle(
-    _broker: &Broker,
+    broker: &Broker,
     context: &RequestContext,
     request: ApiVersionsRequest,
 ) -> Result<Reply<ApiVersionsResponse>, ApiError> {
@@ -46,7 +34,7 @@ pub async fn handle(
             .client_software
             .set(ClientSoftware { name: name.as_str().into(), version: version.as_str().into() });
     }
-    Ok(Reply::Ready(versions(context.api_version)))
+    Ok(Reply::Ready(versions(context.api_version, &broker.image())))
 }
 
 /// The answer to a version that is not served, to be written as version 0: the client reads from it which versions of
@@ -56,25 +44,29 @@ pub fn unsupported_version() -> ApiVersionsResponse {
     refusal(ErrorCode::UnsupportedVersion).with_api_keys(own)
 }
 
-fn versions(api_version: i16) -> ApiVersionsResponse {
-    let told = |feature: &&Feature| feature.supported.0 > 0 || api_version >= FIRST_VERSION_WITH_FEATURE_LEVEL_0;
-    let supported = FEATURES.iter().filter(told).map(|feature| {
+/// The table of APIs, and the features.
+///
+/// Unlike Kafka, `kraft.version`, `transaction.version`, `group.version` and their like are not among the features:
+/// clients take them as the offer of protocols that this broker does not speak.
+fn versions(api_version: i16, image: &MetadataImage) -> ApiVersionsResponse {
+    let told = |feature: &&SupportedFeature| feature.min_level > 0 || api_version >= FIRST_VERSION_WITH_FEATURE_LEVEL_0;
+    let supported = SUPPORTED_FEATURES.iter().filter(told).map(|feature| {
         SupportedFeatureKey::default()
             .with_name(StrBytes::from_static_str(feature.name))
-            .with_min_version(feature.supported.0)
-            .with_max_version(feature.supported.1)
+            .with_min_version(feature.min_level)
+            .with_max_version(feature.max_level)
     });
-    let finalized = FEATURES.iter().filter(|feature| feature.finalized != 0).map(|feature| {
+    let finalized = image.features().map(|(name, level)| {
         FinalizedFeatureKey::default()
-            .with_name(StrBytes::from_static_str(feature.name))
-            .with_min_version_level(feature.finalized)
-            .with_max_version_level(feature.finalized)
+            .with_name(message_text(name))
+            .with_min_version_level(level)
+            .with_max_version_level(level)
     });
     ApiVersionsResponse::default()
         .with_api_keys(APIS.iter().map(entry).collect())
         .with_supported_features(supported.collect())
         .with_finalized_features(finalized.collect())
-        .with_finalized_features_epoch(0)
+        .with_finalized_features_epoch(image.offset)
 }
 
 fn entry(api: &Api) -> ApiVersion {
@@ -122,6 +114,8 @@ mod tests {
 
     #[test]
     fn version_3_hides_features_whose_minimum_is_0() {
-        assert!(versions(3).supported_features.iter().all(|feature| feature.min_version > 0));
+        assert!(
+            versions(3, &MetadataImage::default()).supported_features.iter().all(|feature| feature.min_version > 0)
+        );
     }
 }

@@ -19,7 +19,9 @@
 //! Handlers never see bytes, sockets or files.
 
 pub mod add_raft_voter;
+pub mod alter_client_quotas;
 pub mod alter_partition_reassignments;
+pub mod alter_user_scram_credentials;
 pub mod api_versions;
 pub mod authorization;
 mod config_resource;
@@ -33,12 +35,14 @@ pub mod delete_acls;
 pub mod delete_groups;
 pub mod delete_topics;
 pub mod describe_acls;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_delegation_token;
 pub mod describe_groups;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_user_scram_credentials;
 mod dispatch;
 pub mod elect_leaders;
 pub mod error;
@@ -69,6 +73,8 @@ mod session;
 pub mod sync_group;
 pub mod throttle_time;
 mod throttling;
+pub mod unregister_broker;
+pub mod update_features;
 
 pub use authorization::Authorization;
 pub use context::RequestContext;
@@ -217,8 +223,14 @@ api_table! {
     AlterPartitionReassignmentsRequest 0..=1, SENTENCES, Once(Alter), Controller => alter_partition_reassignments;
     ListPartitionReassignmentsRequest 0..=0, SENTENCES, Once(Describe), Controller => list_partition_reassignments;
     OffsetDeleteRequest 0..=0, LISTS, Each(Delete, Group), Broker => offset_delete;
+    DescribeClientQuotasRequest 0..=1, SENTENCES, Once(DescribeConfigs), Broker => describe_client_quotas;
+    AlterClientQuotasRequest 0..=1, LISTS, Once(AlterConfigs), Controller => alter_client_quotas;
+    DescribeUserScramCredentialsRequest 0..=0, SENTENCES, Once(Describe), Broker => describe_user_scram_credentials;
+    AlterUserScramCredentialsRequest 0..=0, SENTENCES, Once(Alter), Controller => alter_user_scram_credentials;
     DescribeQuorumRequest 0..=2, SMALL, Once(Describe), Controller => describe_quorum;
+    UpdateFeaturesRequest 0..=2, SMALL, Once(Alter), Controller => update_features;
     DescribeClusterRequest 0..=2, SMALL, Each(Describe, Cluster), Broker => describe_cluster;
+    UnregisterBrokerRequest 0..=0, SMALL, Once(Alter), Controller => unregister_broker;
     DescribeTopicPartitionsRequest 0..=0, LISTS, Each(Describe, Topic), Broker => describe_topic_partitions;
     AddRaftVoterRequest 0..=0, SMALL, Once(Alter), Controller => add_raft_voter;
     RemoveRaftVoterRequest 0..=0, SMALL, Once(Alter), Controller => remove_raft_voter;

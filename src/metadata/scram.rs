@@ -22,6 +22,9 @@ pub enum ScramMechanism {
 }
 
 impl ScramMechanism {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
+
     /// Its number on the wire.
     pub fn type_id(self) -> i8 {
         match self {
@@ -32,7 +35,7 @@ impl ScramMechanism {
 
     /// The mechanism of that number.
     pub fn from_type_id(type_id: i8) -> Option<Self> {
-        [Self::Sha256, Self::Sha512].into_iter().find(|mechanism| mechanism.type_id() == type_id)
+        Self::ALL.into_iter().find(|mechanism| mechanism.type_id() == type_id)
     }
 }
 

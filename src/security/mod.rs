@@ -5,6 +5,7 @@
 
 mod authorizer;
 mod principal;
+pub mod scram;
 
 pub use authorizer::{AllowEverything, Authorizer, CLUSTER_NAME, Operation, Resource, ResourceType};
 pub use principal::Principal;

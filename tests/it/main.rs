@@ -1,6 +1,7 @@
 //! The one integration test binary: in-process brokers and servers on port 0, raw protocol, faults.
 #![cfg(test)]
 
+mod administration;
 mod api_table;
 mod bad_groups;
 mod bad_input;
