@@ -62,6 +62,12 @@ def kcat():
     return [toolchains.python("confluent-kafka"), *PYTEST, COMPAT_TESTS / "c"]
 
 
+def tools():
+    """Runs Kafka's own command-line tools, which need no Python package."""
+    toolchains.kafka_classpath()
+    return [toolchains.sys.executable, COMPAT_TESTS / "java/tools/main.py"]
+
+
 def oracle():
     """Runs the oracle's conversation, which needs Apache Kafka's jars and no Python package."""
     toolchains.kafka_classpath()
@@ -81,9 +87,12 @@ SUITES = [
     pytest_suite("examples", "python/examples", "kafka-python-3.0.12"),
     pytest_suite("aiokafka", "python/asyncio_client"),
     pytest_suite("confluent-kafka", "python/confluent"),
+    pytest_suite("administration", "python/administration"),
     Suite("java", java),
+    Suite("frameworks", frameworks),
     Suite("kafkajs", node),
     Suite("kcat", kcat),
+    Suite("tools", tools, broker=False),
     Suite("oracle", oracle, broker=False),
     Suite("crash", crash, broker=False),
 ]

@@ -134,8 +134,6 @@ final class ConfigTests {
         alter(cluster, operation(OpType.DELETE, key, null));
         until(() -> read(broker, key).value().equals("15000"));
         equal(true, read(broker, "node.id").isReadOnly());
-        equal(null, read(broker, "ssl.keystore.password").value());
-        equal(true, read(broker, "ssl.keystore.password").isSensitive());
     }
 
     @Test

@@ -10,7 +10,8 @@ import java.util.function.Function;
 /** Runs all tests against the broker that the environment's BROKER names; a line for each, as harness/main.py counts. */
 final class Main {
     private static final List<Function<Clients, Object>> SUITES =
-            List.of(ProducerTests::new, ConsumerTests::new, GroupTests::new, AdminTests::new);
+            List.of(ProducerTests::new, ConsumerTests::new, GroupTests::new, AdminTests::new, ConfigTests::new,
+                    ClusterTests::new);
 
     private Main() {}
 
