@@ -120,7 +120,10 @@ impl Broker {
                 _ => {}
             }
         }
-        self.replicas_applied(created.image_offset).await
+        self.replicas_applied(created.image_offset).await?;
+        // New machines have nothing to load: no client need be told to ask again.
+        self.groups.loaded().await;
+        Ok(())
     }
 
     /// The next producer id that no other producer of this cluster has.

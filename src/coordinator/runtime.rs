@@ -2,7 +2,8 @@
 //!
 //! Each machine has a task and a bounded mailbox, so it needs no lock and sees its requests in order. The task loads the
 //! partition by replaying it, then appends what the machine decides, replays it, and lets replies leave once their
-//! records are committed. A burst of requests shares one wait for the disk where `flush.messages` asks for it.
+//! records are committed. A burst of requests shares one wait for the disk where `flush.messages` asks for it. While a
+//! machine loads, requests to it are told so at once, and tidings wait for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -10,7 +11,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -78,6 +80,34 @@ struct Mailbox<M: StateMachine> {
     requests: mpsc::Sender<Envelope<M>>,
     /// What the machine is told and nobody waits for; whoever tells it waits when it is full, so that nothing is lost.
     tidings: mpsc::Sender<M::Request>,
+    /// Whether the machine has loaded; closed, like the rest, where it cannot.
+    loaded: watch::Receiver<bool>,
+}
+
+impl<M: StateMachine> Clone for Mailbox<M> {
+    fn clone(&self) -> Self {
+        Self { requests: self.requests.clone(), tidings: self.tidings.clone(), loaded: self.loaded.clone() }
+    }
+}
+
+impl<M: StateMachine> Mailbox<M> {
+    fn post(&self, request: M::Request) -> Result<oneshot::Receiver<Answer<M>>, ErrorCode> {
+        if !self.requests.is_closed() && !*self.loaded.borrow() {
+            return Err(ErrorCode::CoordinatorLoadInProgress);
+        }
+        let (answer, receiver) = oneshot::channel();
+        self.requests.try_send(Envelope { request, answer }).map_err(|refused| match refused {
+            TrySendError::Full(_) => ErrorCode::CoordinatorNotAvailable,
+            TrySendError::Closed(_) => ErrorCode::NotCoordinator,
+        })?;
+        Ok(receiver)
+    }
+}
+
+/// The machine's end of a [`Mailbox`].
+struct Inbox<M: StateMachine> {
+    requests: mpsc::Receiver<Envelope<M>>,
+    tidings: mpsc::Receiver<M::Request>,
 }
 
 /// A handle on the machines; clones share them.
@@ -130,13 +160,9 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
 
     /// Has every machine of this broker hear the same; none misses it, whatever it is busy with.
     fn tell_all(&self, tidings: impl Fn() -> Option<M::Request>) {
-        let machines: Vec<_> = {
-            let mailboxes = self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
-            mailboxes.by_partition.values().map(|mailbox| mailbox.tidings.clone()).collect()
-        };
-        for (machine, tidings) in machines.into_iter().filter_map(|machine| Some((machine, tidings()?))) {
+        for (mailbox, tidings) in self.all_mailboxes().into_iter().filter_map(|mailbox| Some((mailbox, tidings()?))) {
             // A machine that is gone has nothing to hear.
-            drop(machine.blocking_send(tidings));
+            drop(mailbox.tidings.blocking_send(tidings));
         }
     }
 
@@ -163,6 +189,8 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     fn spawn(&self, hosted: Arc<HostedPartition>) -> Mailbox<M> {
         let (requests, received) = mpsc::channel(MAILBOX_CAPACITY);
         let (tidings, heard) = mpsc::channel(TIDINGS_CAPACITY);
+        let inbox = Inbox { requests: received, tidings: heard };
+        let (has_loaded, loaded) = watch::channel(false);
         let actor = Actor {
             machine: (self.0.new_machine)(),
             hosted,
@@ -177,10 +205,11 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         self.0.tasks.spawn(async move {
             // A load looks after `stop` itself: it runs on a thread that dropping its future would leave behind.
             if let Some(actor) = actor.load(stop.clone()).await {
-                stop.run_until_cancelled(actor.run(received, heard)).await;
+                has_loaded.send_replace(true);
+                stop.run_until_cancelled(actor.run(inbox)).await;
             }
         });
-        Mailbox { requests, tidings }
+        Mailbox { requests, tidings, loaded }
     }
 
     /// The partition of the internal topic that `key` (a group id) belongs to: Kafka's `abs(hashCode) % partitions`.
@@ -191,10 +220,11 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
 
     /// Puts `request` into the mailbox of the machine responsible for `key`, now; the future waits for the answer.
     ///
-    /// Errors: [`ErrorCode::NotCoordinator`], [`ErrorCode::CoordinatorNotAvailable`], or what the append ended in.
+    /// Errors: [`ErrorCode::NotCoordinator`], [`ErrorCode::CoordinatorLoadInProgress`],
+    /// [`ErrorCode::CoordinatorNotAvailable`], or what the append ended in.
     pub fn enqueue(&self, key: &str, request: M::Request) -> impl Future<Output = Answer<M>> + Send + 'static {
         let mailbox = self.partition_for(key).and_then(|partition| self.mailbox(partition));
-        wait(mailbox.map_or(Err(ErrorCode::NotCoordinator), |mailbox| post(&mailbox, request)))
+        wait(mailbox.map_or(Err(ErrorCode::NotCoordinator), |mailbox| mailbox.post(request)))
     }
 
     /// Asks every machine of this broker the same; answers in the order of their partitions.
@@ -202,23 +232,29 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         &self,
         request: impl Fn() -> M::Request,
     ) -> impl Future<Output = Vec<Answer<M>>> + Send + 'static {
-        let mut partitions: Vec<(i32, mpsc::Sender<Envelope<M>>)> = {
-            let mailboxes = self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
-            mailboxes.by_partition.iter().map(|(&partition, mailbox)| (partition, mailbox.requests.clone())).collect()
-        };
-        partitions.sort_by_key(|(partition, _)| *partition);
-        let posted: Vec<_> = partitions.iter().map(|(_, mailbox)| wait(post(mailbox, request()))).collect();
+        let posted: Vec<_> = self.all_mailboxes().iter().map(|mailbox| wait(mailbox.post(request()))).collect();
         futures_util::future::join_all(posted)
     }
 
-    fn mailbox(&self, partition: i32) -> Option<mpsc::Sender<Envelope<M>>> {
-        self.0
-            .mailboxes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .by_partition
-            .get(&partition)
-            .map(|mailbox| mailbox.requests.clone())
+    /// Completes when every machine of this moment has loaded, or cannot.
+    pub async fn loaded(&self) {
+        for mut mailbox in self.all_mailboxes() {
+            drop(mailbox.loaded.wait_for(|loaded| *loaded).await);
+        }
+    }
+
+    /// In the order of their partitions.
+    fn all_mailboxes(&self) -> Vec<Mailbox<M>> {
+        let mut partitions: Vec<(i32, Mailbox<M>)> = {
+            let mailboxes = self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+            mailboxes.by_partition.iter().map(|(&partition, mailbox)| (partition, mailbox.clone())).collect()
+        };
+        partitions.sort_by_key(|(partition, _)| *partition);
+        partitions.into_iter().map(|(_, mailbox)| mailbox).collect()
+    }
+
+    fn mailbox(&self, partition: i32) -> Option<Mailbox<M>> {
+        self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner).by_partition.get(&partition).cloned()
     }
 
     /// Stops every machine and waits until their tasks are gone.
@@ -227,17 +263,6 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         self.write_mailboxes().by_partition.clear();
         self.0.tasks.close();
         self.0.tasks.wait().await;
-    }
-}
-
-fn post<M: CoordinatorMachine>(
-    mailbox: &mpsc::Sender<Envelope<M>>,
-    request: M::Request,
-) -> Result<oneshot::Receiver<Answer<M>>, ErrorCode> {
-    let (answer, receiver) = oneshot::channel();
-    match mailbox.try_send(Envelope { request, answer }) {
-        Ok(()) => Ok(receiver),
-        Err(_) => Err(ErrorCode::CoordinatorNotAvailable),
     }
 }
 
@@ -259,7 +284,7 @@ struct Actor<M: CoordinatorMachine> {
 }
 
 impl<M: CoordinatorMachine> Actor<M> {
-    async fn run(mut self, mut mailbox: mpsc::Receiver<Envelope<M>>, mut tidings: mpsc::Receiver<M::Request>) {
+    async fn run(mut self, mut inbox: Inbox<M>) {
         loop {
             let deadline = self.machine.next_deadline();
             let due = async {
@@ -269,33 +294,45 @@ impl<M: CoordinatorMachine> Actor<M> {
                 }
             };
             tokio::select! {
-                envelope = mailbox.recv() => match envelope {
-                    Some(envelope) => self.take_burst(envelope, &mut mailbox),
+                envelope = inbox.requests.recv() => match envelope {
+                    Some(envelope) => self.take_burst(envelope, &mut inbox),
                     None => return,
                 },
-                // Nobody waits for an answer to tidings.
-                Some(request) = tidings.recv() => self.handle(Envelope { request, answer: oneshot::channel().0 }),
+                Some(tidings) = inbox.tidings.recv() => self.hear(tidings),
                 () = due => self.decide(M::handle_timeout),
             }
             self.release_replies().await;
         }
     }
 
-    fn take_burst(&mut self, first: Envelope<M>, mailbox: &mut mpsc::Receiver<Envelope<M>>) {
-        self.handle(first);
-        for _ in 1..BURST {
-            match mailbox.try_recv() {
-                Ok(envelope) => self.handle(envelope),
-                Err(_) => return,
+    fn take_burst(&mut self, first: Envelope<M>, inbox: &mut Inbox<M>) {
+        let mut next = Some(first);
+        for _ in 0..BURST {
+            let Some(envelope) = next.take().or_else(|| inbox.requests.try_recv().ok()) else { return };
+            // A commit to a topic that follows its namesake's deletion must not be taken for one to that.
+            while let Ok(tidings) = inbox.tidings.try_recv() {
+                self.hear(tidings);
             }
+            self.handle(envelope);
         }
     }
 
     fn handle(&mut self, Envelope { request, answer }: Envelope<M>) {
-        let reply_to = ReplyTo(self.next_reply_to);
-        self.next_reply_to += 1;
+        let reply_to = self.new_reply_to();
         self.waiting.insert(reply_to, answer);
         self.decide(|machine, now, effects| machine.handle(request, reply_to, now, effects));
+    }
+
+    /// Nobody waits for an answer to tidings.
+    fn hear(&mut self, tidings: M::Request) {
+        let reply_to = self.new_reply_to();
+        self.decide(|machine, now, effects| machine.handle(tidings, reply_to, now, effects));
+    }
+
+    fn new_reply_to(&mut self) -> ReplyTo {
+        let reply_to = ReplyTo(self.next_reply_to);
+        self.next_reply_to += 1;
+        reply_to
     }
 
     /// Lets the machine decide, makes its records durable and replays them, and keeps its replies.

@@ -86,6 +86,7 @@ async fn a_machine_with_a_full_mailbox_hears_of_deleted_topics_all_the_same() {
     );
     replicas.apply(&delta, &image);
     runtime.apply(&delta, &image);
+    runtime.loaded().await;
     // The machine runs on this thread, so that it takes nothing before the mailbox is full.
     let mut questions = Vec::new();
     let refused = loop {

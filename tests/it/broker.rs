@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, Once};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -14,7 +14,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
     self, CreateTopicsRequest, FetchRequest, FetchResponse, FindCoordinatorRequest, GroupId, ListOffsetsRequest,
-    ProduceRequest, TopicName,
+    OffsetFetchRequest, ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 use klamm::config::Config;
@@ -32,6 +32,8 @@ const DECOMPRESSED_LIMIT: usize = 16 << 20;
 /// The versions of Produce and Fetch that the tests use where it does not matter which.
 pub(crate) const PRODUCE: i16 = 12;
 pub(crate) const FETCH: i16 = 12;
+
+const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 
 /// What was logged as an ERROR, by any broker of this process: somebody would have to look at it.
 static ERRORS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -190,10 +192,17 @@ impl Client {
         response.topics[0].partitions[0].offset
     }
 
-    /// Waits until `group` has a coordinator.
+    /// Waits until `group` has a coordinator, and that has loaded.
     pub(crate) async fn find_coordinator(&mut self, group: &str) {
         let found = self.ask(3, &FindCoordinatorRequest::default().with_key(text(group))).await;
         assert_eq!(found.error_code, 0);
+        let nothing = OffsetFetchRequest::default().with_group_id(group_id(group)).with_topics(Some(vec![]));
+        let load = async {
+            while self.0.call_at(7, &nothing).await.unwrap().error_code == COORDINATOR_LOAD_IN_PROGRESS {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        within(load).await;
     }
 }
 

@@ -15,6 +15,7 @@ mod decode;
 mod fetch_response;
 mod fetching;
 mod groups;
+mod groups_runtime;
 mod hostile;
 mod network;
 mod producers;

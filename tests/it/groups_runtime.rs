@@ -1,0 +1,110 @@
+//! The runtime of the coordinators: what it answers while a machine loads, and what it never loses.
+
+use std::sync::Arc;
+
+use klamm::clock::Clock;
+use klamm::coordinator::group::request::{CommitOffsetsRequest, FetchOffsetsRequest, MemberRequest, OffsetToCommit};
+use klamm::coordinator::group::{GroupCoordinatorConfig, GroupCoordinator, GroupRequest, GroupResponse};
+use klamm::coordinator::runtime::CoordinatorRuntime;
+use klamm::ids::{GROUP_METADATA_TOPIC, Uuid};
+use klamm::metadata::{Change, MetadataDelta, MetadataImage, TopicChange};
+use klamm::protocol::ErrorCode;
+
+use crate::broker::{Broker, Client};
+use crate::server::within;
+
+type Groups = CoordinatorRuntime<GroupCoordinator>;
+
+/// A broker whose group coordinators are at work.
+async fn start() -> (Broker, Client) {
+    let broker = Broker::start().await;
+    let (mut client, _) = broker.client_with_topic("t", 1).await;
+    client.find_coordinator("g").await;
+    (broker, client)
+}
+
+fn commit(offset: i64) -> GroupRequest {
+    let member =
+        MemberRequest { group_id: "g".into(), member_id: "".into(), group_instance_id: None, generation_id: -1 };
+    let offset = OffsetToCommit { partition: 0, offset, leader_epoch: -1, metadata: "".into() };
+    GroupRequest::CommitOffsets(CommitOffsetsRequest {
+        member,
+        retention_ms: None,
+        topics: vec![("t".into(), vec![offset])],
+    })
+}
+
+/// What group `g` has committed, or -1.
+async fn committed(groups: &Groups) -> Result<i64, ErrorCode> {
+    let topics = Some(vec![("t".into(), vec![0])]);
+    let fetch = GroupRequest::FetchOffsets(FetchOffsetsRequest { group_id: "g".into(), topics });
+    match within(groups.enqueue("g", fetch)).await? {
+        GroupResponse::FetchOffsets(topics) => Ok(topics[0].1[0].offset),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Has `groups` hear that a topic `t` is gone.
+fn forget_topic(groups: &Groups, image: &MetadataImage) {
+    let mut delta = MetadataDelta::default();
+    delta.note(Change::Topic(TopicChange::Deleted(Uuid::from_u128(1), "t".into())));
+    // A thread of its own, as it has in a broker.
+    std::thread::scope(|scope| scope.spawn(|| groups.apply(&delta, image)).join().unwrap());
+}
+
+/// Machines load on threads, which they are given only when this test waits for something.
+#[tokio::test]
+async fn a_machine_that_loads_says_so_and_misses_nothing() {
+    let (broker, _client) = start().await;
+    let shared = broker.0.broker();
+    within(shared.groups.enqueue("g", commit(7))).await.unwrap();
+    let again = || {
+        let new_machine = || GroupCoordinator::new(GroupCoordinatorConfig::default());
+        let replicas = Arc::clone(&shared.replicas);
+        let groups = Groups::new(GROUP_METADATA_TOPIC, shared.node_id, Clock::system(), replicas, new_machine);
+        let image = shared.image();
+        let topic_id = image.topic(GROUP_METADATA_TOPIC).unwrap().id;
+        let mut delta = MetadataDelta::default();
+        delta.note(Change::Topic(TopicChange::Created(topic_id)));
+        groups.apply(&delta, &image);
+        groups
+    };
+    let groups = again();
+    assert_eq!(committed(&groups).await, Err(ErrorCode::CoordinatorLoadInProgress));
+    within(groups.loaded()).await;
+    assert_eq!(committed(&groups).await, Ok(7));
+    groups.shutdown().await;
+    assert_eq!(committed(&groups).await, Err(ErrorCode::NotCoordinator));
+    let groups = again();
+    forget_topic(&groups, &shared.image());
+    within(groups.loaded()).await;
+    assert_eq!(committed(&groups).await, Ok(-1), "it heard of the deletion while it loaded");
+    groups.shutdown().await;
+    broker.stop().await;
+}
+
+/// A machine gets to its mailbox only when this test waits for something.
+#[tokio::test]
+async fn a_full_mailbox_refuses_requests_and_takes_notices() {
+    let (broker, _client) = start().await;
+    let groups = &broker.0.broker().groups;
+    let mut waiting = Vec::new();
+    let refused = loop {
+        assert!(waiting.len() < 100_000, "the mailbox has a bound");
+        let mut answer = Box::pin(groups.enqueue("g", commit(7)));
+        match futures_util::FutureExt::now_or_never(&mut answer) {
+            None => waiting.push(answer),
+            Some(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.unwrap_err(), ErrorCode::CoordinatorNotAvailable);
+    forget_topic(groups, &broker.0.broker().image());
+    for answer in waiting {
+        within(answer).await.unwrap();
+    }
+    within(groups.enqueue("g", commit(8))).await.unwrap();
+    assert_eq!(committed(groups).await, Ok(8), "what was committed behind the notice is there");
+    forget_topic(groups, &broker.0.broker().image());
+    assert_eq!(committed(groups).await, Ok(-1));
+    broker.stop().await;
+}
