@@ -150,6 +150,39 @@ async fn a_group_lives_and_dies_at_every_version() {
     talk.broker.stop().await;
 }
 
+/// States may be written in any case and with spaces around them, types in any case; what is no state or type is no
+/// group's, and no error.
+#[tokio::test]
+async fn groups_are_listed_by_state_and_type() {
+    let mut talk = Talk::start().await;
+    talk.ask(8, commit("simple", None, 1)).await;
+    talk.join(5, "joined").await;
+    let cases: [(&[&str], &[&str], &[&str]); 8] = [
+        (&[], &[], &["joined", "simple"]),
+        (&["Empty"], &[], &["simple"]),
+        (&[" eMPTY "], &["CLASSIC"], &["simple"]),
+        (&["completingrebalance", "nonsense"], &["consumer", "Classic"], &["joined"]),
+        (&["Stable", "PreparingRebalance", "Dead", ""], &[], &[]),
+        (&[], &[" classic"], &[]),
+        (&[], &["consumer", "share", "streams", "unknown", "nonsense", ""], &[]),
+        (&["Empty"], &["consumer"], &[]),
+    ];
+    let texts = |names: &[&str]| names.iter().map(|name| text(name)).collect::<Vec<_>>();
+    for (states, types, expected) in cases {
+        let request = ListGroupsRequest::default().with_states_filter(texts(states)).with_types_filter(texts(types));
+        let listed = talk.ask(5, request).await;
+        assert_eq!(listed.error_code, 0);
+        let mut names: Vec<_> = listed.groups.iter().map(|group| group.group_id.to_string()).collect();
+        names.sort();
+        assert_eq!(names, expected, "{states:?} {types:?}");
+        assert!(listed.groups.iter().all(|group| group.group_type.as_str() == "classic"));
+    }
+    let describe = DescribeGroupsRequest::default().with_groups(vec![group_id("nowhere")]);
+    let described = talk.ask(6, describe).await.groups.remove(0);
+    assert_eq!(described.error_message.as_deref(), Some("Group nowhere not found."));
+    talk.broker.stop().await;
+}
+
 #[tokio::test]
 async fn offsets_are_committed_and_fetched_at_every_version() {
     let mut talk = Talk::start().await;

@@ -30,13 +30,14 @@ impl GroupCoordinator {
 
     /// The groups that pass the filters, in no particular order.
     pub(super) fn list(&self, request: &ListRequest) -> Vec<ListedGroup> {
-        let passes = |filter: &[String], value: &str| {
-            filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))
+        // As in Kafka, a type has to be written without spaces around it. One that is unknown is no group's.
+        let is_listed =
+            request.types.is_empty() || request.types.iter().any(|wanted| wanted.eq_ignore_ascii_case(CLASSIC));
+        let passes = |state: GroupState| {
+            let is_wanted = |wanted: &String| wanted.trim().eq_ignore_ascii_case(&state.to_string());
+            request.states.is_empty() || request.states.iter().any(is_wanted)
         };
-        let groups = self
-            .groups
-            .values()
-            .filter(|group| passes(&request.types, CLASSIC) && passes(&request.states, &group.state.to_string()));
+        let groups = self.groups.values().filter(|group| is_listed && passes(group.state));
         let listed = groups.map(|group| ListedGroup {
             group_id: Arc::clone(&group.id),
             protocol_type: group.protocol_type.clone().unwrap_or_else(|| "".into()),
