@@ -49,7 +49,7 @@ pub const TRANSACTION_STATE_TOPIC: &str = "__transaction_state";
 /// The topic of Kafka's metadata log, a name that no other topic may have.
 pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 
-/// Whether clients may neither produce to nor delete `topic` because the broker itself keeps its state there.
+/// Whether the broker itself keeps its state in `topic`, so that no client but an administrator's may produce to it.
 pub fn is_internal_topic(topic: &str) -> bool {
     topic == GROUP_METADATA_TOPIC || topic == TRANSACTION_STATE_TOPIC
 }

@@ -38,7 +38,7 @@ pub async fn handle(
 ) -> Result<Reply<FindCoordinatorResponse>, ApiError> {
     let topic = topic(broker, request.key_type).await;
     let image = broker.image();
-    let find = |key: &str| topic.and_then(|topic| coordinator(&image, context, topic, key));
+    let find = |key: &str| topic.and_then(|topic| coordinator(broker, &image, context, topic, key));
     let response = if context.api_version >= FIRST_WITH_KEYS {
         let keys = request.coordinator_keys.iter();
         let coordinators = keys.map(|key| shape(&find(key)).with_key(message_text(key)));
@@ -62,9 +62,13 @@ async fn topic(broker: &Broker, key_type: i8) -> Result<&'static str, ErrorCode>
     }
 }
 
-fn coordinator(image: &MetadataImage, context: &RequestContext, topic: &str, key: &str) -> Found {
-    let partitions = image.topic(topic).map_or(0, |topic| topic.partitions.len());
-    let index = partition_for(key, i32::try_from(partitions).unwrap_or(i32::MAX));
+fn coordinator(broker: &Broker, image: &MetadataImage, context: &RequestContext, topic: &str, key: &str) -> Found {
+    let index = if topic == GROUP_METADATA_TOPIC {
+        broker.groups.partition_for(key).ok_or(ErrorCode::CoordinatorNotAvailable)?
+    } else {
+        let partitions = image.topic(topic).map_or(0, |topic| topic.partitions.len());
+        partition_for(key, i32::try_from(partitions).unwrap_or(i32::MAX))
+    };
     let leader = image.partition(topic, index).and_then(|partition| image.broker(partition.leader));
     let endpoint = leader.filter(|leader| !leader.fenced).and_then(|leader| {
         let endpoint = leader.endpoint(&context.listener)?;

@@ -14,7 +14,7 @@ use super::partition_view::PartitionView;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::controller::{CreateTopics, NewTopic};
-use crate::ids::{NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
+use crate::ids::{GROUP_METADATA_TOPIC, NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
 use crate::metadata::{MetadataImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
 use crate::security::{Resource, ResourceType};
@@ -142,20 +142,28 @@ async fn topics_by_name(
 
 /// Creates those of `names` that are missing and may be created, and returns the errors of those that could not be.
 ///
-/// Returns once this broker leads the new partitions, so that a client's next request finds them. Internal topics are
-/// created by the coordinators that need them, not because a client names them.
+/// Returns once this broker leads the new partitions, so that a client's next request finds them. `__consumer_offsets` is
+/// created as its coordinators need it; for transactions there are none yet.
 async fn create_missing(broker: &Broker, names: &[TopicName]) -> HashMap<TopicName, ErrorCode> {
     let image = broker.image();
-    let is_creatable =
-        |name: &&TopicName| image.topic(name).is_none() && topic_name::is_valid(name) && !is_internal_topic(name);
-    let missing: Vec<_> = names.iter().filter(is_creatable).take(MAX_AUTO_CREATED_TOPICS).cloned().collect();
-    if missing.is_empty() {
-        return HashMap::new();
+    let is_missing = |name: &&TopicName| image.topic(name).is_none() && topic_name::is_valid(name);
+    let missing = names.iter().filter(is_missing).take(MAX_AUTO_CREATED_TOPICS).cloned();
+    let (internal, missing): (Vec<_>, Vec<_>) = missing.partition(|name| is_internal_topic(name));
+    let mut errors = HashMap::new();
+    for name in internal {
+        if &*name == GROUP_METADATA_TOPIC
+            && let Err(error) = broker.ensure_group_metadata_topic().await
+        {
+            errors.insert(name, error);
+        }
     }
-    match create(broker, &missing).await {
-        Ok(errors) => errors,
-        Err(error) => missing.into_iter().map(|name| (name, error)).collect(),
+    if !missing.is_empty() {
+        match create(broker, &missing).await {
+            Ok(refused) => errors.extend(refused),
+            Err(error) => errors.extend(missing.into_iter().map(|name| (name, error))),
+        }
     }
+    errors
 }
 
 async fn create(broker: &Broker, names: &[TopicName]) -> Result<HashMap<TopicName, ErrorCode>, ErrorCode> {

@@ -108,7 +108,6 @@ impl Broker {
         let request = CreateTopics {
             topics: vec![topic],
             validate_only: false,
-            allow_internal: true,
             default_partitions: config.num_partitions,
             default_replication_factor: i16::try_from(config.default_replication_factor).unwrap_or(1),
             seed: 0,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::create_topics::too_many_partitions;
 use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal, placement};
-use crate::ids::{NodeId, TopicName, is_internal_topic};
+use crate::ids::{NodeId, TopicName};
 use crate::metadata::{MetadataRecord, PartitionImage, TopicImage, TopicRecord};
 use crate::protocol::ErrorCode;
 
@@ -120,12 +120,6 @@ impl Controller {
 
 fn additional_partitions(topic: &TopicImage, request: &NewPartitions) -> Result<usize, Refusal> {
     let (name, count, has) = (&request.name, request.count, topic.partitions.len());
-    // Unlike Kafka, internal topics keep their number of partitions: a key's partition is found by that number, and with
-    // another one committed offsets would be looked for where they are not.
-    if is_internal_topic(name) {
-        let message = format!("The number of partitions of internal topic {name} cannot be changed.");
-        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
-    }
     match usize::try_from(count) {
         Ok(count) if count > has => Ok(count - has),
         Ok(count) if count == has => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal, placement};
 use crate::config::BrokerConfig;
-use crate::ids::{CLUSTER_METADATA_TOPIC, NodeId, TopicName, Uuid, is_internal_topic};
+use crate::ids::{CLUSTER_METADATA_TOPIC, NodeId, TopicName, Uuid};
 use crate::metadata::{MetadataRecord, PartitionImage, TopicRecord, topic_name};
 use crate::protocol::ErrorCode;
 
@@ -15,8 +15,6 @@ pub struct CreateTopics {
     pub topics: Vec<NewTopic>,
     /// Only tell what would happen.
     pub validate_only: bool,
-    /// Whether internal topics may be among them: only the broker itself makes those.
-    pub allow_internal: bool,
     /// `num.partitions`, where a topic has -1.
     pub default_partitions: i32,
     /// `default.replication.factor`, where a topic has -1.
@@ -34,7 +32,6 @@ impl CreateTopics {
             seed: topics.first().map_or(0, |topic| topic.id.as_u64_pair().0),
             topics,
             validate_only: false,
-            allow_internal: false,
             default_partitions: config.num_partitions,
             default_replication_factor: i16::try_from(config.default_replication_factor).unwrap_or(i16::MAX),
         }
@@ -126,7 +123,7 @@ impl Controller {
         request: &CreateTopics,
         records: &mut Vec<MetadataRecord>,
     ) -> Result<TopicCreated, Refusal> {
-        self.check_name(&topic.name, request.allow_internal)?;
+        self.check_name(&topic.name)?;
         let configs = topic.configs.clone()?;
         let partitions = if topic.assignments.is_empty() {
             self.place_partitions(topic, request)?
@@ -150,13 +147,12 @@ impl Controller {
         Ok(created)
     }
 
-    fn check_name(&self, name: &str, allow_internal: bool) -> Result<(), Refusal> {
+    fn check_name(&self, name: &str) -> Result<(), Refusal> {
         if self.image.topic(name).is_some() {
             let message = format!("Topic '{name}' already exists.");
             return Err(Refusal::new(ErrorCode::TopicAlreadyExists, message));
         }
-        // Unlike Kafka, no client creates an internal topic: the broker makes it when it is first needed, as configured.
-        if name == CLUSTER_METADATA_TOPIC || (is_internal_topic(name) && !allow_internal) {
+        if name == CLUSTER_METADATA_TOPIC {
             let message = format!("Creation of internal topic {name} is prohibited.");
             return Err(Refusal::new(ErrorCode::InvalidRequest, message));
         }

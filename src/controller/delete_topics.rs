@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Controller, Refusal};
-use crate::ids::{NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
+use crate::ids::{NO_TOPIC_ID, TopicName, Uuid};
 use crate::metadata::{MetadataRecord, TopicRecord};
 use crate::protocol::ErrorCode;
 
@@ -65,11 +65,8 @@ impl Controller {
         }
         for (id, name) in doomed {
             let Some(name) = name else { continue };
-            let result = check_deletable(&name);
-            if result.is_ok() {
-                records.push(TopicRecord::RemoveTopic { topic_id: id }.into());
-            }
-            results.push(TopicDeletion { name: Some(name), id, result });
+            records.push(TopicRecord::RemoveTopic { topic_id: id }.into());
+            results.push(TopicDeletion { name: Some(name), id, result: Ok(()) });
         }
         results
     }
@@ -93,15 +90,6 @@ fn count(request: DeleteTopics, results: &mut Vec<TopicDeletion>) -> (Times<Topi
         }
     }
     (names, ids)
-}
-
-/// Unlike Kafka, internal topics cannot be deleted by a client: with `__consumer_offsets` all committed offsets would go.
-fn check_deletable(name: &str) -> Result<(), Refusal> {
-    if is_internal_topic(name) {
-        let message = format!("Deletion of internal topic {name} is prohibited.");
-        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
-    }
-    Ok(())
 }
 
 fn refused(name: Option<TopicName>, id: Uuid, refusal: Refusal) -> TopicDeletion {

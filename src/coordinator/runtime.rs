@@ -69,9 +69,16 @@ struct Shared<M: CoordinatorMachine> {
 }
 
 struct Mailboxes<M: StateMachine> {
-    /// How many partitions the internal topic has; 0 while it does not exist.
+    /// How many partitions the internal topic had when this broker first saw it; 0 while it does not exist. As in Kafka,
+    /// it is by that number that a key finds its partition until the next start, also where the topic is enlarged.
     partition_count: i32,
     by_partition: HashMap<i32, Mailbox<M>>,
+}
+
+impl<M: StateMachine> Default for Mailboxes<M> {
+    fn default() -> Self {
+        Self { partition_count: 0, by_partition: HashMap::new() }
+    }
 }
 
 /// The ways to one machine.
@@ -134,7 +141,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
             clock,
             replicas,
             new_machine: Box::new(new_machine),
-            mailboxes: RwLock::new(Mailboxes { partition_count: 0, by_partition: HashMap::new() }),
+            mailboxes: RwLock::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }))
@@ -146,7 +153,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         let deleted: Vec<_> = delta.topics().deleted().map(|(_, name)| TopicName::clone(name)).collect();
         if deleted.iter().any(|name| **name == *self.0.topic) {
             // The next topic of that name is another log.
-            self.write_mailboxes().by_partition.clear();
+            *self.write_mailboxes() = Mailboxes::default();
         }
         if !deleted.is_empty() {
             self.tell_all(|| M::topics_deleted(&deleted));
@@ -173,7 +180,9 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     fn follow_leaderships(&self, image: &MetadataImage) {
         let partitions = image.topic(self.0.topic).map(|topic| topic.partitions.as_slice()).unwrap_or_default();
         let mut mailboxes = self.write_mailboxes();
-        mailboxes.partition_count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
+        if mailboxes.partition_count == 0 {
+            mailboxes.partition_count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
+        }
         for (partition, state) in (0_i32..).zip(partitions) {
             if state.leader != self.0.node_id {
                 // The machine stops when its mailbox has no sender left.

@@ -84,7 +84,6 @@ async fn create_topic(server: &Server) -> Outcome<()> {
     let request = CreateTopics {
         topics: vec![topic],
         validate_only: false,
-        allow_internal: false,
         default_partitions: 1,
         default_replication_factor: 1,
         seed: 0,

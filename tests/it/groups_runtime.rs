@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{CreatePartitionsRequest, DeleteTopicsRequest, MetadataRequest};
 use klamm::clock::Clock;
 use klamm::coordinator::group::request::{CommitOffsetsRequest, FetchOffsetsRequest, MemberRequest, OffsetToCommit};
 use klamm::coordinator::group::{GroupCoordinatorConfig, GroupCoordinator, GroupRequest, GroupResponse};
@@ -10,7 +13,7 @@ use klamm::ids::{GROUP_METADATA_TOPIC, Uuid};
 use klamm::metadata::{Change, MetadataDelta, MetadataImage, TopicChange};
 use klamm::protocol::ErrorCode;
 
-use crate::broker::{Broker, Client};
+use crate::broker::{Broker, Client, topic_name};
 use crate::server::within;
 
 type Groups = CoordinatorRuntime<GroupCoordinator>;
@@ -105,6 +108,38 @@ async fn a_full_mailbox_refuses_requests_and_takes_notices() {
     within(groups.enqueue("g", commit(8))).await.unwrap();
     assert_eq!(committed(groups).await, Ok(8), "what was committed behind the notice is there");
     forget_topic(groups, &broker.0.broker().image());
+    assert_eq!(committed(groups).await, Ok(-1));
+    broker.stop().await;
+}
+
+/// As in Kafka, `__consumer_offsets` is a topic like others to whoever administers them.
+#[tokio::test]
+async fn clients_create_enlarge_and_delete_the_offsets_topic() {
+    let broker = Broker::start().await;
+    let (mut client, _) = broker.client_with_topic("t", 1).await;
+    let groups = &broker.0.broker().groups;
+    for round in 0..3 {
+        let topic = client.create_topic(GROUP_METADATA_TOPIC, 3, &[("cleanup.policy", "compact")]).await;
+        client.find_coordinator("g").await;
+        assert_eq!(committed(groups).await, Ok(-1), "round {round}: its predecessor's offsets are gone");
+        within(groups.enqueue("g", commit(round))).await.unwrap();
+        let enlarged =
+            CreatePartitionsTopic::default().with_name(topic.name.clone()).with_count(5).with_assignments(None);
+        let enlarge = CreatePartitionsRequest::default().with_topics(vec![enlarged]).with_timeout_ms(5_000);
+        assert_eq!(client.ask(3, &enlarge).await.results[0].error_code, 0);
+        // Its partition is not looked for anew before the next start.
+        client.find_coordinator("g").await;
+        assert_eq!(committed(groups).await, Ok(round));
+        let delete = DeleteTopicsRequest::default().with_topic_names(vec![topic.name]).with_timeout_ms(5_000);
+        assert_eq!(client.ask(5, &delete).await.responses[0].error_code, 0);
+        assert_eq!(committed(groups).await, Err(ErrorCode::NotCoordinator));
+    }
+    // Without it, it is made as it is configured when it is first needed, or first named.
+    let named = MetadataRequestTopic::default().with_name(Some(topic_name(GROUP_METADATA_TOPIC)));
+    let metadata = MetadataRequest::default().with_topics(Some(vec![named])).with_allow_auto_topic_creation(true);
+    let told = client.ask(9, &metadata).await.topics.remove(0);
+    assert_eq!((told.error_code, told.is_internal, told.partitions.len()), (0, true, 50));
+    client.find_coordinator("g").await;
     assert_eq!(committed(groups).await, Ok(-1));
     broker.stop().await;
 }

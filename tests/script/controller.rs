@@ -99,8 +99,7 @@ impl Script {
         output
     }
 
-    /// `create <name> [partitions=n] [rf=n] [assign=1,2;2,1] [config:<key>=<value>] [bad-config] [+ ...] [validate]
-    /// [internal]`
+    /// `create <name> [partitions=n] [rf=n] [assign=1,2;2,1] [config:<key>=<value>] [bad-config] [+ ...] [validate]`
     fn create(&mut self, line: &str) -> ControllerRequest {
         let all = Words::of(line);
         let topics = line.split('+').map(|topic| {
@@ -110,7 +109,6 @@ impl Script {
         ControllerRequest::CreateTopics(CreateTopics {
             topics: topics.collect(),
             validate_only: all.has("validate"),
-            allow_internal: all.has("internal"),
             default_partitions: 2,
             default_replication_factor: 1,
             seed: all.number("seed", 0),
