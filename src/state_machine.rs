@@ -64,3 +64,35 @@ pub trait StateMachine {
     /// Takes one remembered record into the state; the only place where hard state changes.
     fn replay(&mut self, record: &Self::Record);
 }
+
+/// What a machine can be asked, with the type of the answer: its clients deal in questions, so that none has to think of
+/// an answer to another one.
+pub trait Question<M: StateMachine + ?Sized> {
+    /// What the machine answers.
+    type Answer: Send;
+
+    /// The question among all that the machine can be asked.
+    fn into_request(self) -> M::Request;
+
+    /// The answer among all that the machine gives; `None` in one to another question, which no machine gives.
+    fn answer(response: M::Response) -> Option<Self::Answer>;
+}
+
+/// The questions to a machine: each type, the variant of the request that holds it, and that of the response with the
+/// answer's type.
+macro_rules! questions {
+    ($machine:ty: $($question:ty => $request:path, $response:path: $answer:ty;)+) => {$(
+        impl $crate::state_machine::Question<$machine> for $question {
+            type Answer = $answer;
+
+            fn into_request(self) -> <$machine as $crate::state_machine::StateMachine>::Request {
+                $request(self)
+            }
+
+            fn answer(response: <$machine as $crate::state_machine::StateMachine>::Response) -> Option<$answer> {
+                if let $response(answer) = response { Some(answer) } else { None }
+            }
+        }
+    )+};
+}
+pub(crate) use questions;

@@ -9,7 +9,7 @@ use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse, GroupI
 use super::owned::{message_text, owned};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
-use crate::coordinator::group::{GroupRequest, GroupResponse};
+use crate::coordinator::group::request::DeleteRequest;
 use crate::protocol::ErrorCode;
 
 /// Serves one request; a group that is named twice is deleted and answered once.
@@ -21,18 +21,14 @@ pub async fn handle(
     let mut seen = HashSet::new();
     let groups = request.groups_names.iter().filter(|group_id| seen.insert(group_id.as_str()));
     let answers = groups.map(|group_id| {
-        let answer = broker.groups.enqueue(group_id, GroupRequest::Delete { group_id: owned(group_id) });
+        let answer = broker.groups.enqueue(group_id, DeleteRequest { group_id: owned(group_id) });
         let result = DeletableGroupResult::default().with_group_id(GroupId(message_text(group_id)));
-        async move { result.with_error_code(error_code(&answer.await)) }
+        async move { result.with_error_code(error_code(answer.await)) }
     });
     let answers = join_all(answers.collect::<Vec<_>>());
     Ok(Reply::owed(async move { DeleteGroupsResponse::default().with_results(answers.await) }))
 }
 
-fn error_code(answer: &Result<GroupResponse, ErrorCode>) -> i16 {
-    match answer {
-        Ok(GroupResponse::Delete(Ok(()))) => 0,
-        Ok(GroupResponse::Delete(Err(error))) | Err(error) => error.code(),
-        Ok(_) => ErrorCode::UnknownServerError.code(),
-    }
+fn error_code(answer: Result<Result<(), ErrorCode>, ErrorCode>) -> i16 {
+    answer.flatten().err().map_or(0, |error| error.code())
 }

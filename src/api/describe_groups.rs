@@ -8,8 +8,9 @@ use super::authorization::OPERATIONS_NOT_ASKED;
 use super::owned::{message_option, message_text, owned};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
+use crate::coordinator::group::GroupState;
+use crate::coordinator::group::request::DescribeRequest;
 use crate::coordinator::group::response::{self, DescribedMember};
-use crate::coordinator::group::{GroupRequest, GroupResponse, GroupState};
 use crate::protocol::ErrorCode;
 use crate::security::{Resource, ResourceType};
 
@@ -27,7 +28,7 @@ pub async fn handle(
     let version = context.api_version;
     let tells_operations = version >= FIRST_WITH_OPERATIONS && request.include_authorized_operations;
     let answers = request.groups.iter().map(|group_id| {
-        let answer = broker.groups.enqueue(group_id, GroupRequest::Describe { group_id: owned(group_id) });
+        let answer = broker.groups.enqueue(group_id, DescribeRequest { group_id: owned(group_id) });
         let resource = Resource { resource_type: ResourceType::Group, name: group_id };
         let operations = if tells_operations { context.operations(resource) } else { OPERATIONS_NOT_ASKED };
         let group_id = GroupId(message_text(group_id));
@@ -41,16 +42,19 @@ pub async fn handle(
     Ok(Reply::owed(async move { DescribeGroupsResponse::default().with_groups(answers.await) }))
 }
 
-fn shape(version: i16, group_id: GroupId, answer: Result<GroupResponse, ErrorCode>) -> DescribedGroup {
+fn shape(
+    version: i16,
+    group_id: GroupId,
+    answer: Result<Option<response::DescribedGroup>, ErrorCode>,
+) -> DescribedGroup {
     let group = DescribedGroup::default();
     let group = match answer {
-        Ok(GroupResponse::Describe(Some(described))) => shape_group(&described),
-        Ok(GroupResponse::Describe(None)) if version >= FIRST_WITH_NOT_FOUND => group
+        Ok(Some(described)) => shape_group(&described),
+        Ok(None) if version >= FIRST_WITH_NOT_FOUND => group
             .with_group_state(message_text(&GroupState::Dead.to_string()))
             .with_error_code(ErrorCode::GroupIdNotFound.code())
             .with_error_message(Some(message_text(&format!("Group {} not found.", group_id.as_str())))),
-        Ok(GroupResponse::Describe(None)) => group.with_group_state(message_text(&GroupState::Dead.to_string())),
-        Ok(_) => group.with_error_code(ErrorCode::UnknownServerError.code()),
+        Ok(None) => group.with_group_state(message_text(&GroupState::Dead.to_string())),
         Err(error) => group.with_error_code(error.code()),
     };
     group.with_group_id(group_id)

@@ -6,7 +6,6 @@ use super::owned::{owned, owned_option};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::MemberRequest;
-use crate::coordinator::group::{GroupRequest, GroupResponse};
 use crate::protocol::ErrorCode;
 
 /// Serves one request.
@@ -24,11 +23,10 @@ pub async fn handle(
         group_instance_id: owned_option(request.group_instance_id.as_ref()),
         generation_id: request.generation_id,
     };
-    let answer = broker.groups.enqueue(&request.group_id, GroupRequest::Heartbeat(member));
+    let answer = broker.groups.enqueue(&request.group_id, member);
     Ok(Reply::owed(async move {
         shape(match answer.await {
-            Ok(GroupResponse::Heartbeat(result)) => result,
-            Ok(_) => Err(ErrorCode::UnknownServerError),
+            Ok(result) => result,
             // The coordinator does not know the member yet, and will give it a whole session when it does.
             Err(ErrorCode::CoordinatorLoadInProgress) => Ok(()),
             Err(error) => Err(error),

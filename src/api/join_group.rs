@@ -8,9 +8,7 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::{JoinRequest, Protocol};
 use crate::coordinator::group::response::{JoinResponse, JoinedMember};
-use crate::coordinator::group::{GroupRequest, GroupResponse};
 use crate::ids::Uuid;
-use crate::protocol::ErrorCode;
 
 /// The first version with a rebalance timeout of its own.
 const FIRST_WITH_REBALANCE_TIMEOUT: i16 = 1;
@@ -29,11 +27,10 @@ pub async fn handle(
 ) -> Result<Reply<JoinGroupResponse>, ApiError> {
     let version = context.api_version;
     let member_id = owned(&request.member_id);
-    let answer = broker.groups.enqueue(&request.group_id, GroupRequest::Join(join(context, &request)));
+    let answer = broker.groups.enqueue(&request.group_id, join(context, &request));
     Ok(Reply::owed(async move {
         let response = match answer.await {
-            Ok(GroupResponse::Join(response)) => response,
-            Ok(_) => JoinResponse::error(ErrorCode::UnknownServerError, member_id),
+            Ok(response) => response,
             Err(error) => JoinResponse::error(error, member_id),
         };
         shape(version, &response)

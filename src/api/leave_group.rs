@@ -7,7 +7,6 @@ use super::owned::{message_option, message_text, owned, owned_option};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::{LeaveRequest, MemberIdentity};
-use crate::coordinator::group::{GroupRequest, GroupResponse};
 use crate::protocol::ErrorCode;
 
 /// The first version that names several members and answers for each.
@@ -24,11 +23,10 @@ pub async fn handle(
     }
     let version = context.api_version;
     let leave = LeaveRequest { group_id: owned(&request.group_id), members: members(version, &request) };
-    let answer = broker.groups.enqueue(&request.group_id, GroupRequest::Leave(leave));
+    let answer = broker.groups.enqueue(&request.group_id, leave);
     Ok(Reply::owed(async move {
         match answer.await {
-            Ok(GroupResponse::Leave(members)) => shape(version, &members),
-            Ok(_) => refused(ErrorCode::UnknownServerError),
+            Ok(members) => shape(version, &members),
             Err(error) => refused(error),
         }
     }))

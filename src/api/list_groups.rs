@@ -7,7 +7,7 @@ use super::owned::message_text;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::ListRequest;
-use crate::coordinator::group::{GroupRequest, GroupResponse, response};
+use crate::coordinator::group::response;
 use crate::protocol::ErrorCode;
 
 /// Serves one request.
@@ -20,24 +20,19 @@ pub async fn handle(
         states: request.states_filter.iter().map(ToString::to_string).collect(),
         types: request.types_filter.iter().map(ToString::to_string).collect(),
     };
-    let answers = broker.groups.enqueue_all(|| GroupRequest::List(list.clone()));
+    let answers = broker.groups.enqueue_all(&list);
     Ok(Reply::owed(async move { shape(answers.await) }))
 }
 
 /// One partition that cannot answer makes the whole list an error; one that has just moved away has no groups.
-fn shape(answers: Vec<Result<GroupResponse, ErrorCode>>) -> ListGroupsResponse {
+fn shape(answers: Vec<Result<Vec<response::ListedGroup>, ErrorCode>>) -> ListGroupsResponse {
     let mut groups = Vec::new();
     for answer in answers {
-        let error = match answer {
-            Ok(GroupResponse::List(listed)) => {
-                groups.extend(listed.iter().map(shape_group));
-                continue;
-            }
-            Err(ErrorCode::NotCoordinator) => continue,
-            Ok(_) => ErrorCode::UnknownServerError,
-            Err(error) => error,
-        };
-        return ListGroupsResponse::default().with_error_code(error.code());
+        match answer {
+            Ok(listed) => groups.extend(listed.iter().map(shape_group)),
+            Err(ErrorCode::NotCoordinator) => {}
+            Err(error) => return ListGroupsResponse::default().with_error_code(error.code()),
+        }
     }
     ListGroupsResponse::default().with_groups(groups)
 }

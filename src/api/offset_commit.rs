@@ -9,7 +9,6 @@ use super::partition_outcomes::PartitionOutcomes;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::{CommitOffsetsRequest, MemberRequest, OffsetToCommit};
-use crate::coordinator::group::{GroupRequest, GroupResponse};
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 
@@ -43,18 +42,17 @@ pub async fn handle(
         retention_ms: Some(request.retention_time_ms).filter(|retention_ms| *retention_ms != DEFAULT_RETENTION),
         topics,
     };
-    let answer = broker.groups.enqueue(&request.group_id, GroupRequest::CommitOffsets(commit));
+    let answer = broker.groups.enqueue(&request.group_id, commit);
     Ok(Reply::owed(async move {
         let error = match answer.await {
-            Ok(GroupResponse::CommitOffsets(Ok(topics))) => {
+            Ok(Ok(topics)) => {
                 for (topic, partitions) in topics {
                     let code = |error: Option<ErrorCode>| error.map_or(0, |error| error.code());
                     outcomes.add(&topic, partitions.into_iter().map(|(index, error)| (index, code(error))));
                 }
                 return response(outcomes);
             }
-            Ok(GroupResponse::CommitOffsets(Err(error))) | Err(error) => group_error(version, error),
-            Ok(_) => ErrorCode::UnknownServerError,
+            Ok(Err(error)) | Err(error) => group_error(version, error),
         };
         for (topic, partitions) in asked {
             outcomes.add(&topic, partitions.into_iter().map(|index| (index, error.code())));

@@ -9,7 +9,6 @@ use super::partition_outcomes::PartitionOutcomes;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::DeleteOffsetsRequest;
-use crate::coordinator::group::{GroupRequest, GroupResponse};
 use crate::ids;
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
@@ -26,10 +25,10 @@ pub async fn handle(
     let mut outcomes = PartitionOutcomes::default();
     let topics = existing(&broker.image(), &request.topics, &mut outcomes);
     let delete = DeleteOffsetsRequest { group_id: owned(&request.group_id), topics };
-    let answer = broker.groups.enqueue(&request.group_id, GroupRequest::DeleteOffsets(delete));
+    let answer = broker.groups.enqueue(&request.group_id, delete);
     Ok(Reply::owed(async move {
         match answer.await {
-            Ok(GroupResponse::DeleteOffsets(Ok(topics))) => {
+            Ok(Ok(topics)) => {
                 for (topic, partitions) in topics {
                     let code = |error: Option<ErrorCode>| error.map_or(0, |error| error.code());
                     outcomes.add(&topic, partitions.into_iter().map(|(index, error)| (index, code(error))));
@@ -37,8 +36,7 @@ pub async fn handle(
                 response(outcomes)
             }
             // As in Kafka, what is wrong with the group hides what is wrong with partitions.
-            Ok(GroupResponse::DeleteOffsets(Err(error))) | Err(error) => refused(error),
-            Ok(_) => refused(ErrorCode::UnknownServerError),
+            Ok(Err(error)) | Err(error) => refused(error),
         }
     }))
 }

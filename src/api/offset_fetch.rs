@@ -12,7 +12,6 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::FetchOffsetsRequest;
 use crate::coordinator::group::response::FetchedOffset;
-use crate::coordinator::group::{GroupRequest, GroupResponse};
 use crate::ids;
 use crate::protocol::ErrorCode;
 
@@ -70,11 +69,10 @@ fn groups(version: i16, request: &OffsetFetchRequest) -> Vec<(GroupId, Asked)> {
 
 fn fetch(broker: &Broker, group_id: &str, topics: Asked) -> impl Future<Output = Fetched> + Send + 'static {
     let request = FetchOffsetsRequest { group_id: owned(group_id), topics };
-    let answer = broker.groups.enqueue(group_id, GroupRequest::FetchOffsets(request));
+    let answer = broker.groups.enqueue(group_id, request);
     async move {
         match answer.await {
-            Ok(GroupResponse::FetchOffsets(topics)) => Ok(topics),
-            Ok(_) => Err(ErrorCode::UnknownServerError),
+            Ok(topics) => Ok(topics),
             // Consumers before Kafka 3.9 do not retry this one here.
             Err(ErrorCode::CoordinatorNotAvailable) => Err(ErrorCode::NotCoordinator),
             Err(error) => Err(error),

@@ -7,7 +7,6 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::{MemberRequest, SyncRequest};
 use crate::coordinator::group::response::SyncResponse;
-use crate::coordinator::group::{GroupRequest, GroupResponse};
 use crate::protocol::ErrorCode;
 
 /// The first version in which a member must say which protocol it believes in (KIP-559).
@@ -26,12 +25,11 @@ pub async fn handle(
     if request.group_id.is_empty() {
         return Ok(Reply::Ready(refused(ErrorCode::InvalidGroupId)));
     }
-    let answer = broker.groups.enqueue(&request.group_id, GroupRequest::Sync(sync(&request)));
+    let answer = broker.groups.enqueue(&request.group_id, sync(&request));
     Ok(Reply::owed(async move {
         match answer.await {
-            Ok(GroupResponse::Sync(Ok(response))) => shape(response),
-            Ok(GroupResponse::Sync(Err(error))) | Err(error) => refused(error),
-            Ok(_) => refused(ErrorCode::UnknownServerError),
+            Ok(Ok(response)) => shape(response),
+            Ok(Err(error)) | Err(error) => refused(error),
         }
     }))
 }

@@ -25,7 +25,7 @@ use crate::protocol::record_batch::{BatchBuilder, batches};
 use crate::replication::hosted_partition::{AppendError, HostedPartition, ReadRequest};
 use crate::replication::partition::RequiredAcks;
 use crate::replication::replica_manager::ReplicaManager;
-use crate::state_machine::{Effects, ReplyTo, StateMachine};
+use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
 use crate::storage::{self, AppendOrigin};
 
 /// Requests that may wait for one machine; more are refused as "not available", which clients retry.
@@ -227,22 +227,28 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         (count > 0).then(|| super::partition_for(key, count))
     }
 
-    /// Puts `request` into the mailbox of the machine responsible for `key`, now; the future waits for the answer.
+    /// Puts `question` into the mailbox of the machine responsible for `key`, now; the future waits for the answer.
     ///
     /// Errors: [`ErrorCode::NotCoordinator`], [`ErrorCode::CoordinatorLoadInProgress`],
     /// [`ErrorCode::CoordinatorNotAvailable`], or what the append ended in.
-    pub fn enqueue(&self, key: &str, request: M::Request) -> impl Future<Output = Answer<M>> + Send + 'static {
+    pub fn enqueue<Q: Question<M>>(
+        &self,
+        key: &str,
+        question: Q,
+    ) -> impl Future<Output = Result<Q::Answer, ErrorCode>> + Send + use<Q, M> {
         let mailbox = self.partition_for(key).and_then(|partition| self.mailbox(partition));
-        wait(mailbox.map_or(Err(ErrorCode::NotCoordinator), |mailbox| mailbox.post(request)))
+        let request = question.into_request();
+        wait::<M, Q>(mailbox.map_or(Err(ErrorCode::NotCoordinator), |mailbox| mailbox.post(request)))
     }
 
     /// Asks every machine of this broker the same; answers in the order of their partitions.
-    pub fn enqueue_all(
+    pub fn enqueue_all<Q: Question<M> + Clone>(
         &self,
-        request: impl Fn() -> M::Request,
-    ) -> impl Future<Output = Vec<Answer<M>>> + Send + 'static {
-        let posted: Vec<_> = self.all_mailboxes().iter().map(|mailbox| wait(mailbox.post(request()))).collect();
-        futures_util::future::join_all(posted)
+        question: &Q,
+    ) -> impl Future<Output = Vec<Result<Q::Answer, ErrorCode>>> + Send + use<Q, M> {
+        let mailboxes = self.all_mailboxes();
+        let posted = mailboxes.iter().map(|mailbox| wait::<M, Q>(mailbox.post(question.clone().into_request())));
+        futures_util::future::join_all(posted.collect::<Vec<_>>())
     }
 
     /// Completes when every machine of this moment has loaded, or cannot.
@@ -275,8 +281,12 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     }
 }
 
-async fn wait<T>(posted: Result<oneshot::Receiver<Result<T, ErrorCode>>, ErrorCode>) -> Result<T, ErrorCode> {
-    posted?.await.unwrap_or(Err(ErrorCode::NotCoordinator))
+/// A machine that is gone gives no answer, and none gives another question's.
+async fn wait<M: StateMachine, Q: Question<M>>(
+    posted: Result<oneshot::Receiver<Answer<M>>, ErrorCode>,
+) -> Result<Q::Answer, ErrorCode> {
+    let response = posted?.await.unwrap_or(Err(ErrorCode::NotCoordinator))?;
+    Q::answer(response).ok_or(ErrorCode::NotCoordinator)
 }
 
 /// One machine with what it needs to act.

@@ -11,7 +11,7 @@ use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionIma
 use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::{EncodedRecord, RecordError};
 use crate::replication::replica_manager::ReplicaManager;
-use crate::state_machine::{Effects, ReplyTo, StateMachine};
+use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
 use crate::storage::LogDir;
 
 /// What the machines of one test were told.
@@ -37,6 +37,18 @@ impl StateMachine for Listener {
     }
 
     fn replay(&mut self, _record: &()) {}
+}
+
+impl Question<Listener> for Vec<TopicName> {
+    type Answer = ();
+
+    fn into_request(self) -> Self {
+        self
+    }
+
+    fn answer((): ()) -> Option<()> {
+        Some(())
+    }
 }
 
 impl CoordinatorMachine for Listener {

@@ -179,8 +179,7 @@ impl Partition {
 
     /// Notes that `follower` holds everything below `fetch_offset`; answers whether the high watermark advanced.
     ///
-    /// Errors: [`ErrorCode::UnknownServerError`] is never given; a node that is no replica gets
-    /// [`ErrorCode::NotLeaderOrFollower`].
+    /// Errors: [`ErrorCode::NotLeaderOrFollower`] to a node that is no replica.
     pub fn follower_fetched(&mut self, follower: NodeId, fetch_offset: i64, now: Monotonic) -> Result<bool, ErrorCode> {
         if !self.is_leader() {
             return Err(ErrorCode::NotLeaderOrFollower);

@@ -7,7 +7,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{CreatePartitionsRequest, DeleteTopicsRequest, MetadataRequest};
 use klamm::clock::Clock;
 use klamm::coordinator::group::request::{CommitOffsetsRequest, FetchOffsetsRequest, MemberRequest, OffsetToCommit};
-use klamm::coordinator::group::{GroupCoordinatorConfig, GroupCoordinator, GroupRequest, GroupResponse};
+use klamm::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use klamm::coordinator::runtime::CoordinatorRuntime;
 use klamm::ids::{GROUP_METADATA_TOPIC, Uuid};
 use klamm::metadata::{Change, MetadataDelta, MetadataImage, TopicChange};
@@ -26,25 +26,18 @@ async fn start() -> (Broker, Client) {
     (broker, client)
 }
 
-fn commit(offset: i64) -> GroupRequest {
+fn commit(offset: i64) -> CommitOffsetsRequest {
     let member =
         MemberRequest { group_id: "g".into(), member_id: "".into(), group_instance_id: None, generation_id: -1 };
     let offset = OffsetToCommit { partition: 0, offset, leader_epoch: -1, metadata: "".into() };
-    GroupRequest::CommitOffsets(CommitOffsetsRequest {
-        member,
-        retention_ms: None,
-        topics: vec![("t".into(), vec![offset])],
-    })
+    CommitOffsetsRequest { member, retention_ms: None, topics: vec![("t".into(), vec![offset])] }
 }
 
 /// What group `g` has committed, or -1.
 async fn committed(groups: &Groups) -> Result<i64, ErrorCode> {
     let topics = Some(vec![("t".into(), vec![0])]);
-    let fetch = GroupRequest::FetchOffsets(FetchOffsetsRequest { group_id: "g".into(), topics });
-    match within(groups.enqueue("g", fetch)).await? {
-        GroupResponse::FetchOffsets(topics) => Ok(topics[0].1[0].offset),
-        other => panic!("{other:?}"),
-    }
+    let fetched = within(groups.enqueue("g", FetchOffsetsRequest { group_id: "g".into(), topics })).await?;
+    Ok(fetched[0].1[0].offset)
 }
 
 /// Has `groups` hear that a topic `t` is gone.
@@ -60,7 +53,7 @@ fn forget_topic(groups: &Groups, image: &MetadataImage) {
 async fn a_machine_that_loads_says_so_and_misses_nothing() {
     let (broker, _client) = start().await;
     let shared = broker.0.broker();
-    within(shared.groups.enqueue("g", commit(7))).await.unwrap();
+    within(shared.groups.enqueue("g", commit(7))).await.unwrap().unwrap();
     let again = || {
         let new_machine = || GroupCoordinator::new(GroupCoordinatorConfig::default());
         let replicas = Arc::clone(&shared.replicas);
@@ -103,9 +96,9 @@ async fn a_full_mailbox_refuses_requests_and_takes_notices() {
     assert_eq!(refused.unwrap_err(), ErrorCode::CoordinatorNotAvailable);
     forget_topic(groups, &broker.0.broker().image());
     for answer in waiting {
-        within(answer).await.unwrap();
+        within(answer).await.unwrap().unwrap();
     }
-    within(groups.enqueue("g", commit(8))).await.unwrap();
+    within(groups.enqueue("g", commit(8))).await.unwrap().unwrap();
     assert_eq!(committed(groups).await, Ok(8), "what was committed behind the notice is there");
     forget_topic(groups, &broker.0.broker().image());
     assert_eq!(committed(groups).await, Ok(-1));
@@ -122,7 +115,7 @@ async fn clients_create_enlarge_and_delete_the_offsets_topic() {
         let topic = client.create_topic(GROUP_METADATA_TOPIC, 3, &[("cleanup.policy", "compact")]).await;
         client.find_coordinator("g").await;
         assert_eq!(committed(groups).await, Ok(-1), "round {round}: its predecessor's offsets are gone");
-        within(groups.enqueue("g", commit(round))).await.unwrap();
+        within(groups.enqueue("g", commit(round))).await.unwrap().unwrap();
         let enlarged =
             CreatePartitionsTopic::default().with_name(topic.name.clone()).with_count(5).with_assignments(None);
         let enlarge = CreatePartitionsRequest::default().with_topics(vec![enlarged]).with_timeout_ms(5_000);

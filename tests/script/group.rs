@@ -25,8 +25,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use klamm::clock::Clock;
 use klamm::coordinator::group::request::{
-    CommitOffsetsRequest, DeleteOffsetsRequest, FetchOffsetsRequest, JoinRequest, LeaveRequest, ListRequest,
-    MemberIdentity, MemberRequest, OffsetToCommit, Protocol, SyncRequest,
+    CommitOffsetsRequest, DeleteOffsetsRequest, DeleteRequest, DescribeRequest, FetchOffsetsRequest, JoinRequest,
+    LeaveRequest, ListRequest, MemberIdentity, MemberRequest, OffsetToCommit, Protocol, SyncRequest,
 };
 use klamm::coordinator::group::response::{DescribedGroup, FetchedOffset};
 use klamm::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig, GroupRequest, GroupResponse, GroupState};
@@ -284,8 +284,8 @@ impl Script {
                 let topics = arguments.partitions(|partition, _| partition);
                 GroupRequest::DeleteOffsets(DeleteOffsetsRequest { group_id, topics })
             }
-            "describe" => GroupRequest::Describe { group_id },
-            "delete" => GroupRequest::Delete { group_id },
+            "describe" => GroupRequest::Describe(DescribeRequest { group_id }),
+            "delete" => GroupRequest::Delete(DeleteRequest { group_id }),
             "list" => {
                 let filter = |key| arguments.named(key).unwrap_or_default().split_terminator(',').map(str::to_owned);
                 GroupRequest::List(ListRequest { states: filter("states").collect(), types: filter("types").collect() })
@@ -430,7 +430,7 @@ fn list(machine: &mut GroupCoordinator) -> Vec<Arc<str>> {
 }
 
 fn describe(machine: &mut GroupCoordinator, group_id: &Arc<str>) -> Option<DescribedGroup> {
-    let request = GroupRequest::Describe { group_id: Arc::clone(group_id) };
+    let request = GroupRequest::Describe(DescribeRequest { group_id: Arc::clone(group_id) });
     let GroupResponse::Describe(described) = ask(machine, request) else { unreachable!() };
     described
 }

@@ -25,6 +25,7 @@ mod join;
 mod leave;
 mod member;
 mod offsets;
+mod questions;
 mod rebalance;
 pub mod request;
 pub mod response;
@@ -140,9 +141,9 @@ impl StateMachine for GroupCoordinator {
             }
             GroupRequest::FetchOffsets(request) => GroupResponse::FetchOffsets(self.fetch_offsets(&request)),
             GroupRequest::DeleteOffsets(request) => GroupResponse::DeleteOffsets(self.delete_offsets(request, effects)),
-            GroupRequest::Describe { group_id } => GroupResponse::Describe(self.describe(&group_id)),
+            GroupRequest::Describe(request) => GroupResponse::Describe(self.describe(&request.group_id)),
             GroupRequest::List(request) => GroupResponse::List(self.list(&request)),
-            GroupRequest::Delete { group_id } => GroupResponse::Delete(self.delete(&group_id, effects)),
+            GroupRequest::Delete(request) => GroupResponse::Delete(self.delete(&request.group_id, effects)),
             GroupRequest::TopicsDeleted { topics } => {
                 self.topics_deleted(&topics, effects);
                 GroupResponse::TopicsDeleted

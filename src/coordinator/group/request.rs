@@ -33,17 +33,11 @@ pub enum GroupRequest {
     /// To remove stored offsets.
     DeleteOffsets(DeleteOffsetsRequest),
     /// To describe a group.
-    Describe {
-        /// The group.
-        group_id: GroupId,
-    },
+    Describe(DescribeRequest),
     /// To list the groups of this machine.
     List(ListRequest),
     /// To delete an empty group with its offsets.
-    Delete {
-        /// The group.
-        group_id: GroupId,
-    },
+    Delete(DeleteRequest),
     /// To forget the offsets of topics that were deleted.
     TopicsDeleted {
         /// Their names.
@@ -173,6 +167,20 @@ pub struct DeleteOffsetsRequest {
     pub group_id: GroupId,
     /// The partitions, by topic.
     pub topics: Vec<(TopicName, Vec<i32>)>,
+}
+
+/// `DescribeGroups`, for one group.
+#[derive(Debug, Clone)]
+pub struct DescribeRequest {
+    /// The group.
+    pub group_id: GroupId,
+}
+
+/// `DeleteGroups`, for one group.
+#[derive(Debug, Clone)]
+pub struct DeleteRequest {
+    /// The group.
+    pub group_id: GroupId,
 }
 
 /// `ListGroups`; an empty filter lets everything pass.
