@@ -19,7 +19,7 @@ pub async fn handle(
     _context: &RequestContext,
     request: AddRaftVoterRequest,
 ) -> Result<Reply<AddRaftVoterResponse>, ApiError> {
-    let names = broker.config.text("controller.listener.names").unwrap_or_default();
+    let names = broker.config.load().text("controller.listener.names").unwrap_or_default();
     let listener = names.split(',').map(str::trim).find(|name| !name.is_empty()).unwrap_or(CONTROLLER_LISTENER);
     let refusal = refusal(broker.image().cluster_id(), listener, &request);
     Ok(Reply::Ready(refused(&refusal)))

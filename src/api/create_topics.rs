@@ -24,13 +24,12 @@ pub async fn handle(
     _context: &RequestContext,
     request: CreateTopicsRequest,
 ) -> Result<Reply<CreateTopicsResponse>, ApiError> {
-    let topics = request.topics.iter().map(|topic| new_topic(&broker.config, topic)).collect();
-    let create = CreateTopics {
-        validate_only: request.validate_only,
-        ..CreateTopics::with_defaults(&broker.config.broker, topics)
-    };
+    let config = broker.config.snapshot();
+    let topics = request.topics.iter().map(|topic| new_topic(&config, topic)).collect();
+    let create =
+        CreateTopics { validate_only: request.validate_only, ..CreateTopics::with_defaults(&config.broker, topics) };
     let results = match create_and_wait(broker, create).await {
-        Ok(created) => created.into_iter().map(|topic| result(&broker.config, topic)).collect(),
+        Ok(created) => created.into_iter().map(|topic| result(&config, topic)).collect(),
         Err(error) => request.topics.iter().map(|topic| failed(topic, error)).collect(),
     };
     Ok(Reply::Ready(CreateTopicsResponse::default().with_topics(results)))

@@ -26,7 +26,7 @@ pub async fn handle(
         id,
     };
     let topics: Vec<_> = named.chain(either).map(to_delete).collect();
-    let result = if broker.config.broker.delete_topic_enable {
+    let result = if broker.config.load().broker.delete_topic_enable {
         delete_and_wait(broker, DeleteTopics { topics: topics.clone() }).await
     } else if context.api_version < FIRST_VERSION_WITH_DISABLED {
         Err(ErrorCode::InvalidRequest)

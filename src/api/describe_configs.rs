@@ -7,11 +7,12 @@ use kafka_protocol::messages::describe_configs_response::{
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::broker_loggers;
 use super::config_resource::{ConfigResourceType, broker_id};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::config::{ConfigSource, ConfigSynonym, DescribedConfig, Kind, describe_client_metrics};
-use crate::metadata::topic_name;
+use crate::metadata::{ConfigResource, topic_name};
 use crate::protocol::ErrorCode;
 use crate::security::Operation;
 
@@ -64,24 +65,34 @@ fn describe(
     let name = resource.resource_name.as_str();
     match resource_type {
         ConfigResourceType::Topic => describe_topic(broker, name),
-        ConfigResourceType::Broker if name.is_empty() => Ok(broker.config.describe_all_brokers()),
+        ConfigResourceType::Broker if name.is_empty() => Ok(broker.config.load().describe_all_brokers()),
         ConfigResourceType::Broker => {
             expect_this_broker(broker, name, "or empty string, ")?;
-            Ok(broker.config.describe_broker())
+            Ok(broker.config.load().describe_broker())
         }
         ConfigResourceType::BrokerLogger if name.is_empty() => {
             Err(Refusal::invalid_request("Broker id must not be empty"))
         }
         ConfigResourceType::BrokerLogger => {
             expect_this_broker(broker, name, "")?;
-            Ok(Vec::new())
+            let levels = broker_loggers::levels(broker);
+            Ok(levels.into_iter().map(|(logger, level)| DescribedConfig::logger(logger, level.name())).collect())
         }
         ConfigResourceType::ClientMetrics if name.is_empty() => {
             Err(Refusal::invalid_request("Client metrics subscription name must not be empty"))
         }
-        ConfigResourceType::ClientMetrics => Ok(describe_client_metrics(|_| None)),
+        ConfigResourceType::ClientMetrics => {
+            let image = broker.image();
+            let configs = image.configs(&ConfigResource::ClientMetrics(name.into()));
+            Ok(describe_client_metrics(|key| configs.and_then(|configs| configs.get(key)).map(String::as_str)))
+        }
         ConfigResourceType::Group if name.is_empty() => Err(Refusal::invalid_request("Group name must not be empty")),
-        ConfigResourceType::Group => Ok(broker.config.describe_group(|_| None)),
+        ConfigResourceType::Group => {
+            let image = broker.image();
+            let configs = image.configs(&ConfigResource::Group(name.into()));
+            let overridden = |key: &str| configs.and_then(|configs| configs.get(key)).map(String::as_str);
+            Ok(broker.config.load().describe_group(overridden))
+        }
     }
 }
 
@@ -95,7 +106,7 @@ fn describe_topic(broker: &Broker, name: &str) -> Result<Vec<DescribedConfig>, R
         // Kafka has no message here, and an empty one stands for it.
         return Err(Refusal { code: ErrorCode::UnknownTopicOrPartition, message: Some(String::new()) });
     };
-    Ok(broker.config.describe_topic(|key| topic.configs.get(key).map(String::as_str)))
+    Ok(broker.config.load().describe_topic(|key| topic.configs.get(key).map(String::as_str)))
 }
 
 /// A broker knows only its own configuration.
@@ -156,6 +167,7 @@ pub(super) fn source_id(source: ConfigSource) -> i8 {
         ConfigSource::DynamicDefaultBroker => 3,
         ConfigSource::StaticBroker => 4,
         ConfigSource::Default => 5,
+        ConfigSource::BrokerLogger => 6,
         ConfigSource::ClientMetrics => 7,
         ConfigSource::Group => 8,
     }

@@ -27,7 +27,7 @@ pub async fn handle(
     request: DescribeTopicPartitionsRequest,
 ) -> Result<Reply<DescribeTopicPartitionsResponse>, ApiError> {
     let image = broker.image();
-    let limit = broker.config.broker.max_request_partition_size_limit.min(request.response_partition_limit);
+    let limit = broker.config.load().broker.max_request_partition_size_limit.min(request.response_partition_limit);
     let limit = usize::try_from(limit).unwrap_or(0).max(1);
     let mut response = answer(&image, &context.listener, &request, limit);
     for topic in response.topics.iter_mut().filter(|topic| topic.error_code != ErrorCode::InvalidRequest.code()) {

@@ -127,7 +127,7 @@ async fn topics_by_name(
     allow_creation: bool,
 ) -> Vec<MetadataResponseTopic> {
     let mut errors = HashMap::new();
-    if allow_creation && broker.config.broker.auto_create_topics_enable {
+    if allow_creation && broker.config.load().broker.auto_create_topics_enable {
         errors = create_missing(broker, names).await;
     }
     let image = broker.image();
@@ -176,7 +176,8 @@ async fn create(broker: &Broker, names: &[TopicName]) -> Result<HashMap<TopicNam
         configs: Ok(BTreeMap::new()),
     };
     let topics = names.iter().map(new_topic).collect();
-    let created = broker.controller.create_topics(CreateTopics::with_defaults(&broker.config.broker, topics)).await?;
+    let create = CreateTopics::with_defaults(&broker.config.load().broker, topics);
+    let created = broker.controller.create_topics(create).await?;
     // The topics exist, but are not ready: clients ask again upon this error.
     broker.replicas_applied(created.image_offset).await.map_err(|_| ErrorCode::LeaderNotAvailable)?;
     let error = |refusal: crate::controller::Refusal| match refusal.code {

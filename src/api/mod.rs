@@ -20,11 +20,16 @@
 
 pub mod add_raft_voter;
 pub mod alter_client_quotas;
+pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_user_scram_credentials;
 pub mod api_versions;
+mod asked_configs;
 pub mod authorization;
+mod broker_loggers;
+mod config_changes;
 mod config_resource;
+mod config_rules;
 pub mod context;
 pub mod create_acls;
 pub mod create_delegation_token;
@@ -50,9 +55,11 @@ pub mod expire_delegation_token;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
@@ -213,6 +220,7 @@ api_table! {
     CreateAclsRequest 1..=3, LISTS, Once(Alter), Controller => create_acls;
     DeleteAclsRequest 1..=3, LISTS, Once(Alter), Controller => delete_acls;
     DescribeConfigsRequest 1..=4, LISTS, Each(DescribeConfigs, Topic), Broker => describe_configs;
+    AlterConfigsRequest 0..=2, LISTS, Each(AlterConfigs, Topic), Controller => alter_configs;
     CreatePartitionsRequest 0..=3, LISTS, Each(Alter, Topic), Controller => create_partitions;
     CreateDelegationTokenRequest 1..=3, SMALL, Each(CreateTokens, User), Controller => create_delegation_token;
     RenewDelegationTokenRequest 1..=2, SMALL, Nothing, Controller => renew_delegation_token;
@@ -220,6 +228,7 @@ api_table! {
     DescribeDelegationTokenRequest 1..=3, LISTS, Each(Describe, DelegationToken), Broker => describe_delegation_token;
     DeleteGroupsRequest 0..=2, LISTS, Each(Delete, Group), Broker => delete_groups;
     ElectLeadersRequest 0..=2, SENTENCES, Each(Alter, Cluster), Controller => elect_leaders;
+    IncrementalAlterConfigsRequest 0..=1, LISTS, Each(AlterConfigs, Topic), Controller => incremental_alter_configs;
     AlterPartitionReassignmentsRequest 0..=1, SENTENCES, Once(Alter), Controller => alter_partition_reassignments;
     ListPartitionReassignmentsRequest 0..=0, SENTENCES, Once(Describe), Controller => list_partition_reassignments;
     OffsetDeleteRequest 0..=0, LISTS, Each(Delete, Group), Broker => offset_delete;
@@ -231,6 +240,7 @@ api_table! {
     UpdateFeaturesRequest 0..=2, SMALL, Once(Alter), Controller => update_features;
     DescribeClusterRequest 0..=2, SMALL, Each(Describe, Cluster), Broker => describe_cluster;
     UnregisterBrokerRequest 0..=0, SMALL, Once(Alter), Controller => unregister_broker;
+    ListConfigResourcesRequest 0..=1, SMALL, Each(DescribeConfigs, Cluster), Broker => list_config_resources;
     DescribeTopicPartitionsRequest 0..=0, LISTS, Each(Describe, Topic), Broker => describe_topic_partitions;
     AddRaftVoterRequest 0..=0, SMALL, Once(Alter), Controller => add_raft_voter;
     RemoveRaftVoterRequest 0..=0, SMALL, Once(Alter), Controller => remove_raft_voter;

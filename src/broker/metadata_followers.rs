@@ -10,14 +10,18 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::live_config::LiveConfig;
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
-use crate::metadata::{MetadataDelta, MetadataImage};
+use crate::ids::NodeId;
+use crate::metadata::{ConfigResource, MetadataDelta, MetadataImage};
 use crate::quorum::MetadataChanges;
 use crate::replication::replica_manager::ReplicaManager;
 
 /// Who follows the metadata, and how far they have come.
 pub struct MetadataFollowers {
+    node_id: NodeId,
+    config: Arc<LiveConfig>,
     replicas: Arc<ReplicaManager>,
     groups: CoordinatorRuntime<GroupCoordinator>,
     applied_offset: watch::Sender<i64>,
@@ -34,8 +38,13 @@ impl fmt::Debug for MetadataFollowers {
 
 impl MetadataFollowers {
     /// Those that have seen nothing yet.
-    pub fn new(replicas: Arc<ReplicaManager>, groups: CoordinatorRuntime<GroupCoordinator>) -> Self {
-        Self { replicas, groups, applied_offset: watch::Sender::new(-1) }
+    pub fn new(
+        node_id: NodeId,
+        config: Arc<LiveConfig>,
+        replicas: Arc<ReplicaManager>,
+        groups: CoordinatorRuntime<GroupCoordinator>,
+    ) -> Self {
+        Self { node_id, config, replicas, groups, applied_offset: watch::Sender::new(-1) }
     }
 
     /// The offset of the newest metadata image that all follow.
@@ -57,6 +66,14 @@ impl MetadataFollowers {
 
     /// Has everyone follow one step. Blocks.
     fn apply(&self, delta: &MetadataDelta, image: &MetadataImage) {
+        // What a topic leaves to the broker must be known before its partitions are opened.
+        let is_ours = |resource: &ConfigResource| match resource {
+            ConfigResource::Broker(id) => id.is_none_or(|id| id == self.node_id),
+            ConfigResource::Topic(_) | ConfigResource::ClientMetrics(_) | ConfigResource::Group(_) => false,
+        };
+        if delta.configs().any(is_ours) {
+            self.config.follow(image, &self.replicas);
+        }
         self.replicas.apply(delta, image);
         // A coordinator needs its partition.
         self.groups.apply(delta, image);

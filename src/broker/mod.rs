@@ -8,10 +8,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::live_config::LiveConfig;
+use self::loggers::Loggers;
 use self::metadata_followers::MetadataFollowers;
 use self::quotas::Quotas;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::controller::{AllocateProducerIds, ControllerClient, CreateTopics, NewTopic};
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
@@ -22,6 +23,8 @@ use crate::quorum::MetadataQuorum;
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::replica_manager::ReplicaManager;
 
+pub mod live_config;
+pub mod loggers;
 pub mod metadata_followers;
 pub mod quotas;
 
@@ -32,8 +35,10 @@ const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Broker {
     /// This broker's node id.
     pub node_id: NodeId,
-    /// The configuration it was started with.
-    pub config: Arc<Config>,
+    /// Its configuration, which clients may change.
+    pub config: Arc<LiveConfig>,
+    /// The loggers that its clients may set, where whoever started it lets them.
+    pub loggers: Option<Arc<dyn Loggers>>,
     /// Its time.
     pub clock: Clock,
     /// The epoch of its registration with the controller.
@@ -91,7 +96,7 @@ impl Broker {
         if self.groups.partition_for("").is_some() {
             return Ok(());
         }
-        let config = &self.config.broker;
+        let config = &self.config.snapshot().broker;
         let configs = [
             ("cleanup.policy", "compact".to_owned()),
             ("compression.type", "producer".to_owned()),

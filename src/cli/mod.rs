@@ -5,6 +5,7 @@
 
 mod config;
 mod failure;
+mod logging;
 mod start;
 
 use std::ffi::OsString;

@@ -1,6 +1,5 @@
 //! `klamm start`: configuration from its sources, a server, and its life until a signal ends it.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,18 +7,14 @@ use std::sync::Arc;
 
 use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use super::config::{print, read_file};
+use super::logging::{log_filter, start_logging};
 use super::{Failure, StartArguments};
+use crate::broker::loggers::Loggers;
 use crate::config::{Config, FromValue, HostPort, Listener, Origin, Settings, Storage};
 use crate::server::{Server, raise_descriptor_limit};
 
-/// What is logged where `KLAMM_LOG` does not say.
-const DEFAULT_LOG_FILTER: &str = "info";
-/// Holds unless `KLAMM_LOG` names openraft: an election of a quorum of one is no news.
-const CONSENSUS_LOG_FILTER: &str = "openraft=warn";
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
 const INTERRUPTED: u8 = 130;
 
@@ -27,14 +22,14 @@ const INTERRUPTED: u8 = 130;
 pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
     let config = configuration(arguments)?;
     let wanted = std::env::var_os("KLAMM_LOG").unwrap_or_default();
-    start_logging(log_filter(&wanted.to_string_lossy())?);
+    let loggers = start_logging(&log_filter(&wanted.to_string_lossy())?);
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("klamm")
         .build()
         .map_err(|error| Failure { what: format!("no threads could be started: {error}"), hint: None })?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, loggers));
     // A stop that was cut short does not wait for what still runs.
     runtime.shutdown_background();
     result
@@ -94,34 +89,11 @@ fn check_listen(address: &str) -> Result<(), Failure> {
     Err(Failure { what: format!("--listen: {what}"), hint: Some(hint) })
 }
 
-/// What `KLAMM_LOG` asks for; empty is as good as unset.
-fn log_filter(wanted: &str) -> Result<EnvFilter, Failure> {
-    let wanted = if wanted.trim().is_empty() { DEFAULT_LOG_FILTER } else { wanted };
-    let filter = EnvFilter::builder().parse(wanted).map_err(|_| Failure {
-        what: format!("KLAMM_LOG: \"{wanted}\" is not a log filter"),
-        hint: Some("KLAMM_LOG=klamm=debug".to_owned()),
-    })?;
-    let is_quieter = filter.max_level_hint().is_some_and(|level| level <= LevelFilter::WARN);
-    if is_quieter || wanted.contains("openraft") {
-        return Ok(filter);
-    }
-    Ok(EnvFilter::new(format!("{CONSENSUS_LOG_FILTER},{wanted}")))
-}
-
-/// Logs go to stderr, so that stdout holds what a person or a script wants to read.
-fn start_logging(filter: EnvFilter) {
-    let is_colourful = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let logging =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_colourful);
-    // An embedding program may have its own logging already; then that one stays.
-    drop(logging.try_init());
-}
-
-async fn serve(config: Config) -> Result<ExitCode, Failure> {
+async fn serve(config: Config, loggers: Option<Arc<dyn Loggers>>) -> Result<ExitCode, Failure> {
     let mut signals = Signals::install()
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
     let (listeners, storage) = (config.listeners.clone(), config.storage.clone());
-    let server = Server::start(config).await?;
+    let server = Server::start_with_loggers(config, loggers).await?;
     print(&banner(&listeners, &storage, &server.listeners()));
     tokio::select! {
         () = signals.next() => {}
@@ -269,20 +241,6 @@ mod tests {
         let data_dir = Some(String::new());
         let nowhere = configuration(&StartArguments { data_dir, ..StartArguments::default() });
         assert_eq!(nowhere.expect_err("no directory").to_string(), "klamm: --data-dir: it must name a directory");
-    }
-
-    #[test]
-    fn consensus_stays_quiet_unless_it_is_named() {
-        let filter = |wanted: &str| log_filter(wanted).expect(wanted).to_string();
-        assert!(filter("").contains("openraft=warn") && filter(" ").contains("info"), "{}", filter(""));
-        assert!(filter("debug").contains("openraft=warn"));
-        assert!(filter("klamm=debug").contains("klamm=debug") && filter("klamm=debug").contains("openraft=warn"));
-        assert_eq!((filter("error"), filter("off")), ("error".to_owned(), "off".to_owned()));
-        assert!(!filter("openraft=debug").contains("warn"));
-        assert_eq!(
-            log_filter("klamm=loud").expect_err("no level").to_string(),
-            "klamm: KLAMM_LOG: \"klamm=loud\" is not a log filter\n  try: KLAMM_LOG=klamm=debug"
-        );
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum ConfigSource {
     StaticBroker,
     /// The table of keys.
     Default,
+    /// The loggers of the process.
+    BrokerLogger,
     /// What clients set for the subscription.
     ClientMetrics,
     /// The group's own configs.
@@ -174,6 +176,20 @@ fn described(name: &str, key: &Key, value: Option<String>, synonyms: Vec<ConfigS
 }
 
 impl DescribedConfig {
+    /// A logger with its level, which is no key of the table.
+    pub fn logger(name: String, level: &str) -> Self {
+        Self {
+            name,
+            value: Some(level.to_owned()),
+            source: ConfigSource::BrokerLogger,
+            is_sensitive: false,
+            is_read_only: false,
+            synonyms: Vec::new(),
+            kind: None,
+            doc: None,
+        }
+    }
+
     /// The value as what the resource itself says.
     fn prepend_own(&mut self, source: ConfigSource) {
         self.synonyms.insert(0, ConfigSynonym { name: self.name.clone(), value: self.value.clone(), source });

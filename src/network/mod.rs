@@ -7,6 +7,7 @@
 mod byte_stream;
 pub mod client;
 mod connection;
+mod connection_limits;
 mod input;
 mod limits;
 mod listener;
@@ -14,6 +15,7 @@ mod log_limit;
 mod output;
 mod socket_server;
 
+pub use connection_limits::ConnectionLimits;
 pub use limits::Limits;
 pub use listener::{BindError, Listener};
 pub use log_limit::LogLimit;

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Ending, Shared, serve};
+use super::connection_limits::{ConnectionLimits, Slot};
 use super::{Endpoints, Limits, Listener, LogLimit, Service};
 use crate::clock::Clock;
 
@@ -27,6 +27,7 @@ pub struct SocketServer {
     stopping: CancellationToken,
     aborting: CancellationToken,
     addresses: Addresses,
+    limits: Arc<ConnectionLimits>,
 }
 
 impl SocketServer {
@@ -45,8 +46,8 @@ impl SocketServer {
             stopping: CancellationToken::new(),
             aborting: CancellationToken::new(),
             addresses: Addresses::default(),
+            limits: Arc::new(ConnectionLimits::new(&limits)),
         };
-        let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let shared = Arc::new(Shared { service, limits, clock });
         let log_limit = Arc::new(Mutex::default());
         for listener in listeners {
@@ -54,7 +55,7 @@ impl SocketServer {
                 socket: TcpListener::from_std(listener.socket)?,
                 name: listener.name,
                 shared: Arc::clone(&shared),
-                slots: Arc::clone(&slots),
+                limits: Arc::clone(&server.limits),
                 addresses: server.addresses.clone(),
                 log_limit: Arc::clone(&log_limit),
                 tasks: server.tasks.clone(),
@@ -64,6 +65,11 @@ impl SocketServer {
             server.tasks.spawn(async move { acceptor.run().await });
         }
         Ok(server)
+    }
+
+    /// The bounds on the number of connections, to be changed while there are some.
+    pub fn connection_limits(&self) -> Arc<ConnectionLimits> {
+        Arc::clone(&self.limits)
     }
 
     /// How many connections there are.
@@ -96,7 +102,7 @@ struct Acceptor<S> {
     socket: TcpListener,
     name: Arc<str>,
     shared: Arc<Shared<S>>,
-    slots: Arc<Semaphore>,
+    limits: Arc<ConnectionLimits>,
     addresses: Addresses,
     log_limit: Arc<Mutex<LogLimit>>,
     tasks: TaskTracker,
@@ -112,7 +118,7 @@ impl<S: Service> Acceptor<S> {
     async fn accept_all(&self) {
         loop {
             // Beyond `max.connections` they wait in the listener's backlog, as with Kafka.
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
+            let Some(slot) = self.limits.take_slot().await else { return };
             match self.socket.accept().await {
                 Ok((stream, peer)) => self.admit(stream, peer, slot),
                 Err(error) if concerns_one_connection(&error) => {}
@@ -124,9 +130,9 @@ impl<S: Service> Acceptor<S> {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, slot: Slot) {
         let (peer, ip) = (canonical(peer), peer.ip().to_canonical());
-        let Some(place) = self.addresses.take_place(ip, self.shared.limits.max_connections_per_ip) else {
+        let Some(place) = self.addresses.take_place(ip, self.limits.max_per_ip()) else {
             let reason = "its address has max.connections.per.ip of them".into();
             return log_ending(&self.log_limit, &self.shared.clock, peer, &Ending::Notable(reason));
         };

@@ -384,6 +384,14 @@ impl HostedPartition {
         self.waiters.wake();
     }
 
+    /// Goes by another configuration.
+    pub(super) fn configure(&self, config: LogConfig, min_insync_replicas: usize) {
+        if let Some(hosted) = self.lock().as_mut() {
+            hosted.min_insync_replicas = min_insync_replicas;
+            hosted.log.set_config(config);
+        }
+    }
+
     /// Lets go of the log, to be deleted or closed; whoever still holds this partition finds it unknown.
     pub(super) fn take_log(&self) -> Option<Log> {
         let log = self.lock().take().map(|hosted| hosted.log);

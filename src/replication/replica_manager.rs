@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::hosted_partition::HostedPartition;
@@ -41,7 +42,7 @@ struct Unclaimed {
 pub struct ReplicaManager {
     node_id: NodeId,
     clock: Clock,
-    config: Arc<Config>,
+    config: ArcSwap<Config>,
     log_dir: Arc<LogDir>,
     topics: RwLock<HashMap<TopicName, Vec<Place>>>,
     unclaimed: Mutex<Unclaimed>,
@@ -69,7 +70,7 @@ impl ReplicaManager {
             node_id,
             storage_errors: Arc::new(StorageErrors::new(clock.clone())),
             clock,
-            config,
+            config: ArcSwap::new(config),
             log_dir,
             topics: RwLock::default(),
             unclaimed: Mutex::new(Unclaimed { logs, is_told: false }),
@@ -147,8 +148,19 @@ impl ReplicaManager {
         }
     }
 
+    /// Goes by `config` from now on: every hosted partition takes over what its topic, as `image` has it, leaves to the broker.
+    pub fn reconfigure(&self, config: &Arc<Config>, image: &MetadataImage) {
+        self.config.store(Arc::clone(config));
+        for hosted in self.partitions() {
+            if let Some(topic) = image.topic_by_id(hosted.topic_id()) {
+                let topic = config.topic(&topic.configs);
+                hosted.configure(LogConfig::new(&config.broker, &topic), min_isr(&topic));
+            }
+        }
+    }
+
     fn apply_topic(&self, topic: &TopicImage, unclaimed: &mut Unclaimed) {
-        let config = self.config.topic(&topic.configs);
+        let config = self.config.load().topic(&topic.configs);
         let mut places = {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
             topics.get(&topic.name).cloned().unwrap_or_default()
@@ -162,7 +174,7 @@ impl ReplicaManager {
                 Place::Hosted(hosted) => {
                     hosted.apply(
                         state_of(image),
-                        LogConfig::new(&self.config.broker, &config),
+                        LogConfig::new(&self.config.load().broker, &config),
                         min_isr(&config),
                         self.clock.now(),
                     );
@@ -228,14 +240,14 @@ impl ReplicaManager {
                 let mut log = loaded.log;
                 // A directory that lost its id can only be this topic's; another one of that name took its logs along.
                 self.log_dir.adopt_topic_id(&mut log, topic_id)?;
-                log.set_config(LogConfig::new(&self.config.broker, config));
+                log.set_config(LogConfig::new(&self.config.load().broker, config));
                 return Ok((log, loaded.high_watermark));
             }
             // A crash has cut the deletion of an older topic of this name short, or the metadata is not this directory's.
             tracing::warn!(partition = %topic_partition, "a log of another topic of this name is set aside");
             self.log_dir.set_aside(loaded.log)?;
         }
-        let config = LogConfig::new(&self.config.broker, config);
+        let config = LogConfig::new(&self.config.load().broker, config);
         Ok((self.log_dir.create_log(topic_partition, topic_id, config, now)?, 0))
     }
 

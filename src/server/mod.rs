@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Dispatcher;
 use crate::broker::Broker;
+use crate::broker::live_config::LiveConfig;
+use crate::broker::loggers::Loggers;
 use crate::broker::metadata_followers::MetadataFollowers;
 use crate::broker::quotas::Quotas;
 use crate::clock::Clock;
@@ -57,6 +59,11 @@ struct Background {
 impl Server {
     /// Starts a broker: opens its data, joins the cluster (or founds it), and serves requests.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with_loggers(config, None).await
+    }
+
+    /// The same, with loggers that the broker's clients may set.
+    pub async fn start_with_loggers(config: Config, loggers: Option<Arc<dyn Loggers>>) -> Result<Self, StartError> {
         for line in config.without_effect() {
             tracing::warn!("{line}");
         }
@@ -71,19 +78,26 @@ impl Server {
         let (driver, controller) = Driver::start(Arc::clone(&metadata), clock.clone(), Controller::new);
         let broker_epoch = register(&config, &controller, log_dir.cluster_id().into(), &bound).await?;
         let groups = group_coordinators(&config, &clock, &replicas);
+        let live = Arc::new(LiveConfig::new(Arc::clone(&config)));
         let broker = Arc::new(Broker {
             node_id: config.node_id,
+            loggers,
             broker_epoch,
             clock: clock.clone(),
             controller,
-            followers: Arc::new(MetadataFollowers::new(Arc::clone(&replicas), groups.clone())),
+            followers: Arc::new(MetadataFollowers::new(
+                config.node_id,
+                Arc::clone(&live),
+                Arc::clone(&replicas),
+                groups.clone(),
+            )),
             replicas,
             groups,
             quotas: Arc::new(Quotas::new(&config.broker, clock.clone())),
             fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
             producer_ids: tokio::sync::Mutex::default(),
             metadata,
-            config,
+            config: live,
         });
         let background = Background::start(&broker);
         // A partition that is not open yet would be denied, and clients take that for an answer.
@@ -140,7 +154,7 @@ impl Background {
             tokio::spawn(followers.run(broker.metadata.subscribe(), stop.clone())),
             tokio::spawn(housekeeping::run(
                 Arc::clone(&broker.replicas),
-                Schedule::from(&broker.config.broker),
+                Schedule::from(&broker.config.load().broker),
                 stop.clone(),
             )),
         ];
@@ -254,8 +268,9 @@ fn fetch_session_cache(config: &Config) -> FetchSessionCache {
 }
 
 fn serve(broker: &Arc<Broker>, listeners: Vec<Listener>, clock: Clock) -> std::io::Result<SocketServer> {
-    let mut limits = Limits::from(&broker.config.broker);
-    limits.max_connections = limits.max_connections.min(Shares::of_this_process().connections);
+    let limits = Limits::from(&broker.config.load().broker);
     let service = Arc::new(Dispatcher::new(Arc::clone(broker), clock.clone()));
-    SocketServer::start(listeners, service, limits, clock)
+    let network = SocketServer::start(listeners, service, limits, clock)?;
+    broker.config.bound(network.connection_limits(), Shares::of_this_process().connections);
+    Ok(network)
 }

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod administration;
+mod alter_configs;
 mod api_table;
 mod bad_groups;
 mod bad_input;

@@ -22,13 +22,13 @@ const FENCED_LEADER_EPOCH: i16 = 74;
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 /// A broker with a runtime of its own, with which it can be killed: nothing of it gets to clean up.
-struct Mortal {
-    broker: Broker,
+pub(crate) struct Mortal {
+    pub(crate) broker: Broker,
     runtime: Runtime,
 }
 
 impl Mortal {
-    async fn on(directory: &Path) -> Self {
+    pub(crate) async fn on(directory: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let config = config(&[("log.dirs", directory.to_str().unwrap())]);
         let server = within(runtime.spawn(Server::start(config))).await.unwrap().unwrap();
@@ -36,7 +36,7 @@ impl Mortal {
     }
 
     /// Ends all its tasks wherever they are.
-    async fn kill(self) {
+    pub(crate) async fn kill(self) {
         let Self { broker, runtime } = self;
         let end = tokio::task::spawn_blocking(move || {
             runtime.shutdown_timeout(std::time::Duration::from_secs(5));

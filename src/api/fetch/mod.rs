@@ -56,7 +56,7 @@ pub async fn handle(
     let is_replica = replica_id(&request, context.api_version) >= 0;
     let meter = context.meter(&broker.quotas, QuotaType::Fetch).filter(|_| !is_replica);
     let within_quota = meter.as_ref().and_then(Meter::largest_at_once).map_or(i32::MAX, |bytes| bytes as i32);
-    let max_bytes = request.max_bytes.min(broker.config.broker.fetch_max_bytes).min(within_quota).max(0);
+    let max_bytes = request.max_bytes.min(broker.config.load().broker.fetch_max_bytes).min(within_quota).max(0);
     let poll = LongPoll {
         replicas: Arc::clone(&broker.replicas),
         sessions: Arc::clone(&broker.fetch_sessions),

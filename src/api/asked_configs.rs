@@ -1,0 +1,23 @@
+//! What AlterConfigs and IncrementalAlterConfigs are asked for, in one form.
+
+/// One resource that a request names, with what it asks for.
+pub(super) struct Asked {
+    /// Kafka's number of the resource's type.
+    pub(super) type_id: i8,
+    pub(super) name: String,
+    pub(super) keys: Vec<AskedKey>,
+}
+
+/// One key that a request names.
+pub(super) struct AskedKey {
+    pub(super) name: String,
+    pub(super) value: Option<String>,
+    /// The number of the operation; `None` in AlterConfigs, which sets.
+    pub(super) operation: Option<i8>,
+}
+
+/// The numbers of the operations (`AlterConfigOp.OpType`).
+pub(super) const SET: i8 = 0;
+pub(super) const DELETE: i8 = 1;
+pub(super) const APPEND: i8 = 2;
+pub(super) const SUBTRACT: i8 = 3;
