@@ -1,14 +1,16 @@
 //! Builds the floors of one broker bottom-up, and stops them in reverse.
 
 mod descriptors;
+mod running;
 mod start_error;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Dispatcher;
@@ -33,10 +35,8 @@ use crate::replication::replica_manager::ReplicaManager;
 use crate::storage::{LogDir, LogDirError, LogDirOptions, METADATA_DIRECTORY, Survey};
 use descriptors::Shares;
 pub use descriptors::raise_descriptor_limit;
+use running::{Background, Running};
 pub use start_error::StartError;
-
-/// How long requests in flight may take once a stop was asked for.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anyone configure either.
 const FETCH_SESSION_EVICTION: Duration = Duration::from_mins(2);
@@ -45,19 +45,29 @@ const FETCH_SESSION_EVICTION: Duration = Duration::from_mins(2);
 pub struct Server {
     broker: Arc<Broker>,
     bound: Vec<(Arc<str>, SocketAddr)>,
-    network: SocketServer,
-    driver: Driver,
-    background: Background,
+    running: Running,
 }
 
-/// The tasks besides those of the network and of the machines.
-struct Background {
-    stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+/// What a start has done last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Bound,
+    LogDirOpened,
+    LogsLoaded,
+    MetadataOpened,
+    ControllerStarted,
+    Registered,
+    BackgroundStarted,
+    PartitionsHosted,
+    Serving,
 }
+
+/// Hears of each step, and may end the start there as if the next one had failed.
+type Watch = dyn Fn(Step) -> Result<(), StartError> + Send + Sync;
 
 impl Server {
-    /// Starts a broker: opens its data, joins the cluster (or founds it), and serves requests.
+    /// Starts a broker: opens its data, joins the cluster (or founds it), and serves requests. A start that fails leaves
+    /// nothing behind: no task, no port and no lock; the data is as a crash at that moment would leave it.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         Self::start_with_loggers(config, None).await
     }
@@ -67,48 +77,22 @@ impl Server {
         for line in config.without_effect() {
             tracing::warn!("{line}");
         }
-        let config = Arc::new(config);
-        let clock = Clock::system();
-        // The ports first: a broker that cannot be reached should not touch any data.
-        let listeners = bind(&config)?;
-        let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
-        let log_dir = Arc::new(open_log_dir(&config)?);
-        let replicas = open_replicas(&config, &clock, &log_dir)?;
-        let metadata = Arc::new(open_metadata(&config).await?);
-        let (driver, controller) = Driver::start(Arc::clone(&metadata), clock.clone(), Controller::new);
-        let broker_epoch = register(&config, &controller, log_dir.cluster_id().into(), &bound).await?;
-        let groups = group_coordinators(&config, &clock, &replicas);
-        let live = Arc::new(LiveConfig::new(Arc::clone(&config)));
-        let broker = Arc::new(Broker {
-            node_id: config.node_id,
-            loggers,
-            broker_epoch,
-            clock: clock.clone(),
-            controller,
-            followers: Arc::new(MetadataFollowers::new(
-                config.node_id,
-                Arc::clone(&live),
-                Arc::clone(&replicas),
-                groups.clone(),
-            )),
-            replicas,
-            groups,
-            quotas: Arc::new(Quotas::new(&config.broker, clock.clone())),
-            fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
-            producer_ids: tokio::sync::Mutex::default(),
-            metadata,
-            config: live,
-        });
-        let background = Background::start(&broker);
-        // A partition that is not open yet would be denied, and clients take that for an answer.
-        let applied = broker.replicas_applied(broker.image().offset).await;
-        applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })?;
-        let network = serve(&broker, listeners, clock).map_err(|reason| StartError::ListenFailed {
-            listener: bound.first().map_or_else(String::new, |(name, _)| name.to_string()),
-            address: bound.first().map_or_else(String::new, |(_, address)| address.to_string()),
-            reason,
-        })?;
-        Ok(Self { broker, bound, network, driver, background })
+        Self::start_watched(config, loggers, &|_| Ok(())).await
+    }
+
+    async fn start_watched(
+        config: Config,
+        loggers: Option<Arc<dyn Loggers>>,
+        watch: &Watch,
+    ) -> Result<Self, StartError> {
+        let mut running = Running::default();
+        match build(Arc::new(config), loggers, &mut running, watch).await {
+            Ok((broker, bound)) => Ok(Self { broker, bound, running }),
+            Err(error) => {
+                running.stop().await;
+                Err(error)
+            }
+        }
     }
 
     /// Where clients connect: each listener's name and address, with the port that was bound.
@@ -131,11 +115,7 @@ impl Server {
 
     /// Answers the requests in flight, writes everything to disk and marks it as complete. No task remains.
     pub async fn stop(self) {
-        self.network.stop(DRAIN_TIMEOUT).await;
-        self.broker.groups.shutdown().await;
-        self.background.stop().await;
-        self.driver.stop().await;
-        self.broker.metadata.shutdown().await;
+        self.running.stop().await;
         let (replicas, broker_epoch) = (Arc::clone(&self.broker.replicas), self.broker.broker_epoch);
         let closed = tokio::task::spawn_blocking(move || replicas.close(broker_epoch)).await;
         match closed {
@@ -146,29 +126,81 @@ impl Server {
     }
 }
 
-impl Background {
-    fn start(broker: &Arc<Broker>) -> Self {
-        let stop = CancellationToken::new();
-        let followers = Arc::clone(&broker.followers);
-        let tasks = vec![
-            tokio::spawn(followers.run(broker.metadata.subscribe(), stop.clone())),
-            tokio::spawn(housekeeping::run(
-                Arc::clone(&broker.replicas),
-                Schedule::from(&broker.config.load().broker),
-                stop.clone(),
-            )),
-        ];
-        Self { stop, tasks }
-    }
+/// Takes the steps of a start; what has tasks goes to `running` at once.
+async fn build(
+    config: Arc<Config>,
+    loggers: Option<Arc<dyn Loggers>>,
+    running: &mut Running,
+    watch: &Watch,
+) -> Result<(Arc<Broker>, Vec<(Arc<str>, SocketAddr)>), StartError> {
+    let clock = Clock::system();
+    // The ports first: a broker that cannot be reached should not touch any data.
+    let listeners = bind(&config)?;
+    let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
+    watch(Step::Bound)?;
+    let log_dir = Arc::new(open_log_dir(&config)?);
+    watch(Step::LogDirOpened)?;
+    let replicas = open_replicas(&config, &clock, &log_dir)?;
+    watch(Step::LogsLoaded)?;
+    let metadata = Arc::new(open_metadata(&config).await?);
+    running.metadata = Some(Arc::clone(&metadata));
+    watch(Step::MetadataOpened)?;
+    let (driver, controller) = Driver::start(Arc::clone(&metadata), clock.clone(), Controller::new);
+    running.driver = Some(driver);
+    watch(Step::ControllerStarted)?;
+    let broker_epoch = register(&config, &controller, log_dir.cluster_id().into(), &bound).await?;
+    watch(Step::Registered)?;
+    let groups = group_coordinators(&config, &clock, &replicas);
+    running.groups = Some(groups.clone());
+    let live = Arc::new(LiveConfig::new(Arc::clone(&config)));
+    let broker = Arc::new(Broker {
+        node_id: config.node_id,
+        loggers,
+        broker_epoch,
+        clock: clock.clone(),
+        controller,
+        followers: Arc::new(MetadataFollowers::new(
+            config.node_id,
+            Arc::clone(&live),
+            Arc::clone(&replicas),
+            groups.clone(),
+        )),
+        replicas,
+        groups,
+        quotas: Arc::new(Quotas::new(&config.broker, clock.clone())),
+        fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
+        producer_ids: tokio::sync::Mutex::default(),
+        metadata,
+        config: live,
+    });
+    running.background = Some(background(&broker));
+    watch(Step::BackgroundStarted)?;
+    // A partition that is not open yet would be denied, and clients take that for an answer.
+    let applied = broker.replicas_applied(broker.image().offset).await;
+    applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })?;
+    watch(Step::PartitionsHosted)?;
+    let network = serve(&broker, listeners, clock).map_err(|reason| StartError::ListenFailed {
+        listener: bound.first().map_or_else(String::new, |(name, _)| name.to_string()),
+        address: bound.first().map_or_else(String::new, |(_, address)| address.to_string()),
+        reason,
+    })?;
+    running.network = Some(network);
+    watch(Step::Serving)?;
+    Ok((broker, bound))
+}
 
-    async fn stop(self) {
-        self.stop.cancel();
-        for task in self.tasks {
-            if let Err(panic) = task.await {
-                tracing::error!(%panic, "a background task had panicked");
-            }
-        }
-    }
+fn background(broker: &Arc<Broker>) -> Background {
+    let stop = CancellationToken::new();
+    let followers = Arc::clone(&broker.followers);
+    let tasks = vec![
+        tokio::spawn(followers.run(broker.metadata.subscribe(), stop.clone())),
+        tokio::spawn(housekeeping::run(
+            Arc::clone(&broker.replicas),
+            Schedule::from(&broker.config.broker),
+            stop.clone(),
+        )),
+    ];
+    Background::new(stop, tasks)
 }
 
 fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {

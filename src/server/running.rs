@@ -1,0 +1,61 @@
+//! What of a broker runs: more with each step of a start, and all of it stopped in reverse, wherever the start has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::OptionFuture;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::coordinator::group::GroupCoordinator;
+use crate::coordinator::runtime::CoordinatorRuntime;
+use crate::network::SocketServer;
+use crate::quorum::MetadataQuorum;
+use crate::quorum::driver::Driver;
+
+/// How long requests in flight may take once a stop was asked for.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The parts that have tasks, in the order in which they are started.
+#[derive(Default)]
+pub(super) struct Running {
+    pub(super) metadata: Option<Arc<MetadataQuorum>>,
+    pub(super) driver: Option<Driver>,
+    pub(super) groups: Option<CoordinatorRuntime<GroupCoordinator>>,
+    pub(super) background: Option<Background>,
+    pub(super) network: Option<SocketServer>,
+}
+
+impl Running {
+    /// Answers the requests in flight and ends every task.
+    pub(super) async fn stop(self) {
+        let Self { metadata, driver, groups, background, network } = self;
+        OptionFuture::from(network.map(|network| network.stop(DRAIN_TIMEOUT))).await;
+        OptionFuture::from(background.map(Background::stop)).await;
+        OptionFuture::from(groups.as_ref().map(CoordinatorRuntime::shutdown)).await;
+        OptionFuture::from(driver.map(Driver::stop)).await;
+        OptionFuture::from(metadata.as_ref().map(|metadata| metadata.shutdown())).await;
+    }
+}
+
+/// The tasks besides those of the network and of the machines.
+pub(super) struct Background {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    /// `tasks` end once `stop` is cancelled.
+    pub(super) fn new(stop: CancellationToken, tasks: Vec<JoinHandle<()>>) -> Self {
+        Self { stop, tasks }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            if let Err(panic) = task.await {
+                tracing::error!(%panic, "a background task had panicked");
+            }
+        }
+    }
+}
