@@ -12,6 +12,9 @@ use crate::config::BrokerConfig;
 /// What decompressors keep is given back when it was not needed for this long, at most twice as long.
 const DECOMPRESSORS_UNUSED: Duration = Duration::from_secs(10);
 
+/// How often deleted logs are looked for whose delay is over.
+const REMOVAL_BEAT: Duration = Duration::from_millis(500);
+
 /// How often each chore is done.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
@@ -48,8 +51,28 @@ pub async fn run(replicas: Arc<ReplicaManager>, schedule: Schedule, stop: Cancel
         every(schedule.checkpoint, &stop, &replicas, ReplicaManager::write_checkpoints),
         every(schedule.retention, &stop, &replicas, ReplicaManager::delete_old_segments),
         every(schedule.producer_expiration, &stop, &replicas, ReplicaManager::expire_producers),
+        remove_deleted_logs(&replicas, &stop),
         every(DECOMPRESSORS_UNUSED, &stop, &replicas, ReplicaManager::give_back_unused_decompressors),
     );
+}
+
+/// Removes the files of deleted logs, one log after the other, so that a stop waits for one of them at most.
+async fn remove_deleted_logs(replicas: &Arc<ReplicaManager>, stop: &CancellationToken) {
+    let mut beat = interval_at(Instant::now(), REMOVAL_BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(beat.tick()).await.is_some() {
+        while !stop.is_cancelled() {
+            let replicas = Arc::clone(replicas);
+            match tokio::task::spawn_blocking(move || replicas.remove_deleted_log()).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(panic) => {
+                    tracing::error!(%panic, "removing a deleted log panicked");
+                    break;
+                }
+            }
+        }
+    }
 }
 
 async fn every(period: Duration, stop: &CancellationToken, replicas: &Arc<ReplicaManager>, chore: fn(&ReplicaManager)) {

@@ -134,10 +134,6 @@ impl ReplicaManager {
         for (_, name) in topics.deleted() {
             self.delete_topic(name);
         }
-        if topics.deleted().len() > 0 {
-            // A line about a deleted topic would be taken for one about the next topic of that name.
-            self.write_checkpoints();
-        }
         for topic in topics.created().chain(topics.changed()).filter_map(|id| image.topic_by_id(id)) {
             self.apply_topic(topic, &mut unclaimed);
         }
@@ -247,20 +243,32 @@ impl ReplicaManager {
             tracing::warn!(partition = %topic_partition, "a log of another topic of this name is set aside");
             self.log_dir.set_aside(loaded.log)?;
         }
+        if unclaimed.is_told && self.log_dir.is_checkpointed(topic_partition) {
+            self.write_checkpoints();
+        }
         let config = LogConfig::new(&self.config.load().broker, config);
         Ok((self.log_dir.create_log(topic_partition, topic_id, config, now)?, 0))
     }
 
     fn delete_topic(&self, topic: &str) {
+        let now = self.clock.now();
         let places = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
         for place in places.into_iter().flatten() {
             let Place::Hosted(hosted) = place else { continue };
             if let Some(log) = hosted.take_log()
-                && let Err(error) = self.log_dir.delete_log(log)
+                && let Err(error) = self.log_dir.delete_log(log, now)
             {
                 tracing::error!(partition = %hosted.topic_partition(), %error, "deleting the log failed");
             }
         }
+    }
+
+    /// Removes the files of one deleted log whose delay is over; whether there was one. Blocks on files.
+    pub fn remove_deleted_log(&self) -> bool {
+        self.log_dir.remove_deleted(self.clock.now()).unwrap_or_else(|error| {
+            tracing::error!(%error, "the files of a deleted log stay until the next start");
+            true
+        })
     }
 
     /// Forgets idle producers, partition by partition.

@@ -218,7 +218,10 @@ fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
         Storage::Disk(path) => {
             check_owner(path)?;
             let max_open_files = Shares::of_this_process().segments;
-            Ok(LogDir::open(path, &LogDirOptions { node_id: config.node_id, cluster_id: None, max_open_files })?)
+            let delay_ms = u64::try_from(config.topic_defaults.file_delete_delay_ms).unwrap_or(0);
+            let delete_delay = Duration::from_millis(delay_ms);
+            let options = LogDirOptions { node_id: config.node_id, cluster_id: None, max_open_files, delete_delay };
+            Ok(LogDir::open(path, &options)?)
         }
     }
 }

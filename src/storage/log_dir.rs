@@ -1,10 +1,11 @@
 //! A log directory: the partitions' directories in it, whose it is, and whether it still works.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::decompressors::Decompressors;
 use super::loader::{self, LoadRequest};
@@ -13,7 +14,7 @@ use super::meta_properties::{self, MetaProperties};
 use super::open_files::OpenFiles;
 use super::survey::METADATA_DIRECTORY;
 use super::{LogConfig, StorageError, checkpoint, files, format_uuid, partition_dir};
-use crate::clock::Now;
+use crate::clock::{Monotonic, Now};
 use crate::ids::{NO_TOPIC_ID, NodeId, TopicPartition, Uuid};
 
 const LOCK_FILE: &str = ".lock";
@@ -29,6 +30,8 @@ pub struct LogDirOptions {
     pub cluster_id: Option<String>,
     /// How many segment files may be open at once.
     pub max_open_files: usize,
+    /// How long the files of a deleted log stay (`file.delete.delay.ms`, as the broker has it for its topics).
+    pub delete_delay: Duration,
 }
 
 /// Why a log directory cannot be used. Each is one sentence for the person who started the broker.
@@ -160,6 +163,26 @@ struct OnDisk {
     had_clean_shutdown: bool,
     /// Held for its lock.
     lock: File,
+    delete_delay: Duration,
+    /// Directories of deleted logs, and when they are removed; the first is due first.
+    doomed: Mutex<VecDeque<(PathBuf, Monotonic)>>,
+    /// Of which partitions the checkpoint files have a line.
+    checkpointed: Mutex<HashSet<TopicPartition>>,
+}
+
+impl OnDisk {
+    fn doom(&self, directories: Vec<PathBuf>, now: Now) {
+        let due = now.monotonic.saturating_add(self.delete_delay);
+        lock_of(&self.doomed).extend(directories.into_iter().map(|directory| (directory, due)));
+    }
+
+    fn note_checkpointed<'a>(&self, partitions: impl Iterator<Item = &'a TopicPartition>) {
+        *lock_of(&self.checkpointed) = partitions.cloned().collect();
+    }
+}
+
+fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LogDir {
@@ -177,7 +200,14 @@ impl LogDir {
             files::sync_dir(path)?;
         }
         let state = Arc::new(DirState::new(path, options.max_open_files));
-        let on_disk = Some(OnDisk { state, had_clean_shutdown, lock });
+        let on_disk = Some(OnDisk {
+            state,
+            had_clean_shutdown,
+            lock,
+            delete_delay: options.delete_delay,
+            doomed: Mutex::default(),
+            checkpointed: Mutex::default(),
+        });
         Ok(Self { on_disk, identity, decompressors: Decompressors::default() })
     }
 
@@ -225,8 +255,8 @@ impl LogDir {
         }
     }
 
-    /// Loads all partitions, sorted by name, recovering those that need it, and removes what an interrupted deletion
-    /// left. Blocks for as long as reading the unflushed segments takes.
+    /// Loads all partitions, sorted by name, recovering those that need it. What an interrupted deletion left is deleted
+    /// as if that had happened now. Blocks for as long as reading the unflushed segments takes.
     pub fn load(&self, config_for: &dyn Fn(&str) -> LogConfig, now: Now) -> Result<Vec<LoadedLog>, StorageError> {
         let Some(on_disk) = &self.on_disk else { return Ok(Vec::new()) };
         let dir = &on_disk.state.path;
@@ -234,7 +264,11 @@ impl LogDir {
         let log_start_offsets = checkpoint::read(dir, checkpoint::LOG_START_OFFSET_FILE);
         let high_watermarks = checkpoint::read(dir, checkpoint::HIGH_WATERMARK_FILE);
         let mut loaded = Vec::new();
-        let found = partitions(dir)?;
+        let Found { partitions: found, doomed } = Found::in_directory(dir)?;
+        on_disk.doom(doomed, now);
+        on_disk.note_checkpointed(
+            [&recovery_points, &log_start_offsets, &high_watermarks].into_iter().flat_map(HashMap::keys),
+        );
         if !on_disk.had_clean_shutdown && on_disk.state.files.are_few_for(found.len()) {
             // Files are closed again while others are recovered, each after an fsync.
             self.write_back();
@@ -280,13 +314,33 @@ impl LogDir {
         Ok(Log::new(topic_partition.clone(), topic_id, config, place, self.decompressors.clone(), now))
     }
 
-    /// Deletes a log: its directory is renamed, so that it is gone at once, and then removed. The removal may take
-    /// long; one that does not finish is finished at the next start.
-    pub fn delete_log(&self, log: Log) -> Result<(), StorageError> {
-        let Some(place) = log.place else { return Ok(()) };
+    /// Deletes a log: its directory is renamed to `<topic>-<partition>.<uuid>-delete`, as Kafka does, so that it is gone
+    /// at once, whatever it holds. See [`LogDir::remove_deleted`].
+    pub fn delete_log(&self, log: Log, now: Now) -> Result<(), StorageError> {
+        let (Some(on_disk), Some(place)) = (&self.on_disk, log.place) else { return Ok(()) };
         let renamed = partition_dir::rename(&place.dir, &log.topic_partition, partition_dir::DELETE_SUFFIX);
-        let doomed = place.state.observe(renamed)?;
-        fs::remove_dir_all(&doomed).map_err(StorageError::io("cannot remove", &doomed))
+        on_disk.doom(vec![place.state.observe(renamed)?], now);
+        Ok(())
+    }
+
+    /// Removes the files of one deleted log whose delay is over, and says whether there was one. May block for long. What
+    /// is not removed before a stop is removed after the next start.
+    pub fn remove_deleted(&self, now: Now) -> Result<bool, StorageError> {
+        let Some(on_disk) = &self.on_disk else { return Ok(false) };
+        let due = lock_of(&on_disk.doomed).pop_front_if(|(_, due)| *due <= now.monotonic);
+        let Some((directory, _)) = due else { return Ok(false) };
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StorageError::io("cannot remove", &directory)(error))
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether the checkpoint files have a line about the partition: a new log must not be made before one about an older
+    /// log of that name is gone, for which it would be taken after a crash.
+    pub fn is_checkpointed(&self, topic_partition: &TopicPartition) -> bool {
+        self.on_disk.as_ref().is_some_and(|on_disk| lock_of(&on_disk.checkpointed).contains(topic_partition))
     }
 
     /// Takes a log out of use and keeps its records for whoever wants to look at them: its directory is renamed to
@@ -347,7 +401,9 @@ impl LogDir {
         let written = checkpoint::write(dir, checkpoint::RECOVERY_POINT_FILE, recovery_points)
             .and_then(|()| checkpoint::write(dir, checkpoint::HIGH_WATERMARK_FILE, high_watermarks))
             .and_then(|()| checkpoint::write(dir, checkpoint::LOG_START_OFFSET_FILE, log_start_offsets));
-        on_disk.state.observe(written)
+        on_disk.state.observe(written)?;
+        on_disk.note_checkpointed(entries.iter().map(|entry| &entry.topic_partition));
+        Ok(())
     }
 
     /// Ends a clean stop, after all logs were flushed and closed: writes the checkpoints and the marker that lets the
@@ -393,7 +449,7 @@ fn identify(path: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogD
 }
 
 fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
-    if !partitions(path)?.is_empty() {
+    if !Found::in_directory(path)?.partitions.is_empty() {
         let reason = "it is missing although there is data".to_owned();
         return Err(LogDirError::Unidentified { path: path.to_path_buf(), reason });
     }
@@ -406,22 +462,32 @@ fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<M
     Ok(identity)
 }
 
-/// The partitions that have a directory in `dir`, sorted; removes directories that were being deleted.
-fn partitions(dir: &Path) -> Result<Vec<TopicPartition>, StorageError> {
-    let cannot_list = |error| StorageError::io("cannot list", dir)(error);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(cannot_list)? {
-        let entry = entry.map_err(cannot_list)?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if !entry.file_type().map_err(cannot_list)?.is_dir() {
-            continue;
+/// What lies in a log directory.
+#[derive(Default)]
+struct Found {
+    /// Sorted.
+    partitions: Vec<TopicPartition>,
+    /// Directories of deleted logs.
+    doomed: Vec<PathBuf>,
+}
+
+impl Found {
+    fn in_directory(dir: &Path) -> Result<Self, StorageError> {
+        let cannot_list = |error| StorageError::io("cannot list", dir)(error);
+        let mut found = Self::default();
+        for entry in fs::read_dir(dir).map_err(cannot_list)? {
+            let entry = entry.map_err(cannot_list)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if !entry.file_type().map_err(cannot_list)?.is_dir() {
+                continue;
+            }
+            if partition_dir::is_doomed(&name) {
+                found.doomed.push(entry.path());
+            } else if let Some(topic_partition) = partition_dir::parse_name(&name) {
+                found.partitions.push(topic_partition);
+            }
         }
-        if partition_dir::is_doomed(&name) {
-            fs::remove_dir_all(entry.path()).map_err(StorageError::io("cannot remove", &entry.path()))?;
-        } else if let Some(topic_partition) = partition_dir::parse_name(&name) {
-            found.push(topic_partition);
-        }
+        found.partitions.sort_unstable();
+        Ok(found)
     }
-    found.sort_unstable();
-    Ok(found)
 }

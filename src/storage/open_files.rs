@@ -74,8 +74,14 @@ impl OpenFiles {
 
     /// Counts `file`, which is `of`'s.
     pub(super) fn admit(self: &Arc<Self>, of: &Arc<LogFile>, file: File) -> Arc<OpenFile> {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        self.lock().push_back(Arc::downgrade(of));
+        let open = self.open.fetch_add(1, Ordering::Relaxed);
+        let mut ring = self.lock();
+        if ring.len() > 2 * open + LOOKS {
+            // Logs were deleted whose files were open.
+            ring.retain(|file| file.strong_count() > 0);
+        }
+        ring.push_back(Arc::downgrade(of));
+        drop(ring);
         Arc::new(OpenFile { file, files: Arc::clone(self) })
     }
 

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::broker::{Broker, Client, Topic, builder, config, fetch, fetched, group_id, text};
 use crate::producers::{new_producer_id, numbered};
-use crate::server::within;
+use crate::server::{until, within};
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
@@ -222,9 +222,11 @@ async fn a_topic_made_anew_starts_empty_and_stays_itself() {
         }
         mortal.kill().await;
     }
-    Broker::on(directory.path()).await.stop().await;
-    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().contains("-delete")), "{left:?}");
+    let at_once = [("log.dirs", directory.path().to_str().unwrap()), ("log.segment.delete.delay.ms", "0")];
+    let broker = Broker(within(Server::start(config(&at_once))).await.unwrap());
+    let names = || std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    until(|| !names().any(|name| name.to_string_lossy().contains("-delete"))).await;
+    broker.stop().await;
 }
 
 #[tokio::test]

@@ -99,14 +99,45 @@ fn an_unused_log_costs_a_directory_and_one_file() {
     assert_eq!(append(&mut log, &batch(1, 1, 0)).first_offset, 0);
 }
 
+/// `monotonic` after a start.
+fn later(monotonic: Duration) -> Now {
+    Now { monotonic, ..at(0) }
+}
+
+/// The directories of deleted logs.
+fn doomed(disk: &Disk) -> Vec<String> {
+    let names =
+        std::fs::read_dir(disk.dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with("-delete") && name != "x-delete").collect()
+}
+
 #[test]
-fn a_deleted_log_is_gone_even_when_its_removal_was_interrupted() {
+fn a_deleted_log_is_gone_at_once_and_its_files_after_the_delay() {
     let disk = Disk::new(LogConfig::default());
     let (dir, mut log) = disk.create();
     append(&mut log, &batch(1, 1, 0));
-    dir.delete_log(log).unwrap();
+    dir.delete_log(log, at(0)).unwrap();
     assert!(!disk.partition_dir().exists());
+    let [name] = &doomed(&disk)[..] else { panic!("{:?}", doomed(&disk)) };
+    assert!(name.starts_with("orders-0.") && name.len() == "orders-0.".len() + 32 + "-delete".len(), "{name}");
+    // The name is free, and what is deleted next is due later.
+    let second = dir.create_log(&orders(), Uuid::from_u128(6), LogConfig::default(), at(0)).unwrap();
+    dir.delete_log(second, later(Duration::from_millis(1))).unwrap();
+    assert!(!dir.remove_deleted(later(DELETE_DELAY / 2)).unwrap());
+    assert!(dir.remove_deleted(later(DELETE_DELAY)).unwrap());
+    assert!(!dir.remove_deleted(later(DELETE_DELAY)).unwrap());
+    assert_eq!(doomed(&disk).len(), 1);
+    assert!(dir.remove_deleted(later(DELETE_DELAY * 2)).unwrap() && doomed(&disk).is_empty());
+}
+
+#[test]
+fn a_deletion_that_was_interrupted_is_finished_after_the_next_start() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    append(&mut log, &batch(1, 1, 0));
+    dir.delete_log(log, at(0)).unwrap();
     drop(dir);
+    // Half of another one, of which not everything is left.
     let half = disk.dir.path().join("orders-0.0123456789abcdef0123456789abcdef-delete");
     std::fs::create_dir(&half).unwrap();
     for foreign in ["lost+found", "x-delete", "__cluster_metadata-0", "-1", "topic--1"] {
@@ -116,7 +147,36 @@ fn a_deleted_log_is_gone_even_when_its_removal_was_interrupted() {
     let loaded = dir.load(&|_| LogConfig::default(), at(0)).unwrap();
     let names: Vec<_> = loaded.iter().map(|loaded| loaded.topic_partition.to_string()).collect();
     assert_eq!(names, ["topic--1"]);
-    assert!(!half.exists() && disk.dir.path().join("__cluster_metadata-0").exists());
+    assert!(!dir.remove_deleted(at(0)).unwrap() && doomed(&disk).len() == 2);
+    while dir.remove_deleted(later(DELETE_DELAY)).unwrap() {}
+    assert!(doomed(&disk).is_empty() && disk.dir.path().join("__cluster_metadata-0").exists());
+    assert!(disk.dir.path().join("x-delete").exists());
+}
+
+#[test]
+fn the_name_of_a_deleted_log_fits_into_a_directory() {
+    let disk = Disk::new(LogConfig::default());
+    let dir = LogDir::open(disk.dir.path(), &options()).unwrap();
+    let longest = TopicPartition::new("t".repeat(249), 99_999);
+    let log = dir.create_log(&longest, Uuid::from_u128(5), LogConfig::default(), at(0)).unwrap();
+    dir.delete_log(log, at(0)).unwrap();
+    let [name] = &doomed(&disk)[..] else { panic!("{:?}", doomed(&disk)) };
+    assert!(name.len() == 255 && name.contains("t-99999."), "{name}");
+    assert!(dir.remove_deleted(later(DELETE_DELAY)).unwrap());
+}
+
+#[test]
+fn the_checkpoints_are_known_by_their_lines() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, log) = disk.create();
+    assert!(!dir.is_checkpointed(&orders()));
+    dir.write_checkpoints(&[checkpoint_of(&log)]).unwrap();
+    let (dir, log) = disk.restart_after_crash((dir, log));
+    assert!(dir.is_checkpointed(&orders()));
+    dir.delete_log(log, at(0)).unwrap();
+    assert!(dir.is_checkpointed(&orders()), "the line is still there");
+    dir.write_checkpoints(&[]).unwrap();
+    assert!(!dir.is_checkpointed(&orders()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn a_flush_of_a_log_deleted_meanwhile_is_no_failure() {
     let (dir, mut log) = disk.create();
     append(&mut log, &batch(1, 10, 0));
     let task = log.flush_task().unwrap().unwrap();
-    dir.delete_log(log).unwrap();
+    dir.delete_log(log, at(0)).unwrap();
     assert_eq!(task.run().unwrap().offset(), 1);
     assert_eq!(dir.offline_reason(), None);
     // The log directory itself must be there.
@@ -206,7 +206,7 @@ fn a_stale_log_start_offset_takes_no_records() {
         }
         old.increment_log_start_offset(50).unwrap();
         let stale = CheckpointEntry { recovery_point: 100, ..checkpoint_of(&old) };
-        dir.delete_log(old).unwrap();
+        dir.delete_log(old, at(0)).unwrap();
         let mut log = dir.create_log(&orders(), Uuid::from_u128(6), small_segments(), at(0)).unwrap();
         for _ in 0..10 {
             append(&mut log, &batch(2, 300, 0));

@@ -32,7 +32,7 @@ fn a_directory_of_kafka_is_opened_recovered_and_continued() {
         let dir = tempfile::tempdir().unwrap();
         let archive = fixtures.join(format!("kafka-4.1-data.{name}.tar.gz"));
         unpack::unpack(&archive, dir.path());
-        let options = LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 4 };
+        let options = LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 4, delete_delay: DELETE_DELAY };
         let log_dir = LogDir::open(dir.path(), &options).unwrap();
         assert_eq!(log_dir.had_clean_shutdown(), name == "clean");
         let mut loaded = log_dir.load(&|_| LogConfig::default(), at(0)).unwrap();

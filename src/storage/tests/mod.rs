@@ -10,6 +10,7 @@ mod reading;
 mod validation;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -19,6 +20,7 @@ use crate::ids::{TopicPartition, Uuid};
 use crate::protocol::record_batch::{BatchBuilder, RecordBatch, batches};
 
 const START_MS: i64 = 1_700_000_000_000;
+const DELETE_DELAY: Duration = Duration::from_millis(50);
 
 fn at(ms: i64) -> Now {
     let mut now = Clock::manual(0).now();
@@ -27,7 +29,12 @@ fn at(ms: i64) -> Now {
 }
 
 fn options() -> LogDirOptions {
-    LogDirOptions { node_id: 1, cluster_id: Some("the-cluster".to_owned()), max_open_files: 1_000 }
+    LogDirOptions {
+        node_id: 1,
+        cluster_id: Some("the-cluster".to_owned()),
+        max_open_files: 1_000,
+        delete_delay: DELETE_DELAY,
+    }
 }
 
 /// A batch of `count` records with values of `size` bytes, at `START_MS + ms`.

@@ -45,7 +45,13 @@ pub fn temporary_dir() -> tempfile::TempDir {
 
 /// Opens the data directory of node 1.
 pub fn open(path: &Path) -> Result<LogDir, LogDirError> {
-    LogDir::open(path, &LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 100 })
+    let options = LogDirOptions {
+        node_id: 1,
+        cluster_id: None,
+        max_open_files: 100,
+        delete_delay: std::time::Duration::ZERO,
+    };
+    LogDir::open(path, &options)
 }
 
 /// Loads the partition in `dir`; `None` when it has no directory.
