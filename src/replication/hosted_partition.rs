@@ -15,8 +15,8 @@ use crate::clock::Now;
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 use crate::protocol::ErrorCode;
 use crate::storage::{
-    self, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice, ReadError, StorageError,
-    TimestampOffset, remove_files,
+    self, ActiveProducer, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice, ReadError,
+    StorageError, TimestampOffset, remove_files,
 };
 
 /// Why an append was refused: by the partition's state, or by its log.
@@ -96,6 +96,9 @@ pub enum TimestampQuery {
     /// The record with the greatest timestamp (KIP-734).
     Max,
 }
+
+/// The offset by which everything that is committed is deleted (`DeleteRecordsRequest.HIGH_WATERMARK`).
+const HIGH_WATERMARK: i64 = -1;
 
 struct Hosted {
     partition: Partition,
@@ -283,6 +286,38 @@ impl HostedPartition {
             let bound = if read_committed { partition.last_stable_offset() } else { partition.high_watermark() };
             found.map(|found| found.filter(|found| found.offset < bound)).map_err(|error| self.storage_error(&error))
         })
+    }
+
+    /// Makes everything before `offset` unreadable, or everything that is committed for -1, and answers the first offset
+    /// that is left. What is before that already is no error.
+    ///
+    /// Errors: [`ErrorCode::PolicyViolation`] where compaction alone removes records, [`ErrorCode::OffsetOutOfRange`]
+    /// beyond the high watermark, [`ErrorCode::KafkaStorageError`], and those of leadership.
+    pub fn delete_records(&self, offset: i64) -> Result<i64, ErrorCode> {
+        self.with_leader(-1, |Hosted { partition, log, .. }| {
+            if !log.config().delete {
+                return Err(ErrorCode::PolicyViolation);
+            }
+            let high_watermark = partition.high_watermark();
+            let offset = if offset == HIGH_WATERMARK { high_watermark } else { offset };
+            if !(0..=high_watermark).contains(&offset) {
+                return Err(ErrorCode::OffsetOutOfRange);
+            }
+            log.increment_log_start_offset(offset).map_err(|error| self.storage_error(&error))?;
+            Ok(log.log_start_offset())
+        })
+    }
+
+    /// The bytes of the log, and how far it is behind what may be read; `None` where the partition is gone.
+    pub fn size_and_lag(&self) -> Option<(u64, i64)> {
+        self.lock().as_ref().map(|Hosted { partition, log, .. }| {
+            (log.size(), partition.high_watermark().saturating_sub(log.log_end_offset()).max(0))
+        })
+    }
+
+    /// The producers that the leader remembers, by id.
+    pub fn producers(&self) -> Result<Vec<ActiveProducer>, ErrorCode> {
+        self.with_leader(-1, |Hosted { log, .. }| Ok(log.active_producers()))
     }
 
     /// Where `epoch` ended: the greatest epoch not above it and the offset after its last record (KIP-101, KIP-279).

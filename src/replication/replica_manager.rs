@@ -263,6 +263,46 @@ impl ReplicaManager {
         }
     }
 
+    /// Makes the deletion of records in `partitions` survive a power loss, and removes the segments that are wholly gone.
+    /// Blocks on fsyncs.
+    pub fn finish_record_deletion(&self, partitions: &[Arc<HostedPartition>]) -> Result<(), ErrorCode> {
+        self.try_write_checkpoints().map_err(|error| {
+            tracing::error!(%error, "the deletion of records may not last");
+            ErrorCode::KafkaStorageError
+        })?;
+        let now = self.clock.now();
+        for partition in partitions {
+            partition.delete_old_segments(now);
+        }
+        Ok(())
+    }
+
+    /// The absolute path of the log directory; `None` in memory mode.
+    pub fn log_dir_path(&self) -> Option<String> {
+        let path = self.log_dir.path()?;
+        Some(std::path::absolute(path).as_deref().unwrap_or(path).display().to_string())
+    }
+
+    /// Whether the log directory has failed.
+    pub fn is_log_dir_offline(&self) -> bool {
+        self.log_dir.is_offline()
+    }
+
+    /// The total and the usable bytes of the volume of the log directory; `None` in memory mode. May wait for the volume.
+    ///
+    /// Errors: [`ErrorCode::KafkaStorageError`] where the directory is offline or its volume does not answer.
+    pub fn log_dir_space(&self) -> Result<Option<(i64, i64)>, ErrorCode> {
+        if self.is_log_dir_offline() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        let space = self.log_dir.space().map_err(|error| {
+            tracing::warn!(%error, "the log directory cannot be described");
+            ErrorCode::KafkaStorageError
+        })?;
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        Ok(space.map(|(total, usable)| (bytes(total), bytes(usable))))
+    }
+
     /// Removes the files of one deleted log whose delay is over; whether there was one. Blocks on files.
     pub fn remove_deleted_log(&self) -> bool {
         self.log_dir.remove_deleted(self.clock.now()).unwrap_or_else(|error| {
@@ -316,11 +356,15 @@ impl ReplicaManager {
 
     /// Writes the checkpoint files if anything in them has changed. Blocks on fsyncs.
     pub fn write_checkpoints(&self) {
-        // Nobody may write down what was true before another one wrote.
-        let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.log_dir.write_checkpoints(&self.checkpoint_entries()) {
+        if let Err(error) = self.try_write_checkpoints() {
             tracing::error!(%error, "writing the checkpoints failed");
         }
+    }
+
+    fn try_write_checkpoints(&self) -> Result<(), StorageError> {
+        // Nobody may write down what was true before another one wrote.
+        let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.log_dir.write_checkpoints(&self.checkpoint_entries())
     }
 
     /// Flushes and closes every log and marks the directory as cleanly shut down by the broker that was registered

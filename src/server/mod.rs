@@ -196,7 +196,7 @@ fn background(broker: &Arc<Broker>) -> Background {
         tokio::spawn(followers.run(broker.metadata.subscribe(), stop.clone())),
         tokio::spawn(housekeeping::run(
             Arc::clone(&broker.replicas),
-            Schedule::from(&broker.config.broker),
+            Schedule::from(&broker.config.load().broker),
             stop.clone(),
         )),
     ];

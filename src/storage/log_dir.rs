@@ -233,6 +233,16 @@ impl LogDir {
         self.on_disk.as_ref().map(|on_disk| on_disk.state.path.as_path())
     }
 
+    /// How large the volume is on which it is, and how much of it can be used, in bytes; `None` in memory mode. May wait
+    /// for the volume.
+    pub fn space(&self) -> Result<Option<(u64, u64)>, StorageError> {
+        let Some(path) = self.path() else { return Ok(None) };
+        let volume =
+            rustix::fs::statvfs(path).map_err(|error| StorageError::io("cannot ask about", path)(error.into()))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        Ok(Some((bytes(volume.f_blocks), bytes(volume.f_bavail))))
+    }
+
     /// Whether the last process that had it stopped cleanly.
     pub fn had_clean_shutdown(&self) -> bool {
         self.on_disk.as_ref().is_none_or(|on_disk| on_disk.had_clean_shutdown)

@@ -50,5 +50,6 @@ pub use log::{AppendInfo, FlushTask, Flushed, Log, TimestampOffset};
 pub use log_config::{CompressionType, LogConfig};
 pub use log_dir::{CheckpointEntry, LoadedLog, LogDir, LogDirError, LogDirOptions};
 pub use log_slice::LogSlice;
+pub use producer_state::ActiveProducer;
 pub use survey::{METADATA_DIRECTORY, Survey};
 pub use validator::AppendOrigin;

@@ -77,6 +77,23 @@ impl ProducerEntry {
     }
 }
 
+/// A producer that a log remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub producer_id: i64,
+    /// The epoch of its last batch.
+    pub epoch: i16,
+    /// The sequence number of its last record; -1 when none is known.
+    pub last_sequence: i32,
+    /// The max timestamp of its last batch, in milliseconds since the Unix epoch.
+    pub last_timestamp: i64,
+    /// The epoch of the coordinator that ended its last transaction; -1 when there was none.
+    pub coordinator_epoch: i32,
+    /// Where its open transaction begins; -1 when there is none.
+    pub transaction_first_offset: i64,
+}
+
 /// All producers of one log.
 #[derive(Debug, Default)]
 pub(super) struct ProducerState {
@@ -160,6 +177,21 @@ impl ProducerState {
     pub(super) fn clear(&mut self) {
         self.producers.clear();
         self.ongoing.clear();
+    }
+
+    /// All of them, by id.
+    pub(super) fn active(&self) -> Vec<ActiveProducer> {
+        let active = |(producer_id, entry): (i64, &ProducerEntry)| ActiveProducer {
+            producer_id,
+            epoch: entry.epoch,
+            last_sequence: entry.last_sequence(),
+            last_timestamp: entry.last_timestamp,
+            coordinator_epoch: entry.coordinator_epoch,
+            transaction_first_offset: entry.transaction_first_offset.unwrap_or(-1),
+        };
+        let mut producers: Vec<_> = self.entries().map(active).collect();
+        producers.sort_unstable_by_key(|producer| producer.producer_id);
+        producers
     }
 
     pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = (i64, &ProducerEntry)> {

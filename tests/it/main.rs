@@ -18,6 +18,7 @@ mod fetching;
 mod groups;
 mod groups_runtime;
 mod hostile;
+mod logs;
 mod network;
 mod producers;
 mod quotas;

@@ -366,7 +366,7 @@ async fn b47_made_up_names_create_no_storm_of_topics() {
     broker.stop().await;
 }
 
-/// The matrix asks for `DeleteRecords` as well, which is not served yet.
+/// The matrix asks for `DeleteRecords` as well: `logs.rs` does.
 #[tokio::test]
 async fn b49_internal_topics_are_protected_from_producers() {
     let broker = Broker::start().await;

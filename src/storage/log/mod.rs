@@ -15,7 +15,7 @@ use super::decompressors::Decompressors;
 use super::leader_epoch::{self, LeaderEpochs};
 use super::log_dir::DirState;
 use super::producer_snapshot::ProducerSnapshots;
-use super::producer_state::ProducerState;
+use super::producer_state::{ActiveProducer, ProducerState};
 use super::segment::{Home, Segment};
 use super::{LogConfig, StorageError, files};
 use crate::clock::Now;
@@ -182,6 +182,11 @@ impl Log {
     /// Forgets the idle producers (`producer.id.expiration.ms`).
     pub fn expire_producers(&mut self, now: Now) {
         self.producers.expire(now.timestamp_ms, self.config.producer_id_expiration_ms);
+    }
+
+    /// The producers that are remembered, by id.
+    pub fn active_producers(&self) -> Vec<ActiveProducer> {
+        self.producers.active()
     }
 
     /// How many producers are remembered.

@@ -1,0 +1,77 @@
+//! DescribeLogDirs (key 35): the log directories, and how large the partitions in them are (KIP-113, KIP-827).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use kafka_protocol::messages::describe_log_dirs_response::{
+    DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
+};
+use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
+
+use super::owned::message_text;
+use super::{ApiError, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::ids::TopicPartition;
+use crate::protocol::ErrorCode;
+use crate::replication::replica_manager::ReplicaManager;
+
+/// What a broker calls the directory that it does not have, because it keeps everything in memory.
+const MEMORY: &str = "memory";
+
+/// `total_bytes` and `usable_bytes` where there is no volume.
+const UNKNOWN_VOLUME_BYTES: i64 = -1;
+
+/// Serves one request.
+pub async fn handle(
+    broker: &Broker,
+    _context: &RequestContext,
+    request: DescribeLogDirsRequest,
+) -> Result<Reply<DescribeLogDirsResponse>, ApiError> {
+    let named: Option<HashSet<TopicPartition>> = request.topics.map(|topics| {
+        let partitions = |topic: &kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic| {
+            let name: Arc<str> = topic.topic.as_str().into();
+            topic.partitions.iter().map(|&index| TopicPartition::new(Arc::clone(&name), index)).collect::<Vec<_>>()
+        };
+        topics.iter().flat_map(partitions).collect()
+    });
+    let replicas = Arc::clone(&broker.replicas);
+    // Asking a volume for its space may wait for it.
+    let described = tokio::task::spawn_blocking(move || describe(&replicas, named.as_ref())).await;
+    let result = described.map_err(|_| ApiError::close("describing the log directory panicked"))?;
+    Ok(Reply::Ready(DescribeLogDirsResponse::default().with_results(vec![result])))
+}
+
+/// The answer to who may not see the cluster.
+pub fn refuse(_request: &DescribeLogDirsRequest, code: ErrorCode) -> DescribeLogDirsResponse {
+    DescribeLogDirsResponse::default().with_error_code(code.code())
+}
+
+fn describe(replicas: &ReplicaManager, named: Option<&HashSet<TopicPartition>>) -> DescribeLogDirsResult {
+    let path = replicas.log_dir_path();
+    let result = DescribeLogDirsResult::default().with_log_dir(message_text(path.as_deref().unwrap_or(MEMORY)));
+    let space = match replicas.log_dir_space() {
+        Ok(space) => space,
+        Err(code) => return result.with_error_code(code.code()),
+    };
+    let (total, usable) = space.unwrap_or((UNKNOWN_VOLUME_BYTES, UNKNOWN_VOLUME_BYTES));
+    let mut topics: IndexMap<Arc<str>, Vec<DescribeLogDirsPartition>> = IndexMap::new();
+    let mut hosted = replicas.partitions();
+    hosted.retain(|hosted| named.is_none_or(|named| named.contains(hosted.topic_partition())));
+    hosted.sort_unstable_by(|one, other| one.topic_partition().cmp(other.topic_partition()));
+    for hosted in hosted {
+        // A replica that leads, or follows as far as anybody may read, has no lag; a partition that was deleted meanwhile
+        // has no size.
+        let Some((size, offset_lag)) = hosted.size_and_lag() else { continue };
+        let TopicPartition { topic, partition } = hosted.topic_partition();
+        let described = DescribeLogDirsPartition::default()
+            .with_partition_index(*partition)
+            .with_partition_size(i64::try_from(size).unwrap_or(i64::MAX))
+            .with_offset_lag(offset_lag);
+        topics.entry(Arc::clone(topic)).or_default().push(described);
+    }
+    let topic = |(name, partitions): (Arc<str>, _)| {
+        DescribeLogDirsTopic::default().with_name(TopicName(message_text(&name))).with_partitions(partitions)
+    };
+    result.with_topics(topics.into_iter().map(topic).collect()).with_total_bytes(total).with_usable_bytes(usable)
+}
