@@ -1,5 +1,7 @@
 """DeleteRecords, log directories, and the producers of a log."""
 
+import time
+
 from batches import batch
 
 
@@ -25,7 +27,8 @@ def deleting_records(broker):
         broker.create_topic(name, 2)
         compacted = f"{name}.compacted"
         broker.create_topic(compacted, 1, cleanup_policy="compact")
-        produce(broker, name, batch(["a", "b", "c"]), batch(["d"]))
+        now = int(time.time() * 1000)  # Older records are retention's at any moment.
+        produce(broker, name, batch(["a", "b", "c"], base_timestamp=now), batch(["d"], base_timestamp=now))
 
         def delete(step, *topics, timeout=10_000, version=version):
             asked = [
