@@ -27,6 +27,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("config", "protocol", "a topic's compression is one of the protocol's codecs"),
     ("protocol", "ids", "records name topics and partitions"),
     ("cli", "server", "the command starts it"),
+    ("quota", "metadata", "quotas are defined there"),
 ];
 
 /// What is pure: a module with all below it, or one file.

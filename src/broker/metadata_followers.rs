@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::live_config::LiveConfig;
+use super::quotas::Quotas;
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::NodeId;
@@ -24,6 +25,7 @@ pub struct MetadataFollowers {
     config: Arc<LiveConfig>,
     replicas: Arc<ReplicaManager>,
     groups: CoordinatorRuntime<GroupCoordinator>,
+    quotas: Arc<Quotas>,
     applied_offset: watch::Sender<i64>,
 }
 
@@ -43,8 +45,9 @@ impl MetadataFollowers {
         config: Arc<LiveConfig>,
         replicas: Arc<ReplicaManager>,
         groups: CoordinatorRuntime<GroupCoordinator>,
+        quotas: Arc<Quotas>,
     ) -> Self {
-        Self { node_id, config, replicas, groups, applied_offset: watch::Sender::new(-1) }
+        Self { node_id, config, replicas, groups, quotas, applied_offset: watch::Sender::new(-1) }
     }
 
     /// The offset of the newest metadata image that all follow.
@@ -77,6 +80,7 @@ impl MetadataFollowers {
         self.replicas.apply(delta, image);
         // A coordinator needs its partition.
         self.groups.apply(delta, image);
+        self.quotas.apply(delta, image);
         self.applied_offset.send_replace(image.offset);
     }
 }

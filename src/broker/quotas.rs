@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::quota::{Client, ClientQuotas, QuotaEntity, QuotaType, QuotaWindows, Window};
+use crate::metadata::{MetadataDelta, MetadataImage, QuotaEntity, QuotaValue};
+use crate::quota::{Client, ClientQuotas, QuotaType, QuotaWindows, Window};
 use crate::security::Principal;
 
 /// What clients may take of this broker, and what they have taken.
@@ -38,11 +39,18 @@ impl Quotas {
         Self { clock, defined: AtomicU8::new(0), clients: Mutex::new(ClientQuotas::new(windows)) }
     }
 
-    /// Defines quotas, or takes their definitions away where there is no bound.
-    pub fn define(&self, definitions: impl IntoIterator<Item = (QuotaType, QuotaEntity, Option<f64>)>) {
+    /// Takes over what `delta` names from `image`.
+    pub fn apply(&self, delta: &MetadataDelta, image: &MetadataImage) {
+        if delta.quotas().len() == 0 {
+            return;
+        }
         let mut clients = self.lock();
-        for (quota_type, entity, bound) in definitions {
-            clients.define(quota_type, entity, bound);
+        for entity in delta.quotas() {
+            let quotas = image.quotas(entity);
+            for quota_type in QuotaType::ALL {
+                let bound = quotas.and_then(|quotas| quotas.get(&quota_type.key()));
+                clients.define(quota_type, QuotaEntity::clone(entity), bound.map(|bound| QuotaValue::get(*bound)));
+            }
         }
         let types = QuotaType::ALL.into_iter().filter(|&quota_type| clients.is_defined(quota_type));
         self.defined.store(types.fold(0, |bits, quota_type| bits | bit(quota_type)), Ordering::Relaxed);

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::definitions::{Applicable, Client, Definitions, QuotaEntity};
+use super::definitions::{Applicable, Client, Definitions};
 use super::rate::Rate;
 use super::token_bucket::TokenBucket;
 use super::{QuotaType, Window};
 use crate::clock::Monotonic;
+use crate::metadata::QuotaEntity;
 
 /// Beyond so many clients, those that a meter says nothing about are forgotten before another is added.
 const FEW_METERS: usize = 1_024;
@@ -71,13 +72,6 @@ impl ClientQuotas {
     /// Defines a quota, or takes its definition away. What clients have taken before is not forgotten.
     pub fn define(&mut self, quota_type: QuotaType, entity: QuotaEntity, bound: Option<f64>) {
         self.definitions_mut(quota_type).set(entity, bound);
-    }
-
-    /// Takes all definitions away.
-    pub fn clear(&mut self) {
-        for quota_type in QuotaType::ALL {
-            *self.definitions_mut(quota_type) = Definitions::default();
-        }
     }
 
     /// Whether any client has a quota of this type.
@@ -213,8 +207,8 @@ impl<M> Quota<M> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::EntityName;
     use super::*;
+    use crate::metadata::EntityName;
 
     const ALICE: Client<'static> = Client { user: "alice", client_id: "a" };
 
@@ -223,11 +217,11 @@ mod tests {
     }
 
     fn default_client_id() -> QuotaEntity {
-        QuotaEntity { user: None, client_id: Some(EntityName::Default) }
+        QuotaEntity { user: None, client_id: Some(EntityName::Default), ip: None }
     }
 
     fn user(name: &str) -> QuotaEntity {
-        QuotaEntity { user: Some(EntityName::Named(name.into())), client_id: None }
+        QuotaEntity { user: Some(EntityName::Named(name.into())), client_id: None, ip: None }
     }
 
     #[test]

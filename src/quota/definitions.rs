@@ -1,6 +1,9 @@
 //! Which quota is whose.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::metadata::{EntityName, QuotaEntity};
 
 /// Who a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,28 +14,10 @@ pub struct Client<'a> {
     pub client_id: &'a str,
 }
 
-/// A user or a client id in a definition.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EntityName {
-    /// All of those that have no definition of their own.
-    Default,
-    /// One of them.
-    Named(Box<str>),
-}
-
-/// Whom a definition is for. One without user and client id is for nobody.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct QuotaEntity {
-    /// The users; any if `None`.
-    pub user: Option<EntityName>,
-    /// The client ids; any if `None`.
-    pub client_id: Option<EntityName>,
-}
-
 /// The quotas of one type, by user and then by client id.
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
-    named: HashMap<Box<str>, OfUser>,
+    named: HashMap<Arc<str>, OfUser>,
     by_default: OfUser,
     without_user: OfUser,
 }
@@ -40,7 +25,7 @@ pub(super) struct Definitions {
 /// The quotas that are defined for a user, for all others, or without one.
 #[derive(Debug, Default)]
 struct OfUser {
-    clients: HashMap<Box<str>, f64>,
+    clients: HashMap<Arc<str>, f64>,
     each_client: Option<f64>,
     /// For all client ids together.
     together: Option<f64>,
@@ -125,7 +110,7 @@ mod tests {
 
     fn entity(user: Option<&str>, client_id: Option<&str>) -> QuotaEntity {
         let name = |name: &str| if name == "*" { EntityName::Default } else { EntityName::Named(name.into()) };
-        QuotaEntity { user: user.map(name), client_id: client_id.map(name) }
+        QuotaEntity { user: user.map(name), client_id: client_id.map(name), ip: None }
     }
 
     /// Kafka's list, from what counts first on.

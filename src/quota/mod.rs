@@ -2,7 +2,7 @@
 //!
 //! Promises: the most specific quota counts, in Kafka's order; a client above it is told to wait for as long as brings its
 //! rate back to the quota, if it does nothing meanwhile; memory is bounded however many clients there are. Pure: `now` goes
-//! in, throttle times come out. It must not know where definitions come from, or what is done with a throttle time.
+//! in, throttle times come out. It must not know how definitions come here, or what is done with a throttle time.
 
 mod client_quotas;
 mod definitions;
@@ -10,9 +10,11 @@ mod rate;
 mod token_bucket;
 
 pub use client_quotas::{ClientQuotas, QuotaWindows};
-pub use definitions::{Client, EntityName, QuotaEntity};
+pub use definitions::Client;
 
 use std::time::Duration;
+
+use crate::metadata::QuotaKey;
 
 /// What a quota is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,19 +33,14 @@ impl QuotaType {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Produce, Self::Fetch, Self::Request, Self::ControllerMutation];
 
-    /// The quota's key in a definition.
-    pub const fn key(self) -> &'static str {
+    /// The key under which the metadata holds it.
+    pub const fn key(self) -> QuotaKey {
         match self {
-            Self::Produce => "producer_byte_rate",
-            Self::Fetch => "consumer_byte_rate",
-            Self::Request => "request_percentage",
-            Self::ControllerMutation => "controller_mutation_rate",
+            Self::Produce => QuotaKey::ProducerByteRate,
+            Self::Fetch => QuotaKey::ConsumerByteRate,
+            Self::Request => QuotaKey::RequestPercentage,
+            Self::ControllerMutation => QuotaKey::ControllerMutationRate,
         }
-    }
-
-    /// The quota that `key` defines.
-    pub fn of_key(key: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|quota_type| quota_type.key() == key)
     }
 }
 

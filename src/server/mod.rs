@@ -153,6 +153,7 @@ async fn build(
     let groups = group_coordinators(&config, &clock, &replicas);
     running.groups = Some(groups.clone());
     let live = Arc::new(LiveConfig::new(Arc::clone(&config)));
+    let quotas = Arc::new(Quotas::new(&config.broker, clock.clone()));
     let broker = Arc::new(Broker {
         node_id: config.node_id,
         loggers,
@@ -164,10 +165,11 @@ async fn build(
             Arc::clone(&live),
             Arc::clone(&replicas),
             groups.clone(),
+            Arc::clone(&quotas),
         )),
         replicas,
         groups,
-        quotas: Arc::new(Quotas::new(&config.broker, clock.clone())),
+        quotas,
         fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
         producer_ids: tokio::sync::Mutex::default(),
         metadata,

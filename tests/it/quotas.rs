@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::messages::{ApiVersionsRequest, FetchRequest, MetadataRequest};
-use klamm::quota::{EntityName, QuotaEntity, QuotaType};
+use klamm::controller::{AlterClientQuotas, QuotaAlteration};
+use klamm::metadata::QuotaKey;
 
 use crate::broker::{Broker, FETCH, PRODUCE, Topic, builder, fetch, fetched, produce};
+use crate::server::within;
 
 /// Two samples of a second: the first request of a client counts as if it had taken one second.
 const WINDOW: &[(&str, &str)] = &[("quota.window.num", "2"), ("quota.window.size.seconds", "1")];
@@ -19,10 +21,17 @@ fn batch_of(size: usize) -> Bytes {
     builder(&["k".repeat(size).as_str()]).build()
 }
 
-/// The clients of the tests have the id `it`.
-fn define(broker: &Broker, quota_type: QuotaType, client_id: &str, bound: f64) {
-    let entity = QuotaEntity { user: None, client_id: Some(EntityName::Named(client_id.into())) };
-    broker.0.broker().quotas.define([(quota_type, entity, Some(bound))]);
+/// Defines a quota of a client id; the clients of the tests have the id `it`. It is in force when this returns.
+async fn define(broker: &Broker, key: QuotaKey, client_id: &str, bound: f64) {
+    let alteration = QuotaAlteration {
+        entity: [("client-id".into(), Some(client_id.into()))].into(),
+        operations: vec![(key.name().to_owned(), Some(bound))],
+    };
+    let request = AlterClientQuotas { alterations: vec![alteration], validate_only: false };
+    let broker = broker.0.broker();
+    let altered = within(broker.controller.alter_client_quotas(request)).await.unwrap();
+    assert_eq!(altered.response.unwrap()[0].result, Ok(()));
+    within(broker.replicas_applied(altered.image_offset)).await.unwrap();
 }
 
 fn produce_of(topic: &Topic, size: usize) -> kafka_protocol::messages::ProduceRequest {
@@ -33,11 +42,11 @@ fn produce_of(topic: &Topic, size: usize) -> kafka_protocol::messages::ProduceRe
 async fn a_producer_above_its_quota_is_answered_at_once_and_then_muted() {
     let broker = Broker::with(WINDOW).await;
     let (mut client, topic) = broker.client_with_topic("t", 1).await;
-    define(&broker, QuotaType::Produce, "somebody else", 1.0);
+    define(&broker, QuotaKey::ProducerByteRate, "somebody else", 1.0).await;
     let response = client.ask(PRODUCE, &produce_of(&topic, 80_000)).await;
     assert_eq!(response.throttle_time_ms, 0, "it has no quota");
 
-    define(&broker, QuotaType::Produce, "it", QUOTA);
+    define(&broker, QuotaKey::ProducerByteRate, "it", QUOTA).await;
     let started = Instant::now();
     let response = client.ask(PRODUCE, &produce_of(&topic, 70_000)).await;
     let throttle_time = Duration::from_millis(u64::try_from(response.throttle_time_ms).unwrap());
@@ -57,7 +66,7 @@ async fn a_producer_above_its_quota_is_answered_at_once_and_then_muted() {
 async fn a_producer_without_answers_is_muted_as_well() {
     let broker = Broker::with(WINDOW).await;
     let (mut client, topic) = broker.client_with_topic("t", 1).await;
-    define(&broker, QuotaType::Produce, "it", QUOTA);
+    define(&broker, QuotaKey::ProducerByteRate, "it", QUOTA).await;
     let started = Instant::now();
     let ticket = client.0.send(PRODUCE, &produce_of(&topic, 70_000).with_acks(0)).await.unwrap();
     client.ask(0, &ApiVersionsRequest::default()).await;
@@ -73,7 +82,7 @@ async fn a_consumer_above_its_quota_gets_nothing_until_its_rate_has_come_down() 
     for _ in 0..4 {
         assert_eq!(client.produce(&topic, 0, batch_of(20_000)).await.error_code, 0);
     }
-    define(&broker, QuotaType::Fetch, "it", QUOTA);
+    define(&broker, QuotaKey::ConsumerByteRate, "it", QUOTA).await;
     for (version, is_by_session) in [(FETCH, false), (18, true)] {
         // A session's first request, and then the one that goes on with it.
         let mut request = fetch(&topic, &[(0, 0)]).with_session_epoch(if is_by_session { 0 } else { -1 });
@@ -112,7 +121,7 @@ async fn one_fetch_is_no_larger_than_the_quota_of_a_window() {
     for _ in 0..4 {
         assert_eq!(client.produce(&topic, 0, batch_of(20_000)).await.error_code, 0);
     }
-    define(&broker, QuotaType::Fetch, "it", QUOTA);
+    define(&broker, QuotaKey::ConsumerByteRate, "it", QUOTA).await;
     let response = client.ask(FETCH, &fetch(&topic, &[(0, 0)])).await;
     assert_eq!((response.throttle_time_ms, fetched(&response)[0].2.len()), (0, 2), "80 KB are there");
     broker.stop().await;
@@ -123,7 +132,7 @@ async fn the_time_of_requests_has_a_quota_and_is_never_waited_for_longer_than_a_
     let broker = Broker::with(WINDOW).await;
     let mut client = broker.client().await;
     assert_eq!(client.ask(4, &MetadataRequest::default()).await.throttle_time_ms, 0);
-    define(&broker, QuotaType::Request, "it", 0.000_001);
+    define(&broker, QuotaKey::RequestPercentage, "it", 0.000_001).await;
     let started = Instant::now();
     let response = client.ask(4, &MetadataRequest::default()).await;
     assert_eq!(response.throttle_time_ms, 1_000);
@@ -137,7 +146,7 @@ async fn a_client_is_slowed_to_its_quota_while_another_is_not() {
     let broker = Broker::with(WINDOW).await;
     let (mut client, topic) = broker.client_with_topic("t", 1).await;
     let quota = 200_000.0;
-    define(&broker, QuotaType::Produce, "it", quota);
+    define(&broker, QuotaKey::ProducerByteRate, "it", quota).await;
     // A window's worth is free at first, here that of a second.
     let request = produce_of(&topic, 40_000);
     while client.ask(PRODUCE, &request).await.throttle_time_ms == 0 {}
@@ -155,5 +164,19 @@ async fn a_client_is_slowed_to_its_quota_while_another_is_not() {
     let rate = f64::from(sent) / started.elapsed().as_secs_f64();
     assert!((0.75 * quota..1.25 * quota).contains(&rate), "{rate} bytes per second");
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_quota_is_still_in_force_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::on(directory.path()).await;
+    let (_, topic) = broker.client_with_topic("t", 1).await;
+    define(&broker, QuotaKey::ProducerByteRate, "it", 1_000.0).await;
+    broker.stop().await;
+    let broker = Broker::on(directory.path()).await;
+    let mut client = broker.client().await;
+    let response = client.ask(PRODUCE, &produce_of(&topic, 20_000)).await;
+    assert!(response.throttle_time_ms > 9_000, "20 s worth in a window of 10 s: {}", response.throttle_time_ms);
     broker.stop().await;
 }
