@@ -5,27 +5,43 @@ use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicR
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::mutations::Mutations;
+use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::controller::{CreatePartitions, NewPartitions, PartitionsCreated};
+use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
+
+/// The first version whose clients know `THROTTLING_QUOTA_EXCEEDED` (KIP-599).
+const FIRST_VERSION_WITH_QUOTA_EXCEEDED: i16 = 3;
 
 /// Serves one request; answers once this broker leads the new partitions.
 pub async fn handle(
     broker: &Broker,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: CreatePartitionsRequest,
 ) -> Result<Reply<CreatePartitionsResponse>, ApiError> {
+    let mutations = Mutations::new(broker, context, FIRST_VERSION_WITH_QUOTA_EXCEEDED);
+    let before = broker.image();
     let create = CreatePartitions {
         topics: request.topics.iter().map(new_partitions).collect(),
         validate_only: request.validate_only,
         seed: 0,
+        quota: mutations.quota(),
     };
-    let results = match create_and_wait(broker, create).await {
-        Ok(created) => created.into_iter().map(answer).collect(),
+    let mut response = CreatePartitionsResponse::default();
+    response.results = match create_and_wait(broker, create).await {
+        Ok(created) => {
+            let added =
+                created.iter().filter(|topic| topic.result.is_ok()).map(|topic| added(&before, &request, topic));
+            let errors = created.iter().filter_map(|topic| topic.result.as_ref().err()).map(|refusal| refusal.code);
+            response.set_throttle_time(mutations.settle(added.sum(), errors));
+            created.into_iter().map(answer).collect()
+        }
         Err(error) => request.topics.iter().map(|topic| failed(topic, error)).collect(),
     };
-    Ok(Reply::Ready(CreatePartitionsResponse::default().with_results(results)))
+    Ok(Reply::Ready(response))
 }
 
 async fn create_and_wait(broker: &Broker, create: CreatePartitions) -> Result<Vec<PartitionsCreated>, ErrorCode> {
@@ -39,6 +55,13 @@ fn new_partitions(topic: &CreatePartitionsTopic) -> NewPartitions {
         assignments.iter().map(|assignment| assignment.broker_ids.iter().map(|id| id.0).collect()).collect()
     });
     NewPartitions { name: topic.name.as_str().into(), count: topic.count, assignments }
+}
+
+/// How many partitions a topic has got.
+fn added(before: &MetadataImage, request: &CreatePartitionsRequest, topic: &PartitionsCreated) -> usize {
+    let asked = request.topics.iter().find(|asked| asked.name.as_str() == &*topic.name);
+    let count = asked.map_or(0, |asked| usize::try_from(asked.count).unwrap_or(0));
+    count.saturating_sub(before.topic(&topic.name).map_or(0, |topic| topic.partitions.len()))
 }
 
 fn answer(topic: PartitionsCreated) -> CreatePartitionsTopicResult {

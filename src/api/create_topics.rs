@@ -8,6 +8,8 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::describe_configs::source_id;
+use super::mutations::Mutations;
+use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::config::{Config, ConfigSource, Key, Origin, keys};
@@ -18,21 +20,36 @@ use crate::protocol::ErrorCode;
 /// Configs for Kafka's own tests, which no answer names.
 const INTERNAL_PREFIX: &str = "internal.";
 
+/// The first version whose clients know `THROTTLING_QUOTA_EXCEEDED` (KIP-599).
+const FIRST_VERSION_WITH_QUOTA_EXCEEDED: i16 = 6;
+
 /// Serves one request; answers once this broker leads the new partitions.
 pub async fn handle(
     broker: &Broker,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: CreateTopicsRequest,
 ) -> Result<Reply<CreateTopicsResponse>, ApiError> {
     let config = broker.config.snapshot();
     let topics = request.topics.iter().map(|topic| new_topic(&config, topic)).collect();
-    let create =
-        CreateTopics { validate_only: request.validate_only, ..CreateTopics::with_defaults(&config.broker, topics) };
-    let results = match create_and_wait(broker, create).await {
-        Ok(created) => created.into_iter().map(|topic| result(&config, topic)).collect(),
+    let mutations = Mutations::new(broker, context, FIRST_VERSION_WITH_QUOTA_EXCEEDED);
+    let create = CreateTopics {
+        validate_only: request.validate_only,
+        quota: mutations.quota(),
+        ..CreateTopics::with_defaults(&config.broker, topics)
+    };
+    let mut response = CreateTopicsResponse::default();
+    response.topics = match create_and_wait(broker, create).await {
+        Ok(created) => {
+            let partitions =
+                created.iter().filter_map(|topic| topic.result.as_ref().ok()).map(|topic| topic.partitions);
+            let partitions = usize::try_from(partitions.sum::<i32>()).unwrap_or(0);
+            let errors = created.iter().filter_map(|topic| topic.result.as_ref().err()).map(|refusal| refusal.code);
+            response.set_throttle_time(mutations.settle(partitions, errors));
+            created.into_iter().map(|topic| result(&config, topic)).collect()
+        }
         Err(error) => request.topics.iter().map(|topic| failed(topic, error)).collect(),
     };
-    Ok(Reply::Ready(CreateTopicsResponse::default().with_topics(results)))
+    Ok(Reply::Ready(response))
 }
 
 async fn create_and_wait(broker: &Broker, create: CreateTopics) -> Result<Vec<TopicCreation>, ErrorCode> {

@@ -4,6 +4,8 @@ use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::mutations::Mutations;
+use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::controller::{DeleteTopics, TopicDeletion, TopicToDelete};
@@ -12,6 +14,9 @@ use crate::protocol::ErrorCode;
 
 /// The first version whose clients know `TOPIC_DELETION_DISABLED`.
 const FIRST_VERSION_WITH_DISABLED: i16 = 3;
+
+/// The first version whose clients know `THROTTLING_QUOTA_EXCEEDED` (KIP-599).
+const FIRST_VERSION_WITH_QUOTA_EXCEEDED: i16 = 5;
 
 /// Serves one request; answers once this broker has let go of the partitions.
 pub async fn handle(
@@ -26,18 +31,27 @@ pub async fn handle(
         id,
     };
     let topics: Vec<_> = named.chain(either).map(to_delete).collect();
+    let mutations = Mutations::new(broker, context, FIRST_VERSION_WITH_QUOTA_EXCEEDED);
+    let before = broker.image();
     let result = if broker.config.load().broker.delete_topic_enable {
-        delete_and_wait(broker, DeleteTopics { topics: topics.clone() }).await
+        delete_and_wait(broker, DeleteTopics { topics: topics.clone(), quota: mutations.quota() }).await
     } else if context.api_version < FIRST_VERSION_WITH_DISABLED {
         Err(ErrorCode::InvalidRequest)
     } else {
         Err(ErrorCode::TopicDeletionDisabled)
     };
-    let responses = match result {
-        Ok(deleted) => deleted.into_iter().map(answer).collect(),
+    let mut response = DeleteTopicsResponse::default();
+    response.responses = match result {
+        Ok(deleted) => {
+            let gone = deleted.iter().filter(|topic| topic.result.is_ok());
+            let gone = gone.filter_map(|topic| before.topic_by_id(topic.id)).map(|topic| topic.partitions.len());
+            let errors = deleted.iter().filter_map(|topic| topic.result.as_ref().err()).map(|refusal| refusal.code);
+            response.set_throttle_time(mutations.settle(gone.sum(), errors));
+            deleted.into_iter().map(answer).collect()
+        }
         Err(error) => topics.into_iter().map(|topic| failed(topic, error)).collect(),
     };
-    Ok(Reply::Ready(DeleteTopicsResponse::default().with_responses(responses)))
+    Ok(Reply::Ready(response))
 }
 
 async fn delete_and_wait(broker: &Broker, delete: DeleteTopics) -> Result<Vec<TopicDeletion>, ErrorCode> {

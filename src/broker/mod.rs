@@ -13,7 +13,7 @@ use self::loggers::Loggers;
 use self::metadata_followers::MetadataFollowers;
 use self::quotas::Quotas;
 use crate::clock::Clock;
-use crate::controller::{AllocateProducerIds, ControllerClient, CreateTopics, NewTopic};
+use crate::controller::{AllocateProducerIds, ControllerClient, CreateTopics, MutationQuota, NewTopic};
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::{GROUP_METADATA_TOPIC, NodeId, Uuid};
@@ -116,6 +116,7 @@ impl Broker {
             default_partitions: config.num_partitions,
             default_replication_factor: i16::try_from(config.default_replication_factor).unwrap_or(1),
             seed: 0,
+            quota: MutationQuota::default(),
         };
         let created = self.controller.create_topics(request).await?;
         for creation in created.response {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::create_topics::too_many_partitions;
-use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal, placement};
+use super::{Controller, MAX_PARTITIONS_PER_REQUEST, MutationQuota, Refusal, placement};
 use crate::ids::{NodeId, TopicName};
 use crate::metadata::{MetadataRecord, PartitionImage, TopicImage, TopicRecord};
 use crate::protocol::ErrorCode;
@@ -17,6 +17,8 @@ pub struct CreatePartitions {
     pub validate_only: bool,
     /// Where the round robin of placement starts.
     pub seed: u64,
+    /// What the client may still create.
+    pub quota: MutationQuota,
 }
 
 /// More partitions for one topic.
@@ -61,8 +63,9 @@ impl Controller {
             })
             .collect();
         let mut created = Vec::new();
+        let mut quota = request.quota;
         for topic in single {
-            let result = self.add_partitions(&topic, request.seed, &mut created);
+            let result = self.add_partitions(&topic, request.seed, &mut quota, &mut created);
             results.push(PartitionsCreated { name: topic.name, result });
         }
         if !request.validate_only {
@@ -75,10 +78,12 @@ impl Controller {
         &self,
         request: &NewPartitions,
         seed: u64,
+        quota: &mut MutationQuota,
         records: &mut Vec<MetadataRecord>,
     ) -> Result<(), Refusal> {
         let topic = self.image.topic(&request.name).ok_or_else(Refusal::unknown_topic)?;
         let additional = additional_partitions(topic, request)?;
+        quota.take(additional)?;
         if records.len() + additional > MAX_PARTITIONS_PER_REQUEST {
             return Err(too_many_partitions());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal, placement};
+use super::{Controller, MAX_PARTITIONS_PER_REQUEST, MutationQuota, Refusal, placement};
 use crate::config::BrokerConfig;
 use crate::ids::{CLUSTER_METADATA_TOPIC, NodeId, TopicName, Uuid};
 use crate::metadata::{MetadataRecord, PartitionImage, TopicRecord, topic_name};
@@ -21,6 +21,8 @@ pub struct CreateTopics {
     pub default_replication_factor: i16,
     /// Where the round robin of placement starts.
     pub seed: u64,
+    /// What the client may still create.
+    pub quota: MutationQuota,
 }
 
 impl CreateTopics {
@@ -34,6 +36,7 @@ impl CreateTopics {
             validate_only: false,
             default_partitions: config.num_partitions,
             default_replication_factor: i16::try_from(config.default_replication_factor).unwrap_or(i16::MAX),
+            quota: MutationQuota::default(),
         }
     }
 }
@@ -98,9 +101,10 @@ impl Controller {
         }
         let mut results = Vec::with_capacity(times.len());
         let mut created = Vec::new();
+        let mut quota = request.quota;
         for topic in &request.topics {
             if times.get(&topic.name) == Some(&1) {
-                let result = self.create_topic(topic, &request, &mut created);
+                let result = self.create_topic(topic, &request, &mut quota, &mut created);
                 results.push(TopicCreation { name: TopicName::clone(&topic.name), result });
             }
         }
@@ -121,6 +125,7 @@ impl Controller {
         &self,
         topic: &NewTopic,
         request: &CreateTopics,
+        quota: &mut MutationQuota,
         records: &mut Vec<MetadataRecord>,
     ) -> Result<TopicCreated, Refusal> {
         self.check_name(&topic.name)?;
@@ -130,6 +135,7 @@ impl Controller {
         } else {
             self.assigned_partitions(topic)?
         };
+        quota.take(partitions.len())?;
         let created = TopicCreated {
             id: topic.id,
             partitions: i32::try_from(partitions.len()).unwrap_or(i32::MAX),

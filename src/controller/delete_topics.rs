@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Controller, Refusal};
+use super::{Controller, MutationQuota, Refusal};
 use crate::ids::{NO_TOPIC_ID, TopicName, Uuid};
 use crate::metadata::{MetadataRecord, TopicRecord};
 use crate::protocol::ErrorCode;
@@ -12,6 +12,8 @@ use crate::protocol::ErrorCode;
 pub struct DeleteTopics {
     /// The topics.
     pub topics: Vec<TopicToDelete>,
+    /// What the client may still delete.
+    pub quota: MutationQuota,
 }
 
 /// A topic to delete: by its name, or by its id where there is no name.
@@ -37,6 +39,7 @@ pub struct TopicDeletion {
 impl Controller {
     pub(super) fn delete_topics(&self, request: DeleteTopics, records: &mut Vec<MetadataRecord>) -> Vec<TopicDeletion> {
         let mut results = Vec::new();
+        let mut quota = request.quota;
         let (names, ids) = count(request, &mut results);
         // The topics to delete, by id; a topic that was named twice in two ways is not deleted.
         let mut doomed: BTreeMap<Uuid, Option<TopicName>> = BTreeMap::new();
@@ -65,8 +68,12 @@ impl Controller {
         }
         for (id, name) in doomed {
             let Some(name) = name else { continue };
-            records.push(TopicRecord::RemoveTopic { topic_id: id }.into());
-            results.push(TopicDeletion { name: Some(name), id, result: Ok(()) });
+            let partitions = self.image.topic_by_id(id).map_or(0, |topic| topic.partitions.len());
+            let result = quota.take(partitions);
+            if result.is_ok() {
+                records.push(TopicRecord::RemoveTopic { topic_id: id }.into());
+            }
+            results.push(TopicDeletion { name: Some(name), id, result });
         }
         results
     }

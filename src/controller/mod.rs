@@ -23,6 +23,7 @@ mod create_topics;
 mod delete_topics;
 mod elect_leaders;
 mod features;
+mod mutation_quota;
 mod placement;
 mod scram_credentials;
 
@@ -37,6 +38,7 @@ pub use create_topics::{Assignment, CreateTopics, NewTopic, TopicCreated, TopicC
 pub use delete_topics::{DeleteTopics, TopicDeletion, TopicToDelete};
 pub use elect_leaders::{ElectLeaders, ElectionType, LeadersElected};
 pub use features::{FeatureUpdate, UpdateFeatures, UpgradeType};
+pub use mutation_quota::MutationQuota;
 pub use scram_credentials::{AlterUserScramCredentials, ScramCredentialsAltered, ScramDeletion, ScramUpsertion};
 
 /// How many partitions one request may add to the cluster, as in Kafka: it bounds a batch of records.

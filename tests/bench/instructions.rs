@@ -18,7 +18,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use klamm::config::Config;
-use klamm::controller::{CreateTopics, NewTopic};
+use klamm::controller::{CreateTopics, MutationQuota, NewTopic};
 use klamm::ids::Uuid;
 use klamm::protocol::record_batch::BatchBuilder;
 use klamm::server::Server;
@@ -87,6 +87,7 @@ async fn create_topic(server: &Server) -> Outcome<()> {
         default_partitions: 1,
         default_replication_factor: 1,
         seed: 0,
+        quota: MutationQuota::default(),
     };
     server.broker().controller.create_topics(request).await.map_err(|code| format!("no topic: {code}"))?;
     Ok(())

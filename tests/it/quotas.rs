@@ -3,11 +3,16 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kafka_protocol::messages::{ApiVersionsRequest, FetchRequest, MetadataRequest};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::{
+    ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest,
+    MetadataRequest,
+};
 use klamm::controller::{AlterClientQuotas, QuotaAlteration};
 use klamm::metadata::QuotaKey;
 
-use crate::broker::{Broker, FETCH, PRODUCE, Topic, builder, fetch, fetched, produce};
+use crate::broker::{Broker, FETCH, PRODUCE, Topic, builder, fetch, fetched, new_topic, produce, topic_name};
 use crate::server::within;
 
 /// Two samples of a second: the first request of a client counts as if it had taken one second.
@@ -164,6 +169,46 @@ async fn a_client_is_slowed_to_its_quota_while_another_is_not() {
     let rate = f64::from(sent) / started.elapsed().as_secs_f64();
     assert!((0.75 * quota..1.25 * quota).contains(&rate), "{rate} bytes per second");
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn partitions_are_created_and_deleted_within_a_quota() {
+    const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
+    // Two samples of a second are the burst.
+    let window = [("controller.quota.window.num", "2"), ("controller.quota.window.size.seconds", "1")];
+    let broker = Broker::with(&window).await;
+    let mut client = broker.client().await;
+    define(&broker, QuotaKey::ControllerMutationRate, "it", 2.0).await;
+    let topics = ["a", "b", "c"].map(|name| new_topic(name, 3, 1)).to_vec();
+    let started = Instant::now();
+    let response = client.ask(7, &CreateTopicsRequest::default().with_topics(topics)).await;
+    let codes: Vec<_> = response.topics.iter().map(|topic| topic.error_code).collect();
+    assert_eq!(codes, [0, 0, THROTTLING_QUOTA_EXCEEDED], "four may be created, and the one that exceeds them");
+    let message = response.topics[2].error_message.as_ref().unwrap();
+    assert_eq!(message.as_str(), "The throttling quota has been exceeded.");
+    let throttle_time = Duration::from_millis(u64::try_from(response.throttle_time_ms).unwrap());
+    assert!((800..=1_000).contains(&throttle_time.as_millis()), "two too many, at two per second: {throttle_time:?}");
+    client.ask(0, &ApiVersionsRequest::default()).await;
+    assert!(started.elapsed() >= throttle_time);
+
+    // Older clients do not know the error: what they ask is done, and they wait.
+    let grown = CreatePartitionsTopic::default().with_name(topic_name("a")).with_count(7).with_assignments(None);
+    let response = client.ask(2, &CreatePartitionsRequest::default().with_topics(vec![grown])).await;
+    assert_eq!(response.results[0].error_code, 0);
+    assert!(response.throttle_time_ms > 0, "{}", response.throttle_time_ms);
+    let mut other = crate::broker::Client(
+        klamm::network::client::Client::connect(("127.0.0.1", broker.port()), "it").await.unwrap(),
+    );
+    let gone = DeleteTopicState::default().with_name(Some(topic_name("b")));
+    let response = other.ask(6, &DeleteTopicsRequest::default().with_topics(vec![gone.clone()])).await;
+    assert_eq!(response.responses[0].error_code, THROTTLING_QUOTA_EXCEEDED);
+    let names = vec![topic_name("b"), topic_name("nowhere")];
+    let mut third = crate::broker::Client(
+        klamm::network::client::Client::connect(("127.0.0.1", broker.port()), "somebody else").await.unwrap(),
+    );
+    let response = third.ask(4, &DeleteTopicsRequest::default().with_topic_names(names)).await;
+    assert_eq!(response.throttle_time_ms, 0, "who has no quota does not wait");
     broker.stop().await;
 }
 

@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 use klamm::clock::Clock;
 use klamm::controller::{
     AllocateProducerIds, AlterPartition, AlterPartitionReassignments, Assignment, Controller, ControllerRequest,
-    ControllerResponse, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionType, NewPartitions,
-    NewTopic, PartitionAlteration, Refusal, RegisterBroker, TopicReassignment, TopicToDelete, UnregisterBroker,
+    ControllerResponse, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionType, MutationQuota,
+    NewPartitions, NewTopic, PartitionAlteration, Refusal, RegisterBroker, TopicReassignment, TopicToDelete,
+    UnregisterBroker,
 };
 use klamm::ids::{NO_TOPIC_ID, Uuid};
 use klamm::metadata::{BrokerRecord, MetadataImage, PartitionImage, TopicRecord};
@@ -99,7 +100,8 @@ impl Script {
         output
     }
 
-    /// `create <name> [partitions=n] [rf=n] [assign=1,2;2,1] [config:<key>=<value>] [bad-config] [+ ...] [validate]`
+    /// `create <name> [partitions=n] [rf=n] [assign=1,2;2,1] [config:<key>=<value>] [bad-config] [+ ...] [validate]
+    /// [quota=n]`
     fn create(&mut self, line: &str) -> ControllerRequest {
         let all = Words::of(line);
         let topics = line.split('+').map(|topic| {
@@ -112,8 +114,15 @@ impl Script {
             default_partitions: 2,
             default_replication_factor: 1,
             seed: all.number("seed", 0),
+            quota: quota(&all),
         })
     }
+}
+
+/// `quota=N`: so many partitions are left.
+fn quota(words: &Words<'_>) -> MutationQuota {
+    let left = words.named.contains_key("quota").then(|| words.number::<i32>("quota", 0));
+    left.map_or_else(MutationQuota::default, |left| MutationQuota::strict(f64::from(left)))
 }
 
 fn new_topic(words: &Words<'_>, id: u128) -> NewTopic {
@@ -156,7 +165,7 @@ fn delete(words: &Words<'_>) -> ControllerRequest {
     let by_name = words.plain.iter().map(|name| TopicToDelete { name: Some((*name).into()), id: NO_TOPIC_ID });
     let ids = numbers(words.named.get("ids").copied().unwrap_or_default());
     let by_id = ids.into_iter().map(|id| TopicToDelete { name: None, id: Uuid::from_u128(id as u128) });
-    ControllerRequest::DeleteTopics(DeleteTopics { topics: by_name.chain(by_id).collect() })
+    ControllerRequest::DeleteTopics(DeleteTopics { topics: by_name.chain(by_id).collect(), quota: quota(words) })
 }
 
 fn grow(words: &Words<'_>) -> ControllerRequest {
@@ -170,6 +179,7 @@ fn grow(words: &Words<'_>) -> ControllerRequest {
         topics: topics.collect(),
         validate_only: words.has("validate"),
         seed: 0,
+        quota: quota(words),
     })
 }
 
