@@ -1,9 +1,9 @@
 //! Every request type of the protocol, and what to do with arbitrary bytes for it; shared by the tests and the fuzz
 //! targets.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages;
-use kafka_protocol::protocol::{Encodable, Message, Request, VersionRange};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, VersionRange};
 use klamm::protocol::request::decode_request;
 use klamm::protocol::response::encode_response;
 
@@ -18,6 +18,8 @@ pub(crate) struct RequestType {
     pub(crate) default_body: fn(i16) -> Option<Bytes>,
     /// Whether the default response has a form at a version.
     pub(crate) default_response_encodes: fn(i16) -> bool,
+    /// Reads a response behind its correlation id: how many bytes are left behind it, or why it is none.
+    pub(crate) read_response: fn(Bytes, i16) -> Result<usize, String>,
 }
 
 macro_rules! request_types {
@@ -36,6 +38,14 @@ macro_rules! request_types {
             default_response_encodes: |version| {
                 let response = <messages::$request as Request>::Response::default();
                 encode_response(0, version, &response).is_ok()
+            },
+            read_response: |mut bytes, version| {
+                type Response = <messages::$request as Request>::Response;
+                if Response::header_version(version) >= 1 && bytes.try_get_u8() != Ok(0) {
+                    return Err("the header has tagged fields".to_owned());
+                }
+                Response::decode(&mut bytes, version).map_err(|error| error.to_string())?;
+                Ok(bytes.len())
             },
         },)*];
     };

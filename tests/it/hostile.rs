@@ -30,7 +30,7 @@ use crate::decode::requests::REQUEST_TYPES;
 use crate::server::{Peer, framed, until, within};
 
 /// A request of `key` with any body.
-fn request(key: i16, version: i16, correlation_id: i32, body: &[u8]) -> bytes::Bytes {
+pub(crate) fn request(key: i16, version: i16, correlation_id: i32, body: &[u8]) -> bytes::Bytes {
     let mut frame = BytesMut::new();
     frame.put_i16(key);
     frame.put_i16(version);

@@ -23,6 +23,7 @@ mod network;
 mod producers;
 mod quotas;
 mod restart;
+mod round_trips;
 mod security;
 mod server;
 mod topics;

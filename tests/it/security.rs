@@ -41,7 +41,8 @@ impl Authorizer for AllowNothing {
     }
 }
 
-fn describe_acls() -> DescribeAclsRequest {
+/// A filter of all ACLs.
+pub(crate) fn describe_acls() -> DescribeAclsRequest {
     DescribeAclsRequest::default()
         .with_resource_type_filter(1)
         .with_pattern_type_filter(1)
