@@ -17,7 +17,7 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderTopic;
 use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::{
-    ApiKey, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeGroupsRequest,
+    ApiKey, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeAclsRequest, DescribeGroupsRequest,
     DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, GroupId, LeaveGroupRequest,
     ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
     OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
@@ -68,7 +68,9 @@ async fn b10_bodies_cut_short_close_the_connection() {
 async fn b16_every_default_request_is_answered_and_leaves_the_connection_usable() {
     let broker = Broker::start().await;
     broker.client().await.find_coordinator("g").await;
-    for (key, version, body) in default_bodies() {
+    // The default filter of ACLs has UNKNOWN elements, which Kafka cannot parse either.
+    let answered = default_bodies().filter(|(key, ..)| *key != DescribeAclsRequest::KEY);
+    for (key, version, body) in answered {
         for surplus in [&b""[..], b"surplus"] {
             let mut peer = broker.peer().await;
             peer.send(&request(key, version, 1, &[&body, surplus].concat())).await;
