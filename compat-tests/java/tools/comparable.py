@@ -21,7 +21,7 @@ RULES = [
 # Tools that print what they counted and how long it took.
 MEASURING = {"kafka-producer-perf-test", "kafka-consumer-perf-test", "kafka-e2e-latency"}
 # Tools that print in the order of a hash table, or of what came first.
-UNORDERED = {"kafka-groups", "kafka-consumer-groups", "kafka-delete-records"}
+UNORDERED = {"kafka-configs", "kafka-groups", "kafka-consumer-groups", "kafka-delete-records"}
 # The frames of a stack trace.
 STACK = re.compile(r"\s*(at |\.\.\. \d+ more)")
 # How to call a tool, as its own text tells it.
