@@ -32,7 +32,10 @@ SERVED = """Produce Fetch ListOffsets Metadata OffsetCommit OffsetFetch FindCoor
 DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics InitProducerId OffsetForLeaderEpoch CreatePartitions
 DeleteGroups OffsetDelete DescribeCluster DescribeTopicPartitions ElectLeaders AlterPartitionReassignments
 ListPartitionReassignments DescribeQuorum AddRaftVoter RemoveRaftVoter DescribeAcls CreateAcls DeleteAcls
-CreateDelegationToken RenewDelegationToken ExpireDelegationToken DescribeDelegationToken DescribeConfigs""".split()
+CreateDelegationToken RenewDelegationToken ExpireDelegationToken DescribeDelegationToken DescribeConfigs
+AlterConfigs IncrementalAlterConfigs ListConfigResources DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials
+AlterUserScramCredentials UpdateFeatures UnregisterBroker DeleteRecords DescribeLogDirs AlterReplicaLogDirs
+DescribeProducers""".split()
 # A session of a day is refused and one of ten seconds is not, whatever a broker's default is.
 SETTINGS = {"group.max.session.timeout.ms": "600000"}
 
