@@ -87,6 +87,17 @@ async fn damage_before_intact_frames_is_an_error_and_not_a_loss() {
     assert!(error.to_string().contains("is damaged at byte 8"), "{error}");
 }
 
+/// Waits for what the quorum does in the background.
+async fn reached(condition: impl Fn() -> bool) {
+    let deadline = Duration::from_secs(10);
+    let poll = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(deadline, poll).await.expect("it is reached within 10 s");
+}
+
 #[tokio::test]
 async fn snapshots_cut_the_log_and_carry_the_image() {
     let directory = tempfile::tempdir().unwrap();
@@ -96,10 +107,10 @@ async fn snapshots_cut_the_log_and_carry_the_image() {
     for number in 0..100 {
         quorum.propose(topic(number)).await.unwrap();
     }
-    quorum.shutdown().await;
-    assert!(directory.path().join("snapshot").exists());
+    let (snapshot, log) = (directory.path().join("snapshot"), directory.path().join("log"));
     // 100 entries of about 50 bytes, of which the log keeps the newest.
-    assert!(std::fs::metadata(directory.path().join("log")).unwrap().len() < 3_000);
+    reached(|| snapshot.exists() && std::fs::metadata(&log).unwrap().len() < 3_000).await;
+    quorum.shutdown().await;
     let quorum = MetadataQuorum::open(options).await.unwrap();
     assert_eq!(quorum.image().topics().len(), 100);
     quorum.propose(topic(100)).await.unwrap();
@@ -118,8 +129,9 @@ async fn a_lost_snapshot_or_log_is_an_error_and_not_an_empty_cluster() {
     for number in 0..20 {
         quorum.propose(topic(number)).await.unwrap();
     }
-    quorum.shutdown().await;
     let snapshot = directory.path().join("snapshot");
+    reached(|| snapshot.exists()).await;
+    quorum.shutdown().await;
     let bytes = std::fs::read(&snapshot).unwrap();
     std::fs::remove_file(&snapshot).unwrap();
     let error = MetadataQuorum::open(options.clone()).await.unwrap_err();
