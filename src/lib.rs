@@ -26,14 +26,15 @@
 //!
 //! # What holds everywhere
 //!
-//! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `security`, `state_machine`, `controller` but for its client,
+//! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `quota`, `security`, `state_machine`, `controller` but for its client,
 //!   `coordinator` but for its runtime, and `replication::partition` are pure: inputs and the time go in, effects come out. They know no
 //!   tasks, files, sockets, threads, clocks, locks or randomness.
 //! - `storage` is synchronous; `async` begins at `network` and `replication`.
 //! - Handlers see neither bytes nor sockets nor files; a range of a file that they pass on to the network is only a name. Machines see neither headers nor futures.
 //! - A broker is a value: there are no statics, and two of them live in one process side by side.
 //! - Who starts a task also stops and awaits it.
-//! - One lock per partition; it is never held across an await or an fsync.
+//! - One lock per partition; it is never held across an await, nor across an fsync, but for one of a file that must be
+//!   closed because the descriptors are used up.
 //! - A failed write or fsync is never retried: the data directory goes offline.
 //! - Bytes from the network or the disk never panic.
 //!
