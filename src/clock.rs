@@ -21,10 +21,10 @@ pub struct Now {
 
 /// A handle on a clock; clones read the same one.
 #[derive(Debug, Clone)]
-pub struct Clock(Source);
+pub struct Clock(ClockSource);
 
 #[derive(Debug, Clone)]
-enum Source {
+enum ClockSource {
     System { start: Instant },
     Manual { start_ms: i64, elapsed_ms: Arc<AtomicI64> },
 }
@@ -32,22 +32,22 @@ enum Source {
 impl Clock {
     /// The operating system's clocks.
     pub fn system() -> Self {
-        Self(Source::System { start: Instant::now() })
+        Self(ClockSource::System { start: Instant::now() })
     }
 
     /// A clock that stands at `timestamp_ms` (milliseconds since the Unix epoch) until [`Clock::advance`] moves it.
     pub fn manual(timestamp_ms: i64) -> Self {
-        Self(Source::Manual { start_ms: timestamp_ms, elapsed_ms: Arc::new(AtomicI64::new(0)) })
+        Self(ClockSource::Manual { start_ms: timestamp_ms, elapsed_ms: Arc::new(AtomicI64::new(0)) })
     }
 
     /// Reads both scales.
     pub fn now(&self) -> Now {
         let monotonic = self.monotonic();
         let timestamp_ms = match &self.0 {
-            Source::System { .. } => SystemTime::now()
+            ClockSource::System { .. } => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
-            Source::Manual { start_ms, .. } => start_ms + i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX),
+            ClockSource::Manual { start_ms, .. } => start_ms + i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX),
         };
         Now { timestamp_ms, monotonic }
     }
@@ -55,8 +55,8 @@ impl Clock {
     /// Reads the monotonic scale alone, at half the cost.
     pub fn monotonic(&self) -> Monotonic {
         match &self.0 {
-            Source::System { start } => start.elapsed(),
-            Source::Manual { elapsed_ms, .. } => {
+            ClockSource::System { start } => start.elapsed(),
+            ClockSource::Manual { elapsed_ms, .. } => {
                 Duration::from_millis(elapsed_ms.load(Ordering::SeqCst).unsigned_abs())
             }
         }
@@ -64,7 +64,7 @@ impl Clock {
 
     /// Moves a manual clock forward on both scales; the system's clock moves by itself and ignores this.
     pub fn advance(&self, by: Duration) {
-        if let Source::Manual { elapsed_ms, .. } = &self.0 {
+        if let ClockSource::Manual { elapsed_ms, .. } = &self.0 {
             elapsed_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
         }
     }

@@ -71,6 +71,10 @@ const TABLES: &[&str] = &["src/config/keys.rs", "src/api/mod.rs"];
 /// Circles of files that are still to be untied: a file of each, and what ties it.
 const CIRCLES: &[(&str, &str)] = &[("src/storage/loader.rs", "the loader, the log and its directory are one knot")];
 
+/// Names that two types have all the same, and why.
+const TWOFOLD_TYPES: &[(&str, &str)] =
+    &[("Client", "a connection to a broker, and who a quota is for: the quotas' own folder is to be named anew")];
+
 const VAGUE_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "manager"];
 const KAFKAS_MANAGERS: &[&str] = &["ReplicaManager", "LogManager", "replica_manager", "log_manager"];
 
@@ -185,6 +189,37 @@ fn unargued_exceptions(source: &Source) -> Vec<String> {
 fn is_attribute(before: &str) -> bool {
     let line = before.rsplit('\n').next().unwrap_or_default().trim_start();
     line.starts_with("#[") || line.starts_with("#![")
+}
+
+/// Types that bear a name that another type has, and exceptions from that which are not needed any more.
+fn twofold_types(sources: &[Source]) -> Vec<String> {
+    let declared: Vec<(String, &str)> = sources.iter().flat_map(declared_types).collect();
+    let count = |name: &str| declared.iter().filter(|(_, other)| *other == name).count();
+    let is_excepted = |name: &str| TWOFOLD_TYPES.iter().any(|(excepted, _)| *excepted == name);
+    let wrong = declared.iter().filter(|(_, name)| count(name) > 1 && !is_excepted(name));
+    let wrong = wrong.map(|(place, name)| format!("{place}: another type is called {name}, too"));
+    let stale = TWOFOLD_TYPES.iter().filter(|(name, _)| count(name) < 2);
+    wrong.chain(stale.map(|(name, _)| format!("{name} has one meaning now: take it from TWOFOLD_TYPES"))).collect()
+}
+
+/// Where each type outside of tests is declared, and its name; a trait's associated types are not declarations.
+fn declared_types(source: &Source) -> Vec<(String, &str)> {
+    let mut offset = 0;
+    let mut declared = Vec::new();
+    for line in source.shipped.split_inclusive('\n') {
+        declared.extend(declared_type(line).map(|name| (source.place(offset), name)));
+        offset += line.len();
+    }
+    declared
+}
+
+fn declared_type(line: &str) -> Option<&str> {
+    let words = line.split(|character| !is_name_character(character)).filter(|word| !word.is_empty());
+    let mut words = words.skip_while(|word| ["pub", "super", "crate"].contains(word));
+    let keyword = words.next()?;
+    let is_alias = keyword == "type" && !line.starts_with(' ');
+    let is_type = is_alias || ["struct", "enum", "trait", "union"].contains(&keyword);
+    words.next().filter(|_| is_type && !line.contains('$'))
 }
 
 /// Names that say nothing, of files and of what is declared in them.
@@ -340,6 +375,11 @@ mod the_house {
     }
 
     #[test]
+    fn a_type_name_has_one_meaning() {
+        report(&twofold_types(&sources("src")));
+    }
+
+    #[test]
     fn handlers_and_the_table_are_one_list() {
         report(&unlisted_handlers(&sources("src/api")));
     }
@@ -439,6 +479,18 @@ mod the_rules {
             "src/a.rs",
             "struct ReplicaManager; fn target() {}\nimpl A for B { fn get_c() {} }"
         ));
+    }
+
+    #[test]
+    fn a_name_of_two_types_is_refused() {
+        let twofold = |texts: [&str; 2]| {
+            let sources = texts.map(|text| Source::new("src/a.rs", text));
+            twofold_types(&sources).iter().filter(|wrong| wrong.starts_with("src/")).count()
+        };
+        assert_eq!(twofold(["pub(super) struct A<B>(B);", "enum A {}"]), 2);
+        assert_eq!(twofold(["fn a() {\n    struct A;\n}", "pub trait A: B {}"]), 2);
+        assert_eq!(twofold(["type A = u8;", "impl B for C {\n    type A = u8;\n}\nstruct Aa;"]), 0);
+        assert_eq!(twofold(["struct A;", "#[cfg(test)]\nmod tests {\n    struct A;\n}"]), 0);
     }
 
     #[test]

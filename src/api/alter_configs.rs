@@ -6,7 +6,7 @@ use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceRespon
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::asked_configs::{Asked, AskedKey};
+use super::asked_configs::{AskedKey, AskedResource};
 use super::config_changes::{alter, told};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
@@ -30,11 +30,11 @@ pub async fn handle(
     Ok(Reply::Ready(AlterConfigsResponse::default().with_responses(responses.collect())))
 }
 
-fn asked(resource: &AlterConfigsResource) -> Asked {
+fn asked(resource: &AlterConfigsResource) -> AskedResource {
     let keys = resource.configs.iter().map(|config| AskedKey {
         name: config.name.to_string(),
         value: config.value.as_ref().map(ToString::to_string),
         operation: None,
     });
-    Asked { type_id: resource.resource_type, name: resource.resource_name.to_string(), keys: keys.collect() }
+    AskedResource { type_id: resource.resource_type, name: resource.resource_name.to_string(), keys: keys.collect() }
 }

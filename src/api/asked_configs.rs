@@ -1,7 +1,7 @@
 //! What AlterConfigs and IncrementalAlterConfigs are asked for, in one form.
 
 /// One resource that a request names, with what it asks for.
-pub(super) struct Asked {
+pub(super) struct AskedResource {
     /// Kafka's number of the resource's type.
     pub(super) type_id: i8,
     pub(super) name: String,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::asked_configs::{APPEND, Asked, DELETE, SET, SUBTRACT};
+use super::asked_configs::{APPEND, AskedResource, DELETE, SET, SUBTRACT};
 use super::config_resource::broker_id;
 use crate::broker::Broker;
 use crate::broker::loggers::{LogLevel, ROOT_LOGGER};
@@ -15,7 +15,7 @@ pub(super) fn levels(broker: &Broker) -> BTreeMap<String, LogLevel> {
 }
 
 /// Carries out what is asked for, all of it or nothing.
-pub(super) fn alter(broker: &Broker, asked: &Asked, validate_only: bool) -> Result<(), Refusal> {
+pub(super) fn alter(broker: &Broker, asked: &AskedResource, validate_only: bool) -> Result<(), Refusal> {
     let invalid = |message: String| Refusal::new(ErrorCode::InvalidRequest, message);
     let id = broker_id("Node", &asked.name).map_err(invalid)?;
     if id != broker.node_id {
@@ -33,7 +33,10 @@ pub(super) fn alter(broker: &Broker, asked: &Asked, validate_only: bool) -> Resu
 }
 
 /// Kafka's checks, in its order.
-fn changes(asked: &Asked, known: &BTreeMap<String, LogLevel>) -> Result<Vec<(String, Option<LogLevel>)>, Refusal> {
+fn changes(
+    asked: &AskedResource,
+    known: &BTreeMap<String, LogLevel>,
+) -> Result<Vec<(String, Option<LogLevel>)>, Refusal> {
     let invalid = |message: String| Err(Refusal::new(ErrorCode::InvalidRequest, message));
     let mut changes = Vec::new();
     for key in &asked.keys {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::RequestContext;
-use super::asked_configs::{APPEND, Asked, AskedKey, DELETE, SET, SUBTRACT};
+use super::asked_configs::{APPEND, AskedKey, AskedResource, DELETE, SET, SUBTRACT};
 use super::config_resource::{ConfigResourceType, broker_id};
 use super::config_rules::TableRules;
 use crate::broker::Broker;
@@ -20,7 +20,7 @@ use crate::security::Operation;
 pub(super) async fn alter(
     broker: &Broker,
     context: &RequestContext,
-    asked: Vec<Asked>,
+    asked: Vec<AskedResource>,
     is_incremental: bool,
     validate_only: bool,
 ) -> Vec<Result<(), Refusal>> {
@@ -48,7 +48,7 @@ pub(super) async fn alter(
 }
 
 /// The resources that are named more than once.
-fn repeated(asked: &[Asked]) -> BTreeSet<(i8, String)> {
+fn repeated(asked: &[AskedResource]) -> BTreeSet<(i8, String)> {
     let mut seen = BTreeSet::new();
     let names = asked.iter().map(|resource| (resource.type_id, resource.name.clone()));
     names.filter(|name| !seen.insert(name.clone())).collect()
@@ -79,7 +79,7 @@ async fn submit(broker: &Broker, resources: Vec<ConfigAlteration>, validate_only
 fn check(
     broker: &Broker,
     context: &RequestContext,
-    asked: Asked,
+    asked: AskedResource,
     is_incremental: bool,
     validate_only: bool,
 ) -> Result<Option<ConfigAlteration>, Refusal> {
@@ -119,7 +119,7 @@ fn check(
 }
 
 /// No key twice, and no value missing.
-fn expect_sound(asked: &Asked) -> Result<(), Refusal> {
+fn expect_sound(asked: &AskedResource) -> Result<(), Refusal> {
     let mut seen = BTreeSet::new();
     if !asked.keys.iter().all(|key| seen.insert(&key.name)) {
         return Err(Refusal::new(ErrorCode::InvalidRequest, "Error due to duplicate config keys"));

@@ -13,7 +13,7 @@ use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::config::{Config, ConfigSource, Key, Origin, keys};
-use crate::controller::{Assignment, CreateTopics, NewTopic, Refusal, TopicCreation};
+use crate::controller::{CreateTopics, NewTopic, PartitionAssignment, Refusal, TopicCreation};
 use crate::ids::Uuid;
 use crate::protocol::ErrorCode;
 
@@ -64,7 +64,7 @@ fn new_topic(config: &Config, topic: &CreatableTopic) -> NewTopic {
         Ok(()) => Ok(given.filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect()),
         Err(error) => Err(Refusal::new(ErrorCode::InvalidConfig, error.to_string())),
     };
-    let assignments = topic.assignments.iter().map(|assignment| Assignment {
+    let assignments = topic.assignments.iter().map(|assignment| PartitionAssignment {
         partition: assignment.partition_index,
         brokers: assignment.broker_ids.iter().map(|id| id.0).collect(),
     });

@@ -17,12 +17,12 @@ use crate::protocol::ErrorCode;
 use crate::security::Operation;
 
 /// Why a resource is not described.
-struct Refusal {
+struct NotDescribed {
     code: ErrorCode,
     message: Option<String>,
 }
 
-impl Refusal {
+impl NotDescribed {
     fn invalid_request(message: impl Into<String>) -> Self {
         Self { code: ErrorCode::InvalidRequest, message: Some(message.into()) }
     }
@@ -44,7 +44,7 @@ pub async fn handle(
         };
         match resource_type.authorize(context, Operation::DescribeConfigs, &resource.resource_name) {
             Ok(()) => allowed.push(result(resource, describe(broker, resource_type, resource), &request)),
-            Err(code) => denied.push(result(resource, Err(Refusal { code, message: None }), &request)),
+            Err(code) => denied.push(result(resource, Err(NotDescribed { code, message: None }), &request)),
         }
     }
     allowed.append(&mut denied);
@@ -52,7 +52,7 @@ pub async fn handle(
 }
 
 fn all_refused(request: &DescribeConfigsRequest, unknown: i8) -> DescribeConfigsResponse {
-    let refusal = || Refusal::invalid_request(format!("Unknown resource type {unknown}"));
+    let refusal = || NotDescribed::invalid_request(format!("Unknown resource type {unknown}"));
     let refused = |resource| result(resource, Err(refusal()), request);
     DescribeConfigsResponse::default().with_results(request.resources.iter().map(refused).collect())
 }
@@ -61,7 +61,7 @@ fn describe(
     broker: &Broker,
     resource_type: ConfigResourceType,
     resource: &DescribeConfigsResource,
-) -> Result<Vec<DescribedConfig>, Refusal> {
+) -> Result<Vec<DescribedConfig>, NotDescribed> {
     let name = resource.resource_name.as_str();
     match resource_type {
         ConfigResourceType::Topic => describe_topic(broker, name),
@@ -71,7 +71,7 @@ fn describe(
             Ok(broker.config.load().describe_broker())
         }
         ConfigResourceType::BrokerLogger if name.is_empty() => {
-            Err(Refusal::invalid_request("Broker id must not be empty"))
+            Err(NotDescribed::invalid_request("Broker id must not be empty"))
         }
         ConfigResourceType::BrokerLogger => {
             expect_this_broker(broker, name, "")?;
@@ -79,14 +79,16 @@ fn describe(
             Ok(levels.into_iter().map(|(logger, level)| DescribedConfig::logger(logger, level.name())).collect())
         }
         ConfigResourceType::ClientMetrics if name.is_empty() => {
-            Err(Refusal::invalid_request("Client metrics subscription name must not be empty"))
+            Err(NotDescribed::invalid_request("Client metrics subscription name must not be empty"))
         }
         ConfigResourceType::ClientMetrics => {
             let image = broker.image();
             let configs = image.configs(&ConfigResource::ClientMetrics(name.into()));
             Ok(describe_client_metrics(|key| configs.and_then(|configs| configs.get(key)).map(String::as_str)))
         }
-        ConfigResourceType::Group if name.is_empty() => Err(Refusal::invalid_request("Group name must not be empty")),
+        ConfigResourceType::Group if name.is_empty() => {
+            Err(NotDescribed::invalid_request("Group name must not be empty"))
+        }
         ConfigResourceType::Group => {
             let image = broker.image();
             let configs = image.configs(&ConfigResource::Group(name.into()));
@@ -96,32 +98,35 @@ fn describe(
     }
 }
 
-fn describe_topic(broker: &Broker, name: &str) -> Result<Vec<DescribedConfig>, Refusal> {
+fn describe_topic(broker: &Broker, name: &str) -> Result<Vec<DescribedConfig>, NotDescribed> {
     if let Some(reason) = topic_name::reason_invalid(name) {
         let message = Some(format!("Topic name is invalid: {reason}"));
-        return Err(Refusal { code: ErrorCode::InvalidTopicException, message });
+        return Err(NotDescribed { code: ErrorCode::InvalidTopicException, message });
     }
     let image = broker.image();
     let Some(topic) = image.topic(name) else {
         // Kafka has no message here, and an empty one stands for it.
-        return Err(Refusal { code: ErrorCode::UnknownTopicOrPartition, message: Some(String::new()) });
+        return Err(NotDescribed { code: ErrorCode::UnknownTopicOrPartition, message: Some(String::new()) });
     };
     Ok(broker.config.load().describe_topic(|key| topic.configs.get(key).map(String::as_str)))
 }
 
 /// A broker knows only its own configuration.
-fn expect_this_broker(broker: &Broker, name: &str, or: &str) -> Result<(), Refusal> {
-    let id = broker_id("Broker", name).map_err(Refusal::invalid_request)?;
+fn expect_this_broker(broker: &Broker, name: &str, or: &str) -> Result<(), NotDescribed> {
+    let id = broker_id("Broker", name).map_err(NotDescribed::invalid_request)?;
     if id == broker.node_id {
         return Ok(());
     }
     let or = if or.is_empty() { " ".to_owned() } else { format!(" {or}") };
-    Err(Refusal::invalid_request(format!("Unexpected broker id, expected {}{or}but received {name}", broker.node_id)))
+    Err(NotDescribed::invalid_request(format!(
+        "Unexpected broker id, expected {}{or}but received {name}",
+        broker.node_id
+    )))
 }
 
 fn result(
     resource: &DescribeConfigsResource,
-    described: Result<Vec<DescribedConfig>, Refusal>,
+    described: Result<Vec<DescribedConfig>, NotDescribed>,
     request: &DescribeConfigsRequest,
 ) -> DescribeConfigsResult {
     let result = DescribeConfigsResult::default()
@@ -129,7 +134,7 @@ fn result(
         .with_resource_name(resource.resource_name.clone());
     let described = match described {
         Ok(described) => described,
-        Err(Refusal { code, message }) => {
+        Err(NotDescribed { code, message }) => {
             return result.with_error_code(code.code()).with_error_message(message.map(StrBytes::from_string));
         }
     };

@@ -72,11 +72,11 @@ impl From<ErrorCode> for AppendFailure {
 }
 
 /// What the producer is told; a failing disk is logged here, because here it is handled.
-pub fn append_failure(error: hosted_partition::AppendError, hosted: &HostedPartition) -> AppendFailure {
+pub fn append_failure(error: hosted_partition::PartitionAppendError, hosted: &HostedPartition) -> AppendFailure {
     use storage::AppendError as Log;
     let error = match error {
-        hosted_partition::AppendError::Refused(code) => return code.into(),
-        hosted_partition::AppendError::Log(error) => error,
+        hosted_partition::PartitionAppendError::Refused(code) => return code.into(),
+        hosted_partition::PartitionAppendError::Log(error) => error,
     };
     let message = Some(error.to_string());
     let (code, record_errors) = match error {

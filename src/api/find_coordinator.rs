@@ -26,7 +26,7 @@ const NO_NODE: NodeId = -1;
 const NO_PORT: i32 = -1;
 
 /// What the client is told of one key.
-type Found = Result<(NodeId, StrBytes, u16), ErrorCode>;
+type FoundCoordinator = Result<(NodeId, StrBytes, u16), ErrorCode>;
 
 /// Serves one request. The first one for a group creates `__consumer_offsets`.
 ///
@@ -62,7 +62,13 @@ async fn topic(broker: &Broker, key_type: i8) -> Result<&'static str, ErrorCode>
     }
 }
 
-fn coordinator(broker: &Broker, image: &MetadataImage, context: &RequestContext, topic: &str, key: &str) -> Found {
+fn coordinator(
+    broker: &Broker,
+    image: &MetadataImage,
+    context: &RequestContext,
+    topic: &str,
+    key: &str,
+) -> FoundCoordinator {
     let index = if topic == GROUP_METADATA_TOPIC {
         broker.groups.partition_for(key).ok_or(ErrorCode::CoordinatorNotAvailable)?
     } else {
@@ -77,7 +83,7 @@ fn coordinator(broker: &Broker, image: &MetadataImage, context: &RequestContext,
     endpoint.ok_or(ErrorCode::CoordinatorNotAvailable)
 }
 
-fn shape(found: &Found) -> Coordinator {
+fn shape(found: &FoundCoordinator) -> Coordinator {
     let coordinator = Coordinator::default();
     match found {
         Ok((id, host, port)) => {
@@ -92,7 +98,7 @@ fn shape(found: &Found) -> Coordinator {
 }
 
 /// Up to version 3, where the message of success is `NONE`, as in Kafka.
-fn shape_single(found: &Found) -> FindCoordinatorResponse {
+fn shape_single(found: &FoundCoordinator) -> FindCoordinatorResponse {
     let coordinator = shape(found);
     let message = if found.is_ok() { Some(message_text("NONE")) } else { coordinator.error_message };
     FindCoordinatorResponse::default()

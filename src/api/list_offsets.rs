@@ -29,7 +29,7 @@ const QUESTIONS: [(i64, i16); 5] =
     [(LATEST, 1), (EARLIEST, 1), (MAX_TIMESTAMP, 7), (EARLIEST_LOCAL, 8), (LATEST_TIERED, 9)];
 
 /// A record's timestamp (-1 where it does not matter), its offset, and its leader epoch.
-type Found = (i64, i64, LeaderEpoch);
+type FoundOffset = (i64, i64, LeaderEpoch);
 
 /// Serves one request.
 pub async fn handle(
@@ -73,7 +73,7 @@ fn find(
     topic: &str,
     asked: &ListOffsetsPartition,
     read_committed: bool,
-) -> Result<Option<Found>, ErrorCode> {
+) -> Result<Option<FoundOffset>, ErrorCode> {
     let is_known = asked.timestamp >= 0
         || QUESTIONS.iter().any(|&(timestamp, first)| timestamp == asked.timestamp && version >= first);
     if !is_known {
@@ -99,7 +99,7 @@ fn find(
     Ok(found.map(|found| (found.timestamp, found.offset, found.leader_epoch.unwrap_or(-1))))
 }
 
-fn answer(version: i16, index: i32, found: Result<Option<Found>, ErrorCode>) -> ListOffsetsPartitionResponse {
+fn answer(version: i16, index: i32, found: Result<Option<FoundOffset>, ErrorCode>) -> ListOffsetsPartitionResponse {
     let response = ListOffsetsPartitionResponse::default().with_partition_index(index);
     let (timestamp, offset, leader_epoch) = match found {
         Ok(found) => found.unwrap_or((-1, -1, -1)),

@@ -43,10 +43,10 @@ pub async fn handle(
         return Err(ApiError::close("a topic name is null"));
     }
     let mut topics = match asked(&request, version) {
-        Asked::All => all_topics(&broker.image(), context),
-        Asked::Ids(ids) => topics_by_id(&broker.image(), context, &ids),
-        Asked::Names(names) => topics_by_name(broker, context, &names, request.allow_auto_topic_creation).await,
-        Asked::Invalid(topics) => return Ok(Reply::Ready(MetadataResponse::default().with_topics(topics))),
+        AskedTopics::All => all_topics(&broker.image(), context),
+        AskedTopics::Ids(ids) => topics_by_id(&broker.image(), context, &ids),
+        AskedTopics::Names(names) => topics_by_name(broker, context, &names, request.allow_auto_topic_creation).await,
+        AskedTopics::Invalid(topics) => return Ok(Reply::Ready(MetadataResponse::default().with_topics(topics))),
     };
     if version >= 8 && request.include_topic_authorized_operations {
         for topic in &mut topics {
@@ -68,32 +68,32 @@ pub async fn handle(
 }
 
 /// What the request is about.
-enum Asked {
+enum AskedTopics {
     All,
     Ids(Vec<Uuid>),
     Names(Vec<TopicName>),
     Invalid(Vec<MetadataResponseTopic>),
 }
 
-fn asked(request: &MetadataRequest, version: i16) -> Asked {
-    let Some(topics) = &request.topics else { return Asked::All };
+fn asked(request: &MetadataRequest, version: i16) -> AskedTopics {
+    let Some(topics) = &request.topics else { return AskedTopics::All };
     if topics.is_empty() && version == 0 {
-        return Asked::All;
+        return AskedTopics::All;
     }
     let is_for_later_version = |topic: &MetadataRequestTopic| topic.name.is_none() || topic.topic_id != NO_TOPIC_ID;
     if version < 12 && topics.iter().any(is_for_later_version) {
-        return Asked::Invalid(topics.iter().map(invalid_topic).collect());
+        return AskedTopics::Invalid(topics.iter().map(invalid_topic).collect());
     }
     // One id is enough for Kafka to pass over all names.
     let mut seen = HashSet::new();
     let ids: Vec<_> =
         topics.iter().map(|topic| topic.topic_id).filter(|id| *id != NO_TOPIC_ID && seen.insert(*id)).collect();
     if !ids.is_empty() {
-        return Asked::Ids(ids);
+        return AskedTopics::Ids(ids);
     }
     let mut seen = HashSet::new();
     let names = topics.iter().filter_map(|topic| topic.name.as_ref()).filter(|name| seen.insert(name.as_str()));
-    Asked::Names(names.map(|name| TopicName::from(name.as_str())).collect())
+    AskedTopics::Names(names.map(|name| TopicName::from(name.as_str())).collect())
 }
 
 /// The name is answered empty where it is null, as the version cannot say null.

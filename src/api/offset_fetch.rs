@@ -21,7 +21,7 @@ const FIRST_WITH_GROUP_ERROR: i16 = 2;
 const FIRST_WITH_GROUPS: i16 = 8;
 
 /// The partitions asked for, by topic; `None` for all that have an offset.
-type Asked = Option<Vec<(ids::TopicName, Vec<i32>)>>;
+type AskedPartitions = Option<Vec<(ids::TopicName, Vec<i32>)>>;
 
 /// The offsets of one group, by topic.
 type Fetched = Result<Vec<(ids::TopicName, Vec<FetchedOffset>)>, ErrorCode>;
@@ -49,7 +49,7 @@ pub async fn handle(
     }))
 }
 
-fn groups(version: i16, request: &OffsetFetchRequest) -> Vec<(GroupId, Asked)> {
+fn groups(version: i16, request: &OffsetFetchRequest) -> Vec<(GroupId, AskedPartitions)> {
     if version < FIRST_WITH_GROUPS {
         let each = |topic: &kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic| {
             (owned(&topic.name), topic.partition_indexes.clone())
@@ -67,7 +67,7 @@ fn groups(version: i16, request: &OffsetFetchRequest) -> Vec<(GroupId, Asked)> {
     groups.collect()
 }
 
-fn fetch(broker: &Broker, group_id: &str, topics: Asked) -> impl Future<Output = Fetched> + Send + 'static {
+fn fetch(broker: &Broker, group_id: &str, topics: AskedPartitions) -> impl Future<Output = Fetched> + Send + 'static {
     let request = FetchOffsetsRequest { group_id: owned(group_id), topics };
     let answer = broker.groups.enqueue(group_id, request);
     async move {
@@ -104,7 +104,7 @@ fn shape_offset(offset: &FetchedOffset) -> OffsetFetchResponsePartitions {
 }
 
 /// Up to version 7. In version 1 an error of the group is repeated for every partition that was asked for.
-fn shape_single(version: i16, asked: Asked, fetched: Fetched) -> OffsetFetchResponse {
+fn shape_single(version: i16, asked: AskedPartitions, fetched: Fetched) -> OffsetFetchResponse {
     let response = OffsetFetchResponse::default();
     match fetched {
         Ok(topics) => {

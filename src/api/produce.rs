@@ -79,7 +79,7 @@ pub async fn handle(
 }
 
 /// An append whose confirmation is still awaited, and the place of its answer.
-struct Pending {
+struct PendingAppend {
     topic: usize,
     partition: usize,
     hosted: Arc<HostedPartition>,
@@ -91,7 +91,7 @@ struct Appender<'a> {
     context: &'a RequestContext,
     image: Arc<MetadataImage>,
     acks: RequiredAcks,
-    pending: Vec<Pending>,
+    pending: Vec<PendingAppend>,
 }
 
 impl Appender<'_> {
@@ -106,7 +106,7 @@ impl Appender<'_> {
                     let response = success(index, &appended);
                     if appended.needs_flush || (self.acks == RequiredAcks::All && !appended.committed) {
                         let partition = responses.len();
-                        self.pending.push(Pending { topic: topic_index, partition, hosted, appended });
+                        self.pending.push(PendingAppend { topic: topic_index, partition, hosted, appended });
                     }
                     response
                 }
@@ -251,12 +251,12 @@ fn has_error(response: &ProduceResponse) -> bool {
 /// Waits for what was appended to reach the disk and the replicas, as far as that was asked for.
 async fn confirm(
     mut response: ProduceResponse,
-    pending: Vec<Pending>,
+    pending: Vec<PendingAppend>,
     acks: RequiredAcks,
     timeout: Duration,
     now: Now,
 ) -> ProduceResponse {
-    let outcomes = pending.into_iter().map(|Pending { topic, partition, hosted, appended }| async move {
+    let outcomes = pending.into_iter().map(|PendingAppend { topic, partition, hosted, appended }| async move {
         (topic, partition, confirm_one(hosted, &appended, acks, timeout, now).await)
     });
     for (topic, partition, outcome) in join_all(outcomes).await {

@@ -12,7 +12,7 @@ use super::suggestion::closest;
 
 /// One key of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct FileEntry {
     pub(super) key: String,
     pub(super) value: String,
     /// The line it stands in, from 1, where it could be told.
@@ -20,7 +20,7 @@ pub(super) struct Entry {
 }
 
 /// Reads a YAML file called `name`; an empty one sets nothing.
-pub(super) fn yaml(name: &str, text: &str) -> Result<Vec<Entry>, ConfigError> {
+pub(super) fn yaml(name: &str, text: &str) -> Result<Vec<FileEntry>, ConfigError> {
     let syntax = |reason: String| ConfigError::Syntax { name: name.to_owned(), reason };
     let document: Value = serde_yaml::from_str(text).map_err(|error| syntax(error.to_string()))?;
     let mut reader = YamlReader { text, entries: Vec::new() };
@@ -36,14 +36,14 @@ pub(super) fn yaml(name: &str, text: &str) -> Result<Vec<Entry>, ConfigError> {
 }
 
 /// A key that stands in two sections, such as `properties` and the top level: nobody could tell which one holds.
-fn doubled_key(entries: &[Entry]) -> Option<&str> {
+fn doubled_key(entries: &[FileEntry]) -> Option<&str> {
     let mut seen = BTreeSet::new();
     entries.iter().map(|entry| entry.key.as_str()).find(|key| !seen.insert(*key))
 }
 
 struct YamlReader<'a> {
     text: &'a str,
-    entries: Vec<Entry>,
+    entries: Vec<FileEntry>,
 }
 
 impl YamlReader<'_> {
@@ -107,7 +107,7 @@ impl YamlReader<'_> {
                 .is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
         };
         let line = self.text.lines().position(is_its_line).map(|index| index + 1);
-        self.entries.push(Entry { key: key.to_owned(), value, line });
+        self.entries.push(FileEntry { key: key.to_owned(), value, line });
     }
 }
 
@@ -168,7 +168,7 @@ fn text_of(key: &str, value: &Value) -> Result<String, String> {
 }
 
 /// Reads Java properties: `key=value`, `key: value` or `key value`, comments, and lines continued by a backslash.
-pub(super) fn properties(text: &str) -> Vec<Entry> {
+pub(super) fn properties(text: &str) -> Vec<FileEntry> {
     let mut entries = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((index, line)) = lines.next() {
@@ -185,7 +185,7 @@ pub(super) fn properties(text: &str) -> Vec<Entry> {
         let (key, rest) = logical.split_at(end);
         let rest = rest.trim_start();
         let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim();
-        entries.push(Entry { key: key.to_owned(), value: value.to_owned(), line: Some(index + 1) });
+        entries.push(FileEntry { key: key.to_owned(), value: value.to_owned(), line: Some(index + 1) });
     }
     entries
 }
@@ -194,7 +194,7 @@ pub(super) fn properties(text: &str) -> Vec<Entry> {
 mod tests {
     use super::*;
 
-    fn pairs(entries: Vec<Entry>) -> Vec<(String, String)> {
+    fn pairs(entries: Vec<FileEntry>) -> Vec<(String, String)> {
         entries.into_iter().map(|entry| (entry.key, entry.value)).collect()
     }
 

@@ -35,7 +35,7 @@ impl Settings {
     pub fn read_file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let is_properties = name.rsplit_once('.').is_some_and(|(_, extension)| extension == "properties");
         let entries = if is_properties { file::properties(text) } else { file::yaml(name, text)? };
-        for file::Entry { key, value, line } in entries {
+        for file::FileEntry { key, value, line } in entries {
             self.set(&key, &value, Origin::File { name: name.to_owned(), line })?;
         }
         Ok(())

@@ -7,10 +7,10 @@ use super::{
     ScramCredentialsAltered, TopicCreation, TopicDeletion, TopicReassigned, UnregisterBroker, UpdateFeatures,
 };
 use crate::protocol::ErrorCode;
-use crate::quorum::driver::{Client, Committed};
+use crate::quorum::driver::{Committed, MachineClient};
 
 /// Submits requests to the controller.
-pub type ControllerClient = Client<Controller>;
+pub type ControllerClient = MachineClient<Controller>;
 
 /// Declares one method per question: `name(Request) -> Response(what is in it)`.
 macro_rules! questions {

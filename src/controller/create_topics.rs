@@ -53,14 +53,14 @@ pub struct NewTopic {
     /// How many replicas each, or -1.
     pub replication_factor: i16,
     /// Its replicas, where whoever asks places them; then the two numbers above are -1.
-    pub assignments: Vec<Assignment>,
+    pub assignments: Vec<PartitionAssignment>,
     /// Its configuration, or why that is invalid.
     pub configs: Result<BTreeMap<String, String>, Refusal>,
 }
 
 /// Where one partition shall be.
 #[derive(Debug, Clone)]
-pub struct Assignment {
+pub struct PartitionAssignment {
     /// The partition's index.
     pub partition: i32,
     /// Its replicas, the preferred leader first.
@@ -206,7 +206,7 @@ impl Controller {
         }
         let mut partitions = BTreeMap::new();
         let mut factor = None;
-        for Assignment { partition, brokers } in &topic.assignments {
+        for PartitionAssignment { partition, brokers } in &topic.assignments {
             if partitions.contains_key(partition) {
                 let message = format!("Found multiple manual partition assignments for partition {partition}");
                 return refuse(ErrorCode::InvalidReplicaAssignment, message);

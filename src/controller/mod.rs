@@ -34,7 +34,7 @@ pub use brokers::{AllocateProducerIds, ProducerIdsBlock, RegisterBroker, Unregis
 pub use client::ControllerClient;
 pub use client_quotas::{AlterClientQuotas, QuotaAlteration, QuotasAltered, UncheckedEntity};
 pub use create_partitions::{CreatePartitions, NewPartitions, PartitionsCreated};
-pub use create_topics::{Assignment, CreateTopics, NewTopic, TopicCreated, TopicCreation};
+pub use create_topics::{CreateTopics, NewTopic, PartitionAssignment, TopicCreated, TopicCreation};
 pub use delete_topics::{DeleteTopics, TopicDeletion, TopicToDelete};
 pub use elect_leaders::{ElectLeaders, ElectionType, LeadersElected};
 pub use features::{FeatureUpdate, UpdateFeatures, UpgradeType};

@@ -3,16 +3,16 @@
 use super::group::{GroupCoordinator, GroupRequest};
 use crate::clock::Now;
 use crate::ids::TopicName;
-use crate::protocol::coordinator_records::{CoordinatorRecord, EncodedRecord, RecordError};
+use crate::protocol::coordinator_records::{CoordinatorRecord, CoordinatorRecordError, EncodedRecord};
 use crate::state_machine::StateMachine;
 
 /// A machine whose records are kept in a partition of an internal topic, as key and value.
 pub trait CoordinatorMachine: StateMachine<Request: Send, Response: Send, Record: Send> + Send + 'static {
     /// The record's key and value on the log; no value is a tombstone.
-    fn encode(record: &Self::Record) -> Result<EncodedRecord, RecordError>;
+    fn encode(record: &Self::Record) -> Result<EncodedRecord, CoordinatorRecordError>;
 
     /// Reads a record back; `None` for a kind that this version does not know and therefore skips.
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, RecordError>;
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, CoordinatorRecordError>;
 
     /// Called once everything on the log has been replayed.
     fn loaded(&mut self, now: Now);
@@ -22,11 +22,11 @@ pub trait CoordinatorMachine: StateMachine<Request: Send, Response: Send, Record
 }
 
 impl CoordinatorMachine for GroupCoordinator {
-    fn encode(record: &CoordinatorRecord) -> Result<EncodedRecord, RecordError> {
+    fn encode(record: &CoordinatorRecord) -> Result<EncodedRecord, CoordinatorRecordError> {
         record.encode()
     }
 
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<CoordinatorRecord>, RecordError> {
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<CoordinatorRecord>, CoordinatorRecordError> {
         CoordinatorRecord::decode(key, value)
     }
 

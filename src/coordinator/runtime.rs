@@ -22,7 +22,7 @@ use crate::ids::{NodeId, TopicName};
 use crate::metadata::{MetadataDelta, MetadataImage};
 use crate::protocol::ErrorCode;
 use crate::protocol::record_batch::{BatchBuilder, batches};
-use crate::replication::hosted_partition::{AppendError, HostedPartition, ReadRequest};
+use crate::replication::hosted_partition::{HostedPartition, PartitionAppendError, ReadRequest};
 use crate::replication::partition::RequiredAcks;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
@@ -50,14 +50,14 @@ const MAX_BATCH_BYTES: usize = 256 << 20;
 /// How long a reply waits for its records to be committed, as `offsets.commit.timeout.ms`.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-type Answer<M> = Result<<M as StateMachine>::Response, ErrorCode>;
+type MachineAnswer<M> = Result<<M as StateMachine>::Response, ErrorCode>;
 
 struct Envelope<M: StateMachine> {
     request: M::Request,
-    answer: oneshot::Sender<Answer<M>>,
+    answer: oneshot::Sender<MachineAnswer<M>>,
 }
 
-struct Shared<M: CoordinatorMachine> {
+struct SharedRuntime<M: CoordinatorMachine> {
     topic: &'static str,
     node_id: NodeId,
     clock: Clock,
@@ -98,7 +98,7 @@ impl<M: StateMachine> Clone for Mailbox<M> {
 }
 
 impl<M: StateMachine> Mailbox<M> {
-    fn post(&self, request: M::Request) -> Result<oneshot::Receiver<Answer<M>>, ErrorCode> {
+    fn post(&self, request: M::Request) -> Result<oneshot::Receiver<MachineAnswer<M>>, ErrorCode> {
         if !self.requests.is_closed() && !*self.loaded.borrow() {
             return Err(ErrorCode::CoordinatorLoadInProgress);
         }
@@ -118,7 +118,7 @@ struct Inbox<M: StateMachine> {
 }
 
 /// A handle on the machines; clones share them.
-pub struct CoordinatorRuntime<M: CoordinatorMachine>(Arc<Shared<M>>);
+pub struct CoordinatorRuntime<M: CoordinatorMachine>(Arc<SharedRuntime<M>>);
 
 impl<M: CoordinatorMachine> Clone for CoordinatorRuntime<M> {
     fn clone(&self) -> Self {
@@ -135,7 +135,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         replicas: Arc<ReplicaManager>,
         new_machine: impl Fn() -> M + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedRuntime {
             topic,
             node_id,
             clock,
@@ -283,7 +283,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
 
 /// A machine that is gone gives no answer, and none gives another question's.
 async fn wait<M: StateMachine, Q: Question<M>>(
-    posted: Result<oneshot::Receiver<Answer<M>>, ErrorCode>,
+    posted: Result<oneshot::Receiver<MachineAnswer<M>>, ErrorCode>,
 ) -> Result<Q::Answer, ErrorCode> {
     let response = posted?.await.unwrap_or(Err(ErrorCode::NotCoordinator))?;
     Q::answer(response).ok_or(ErrorCode::NotCoordinator)
@@ -294,7 +294,7 @@ struct Actor<M: CoordinatorMachine> {
     machine: M,
     hosted: Arc<HostedPartition>,
     clock: Clock,
-    waiting: HashMap<ReplyTo, oneshot::Sender<Answer<M>>>,
+    waiting: HashMap<ReplyTo, oneshot::Sender<MachineAnswer<M>>>,
     next_reply_to: u64,
     last_appended: i64,
     unflushed: bool,
@@ -418,7 +418,7 @@ impl<M: CoordinatorMachine> Actor<M> {
         })
     }
 
-    fn answer(&mut self, reply_to: ReplyTo, answer: Answer<M>) {
+    fn answer(&mut self, reply_to: ReplyTo, answer: MachineAnswer<M>) {
         if let Some(sender) = self.waiting.remove(&reply_to) {
             // A receiver that is gone is a client that has disconnected; the decision stands all the same.
             drop(sender.send(answer));
@@ -516,24 +516,24 @@ fn first_batch<M: CoordinatorMachine>(records: &[M::Record], now: Now) -> Result
 }
 
 /// What a client of a coordinator is told of a failed append, as in Kafka's `CoordinatorPartitionWriter` callers.
-fn coordinator_error(error: &AppendError, hosted: &HostedPartition) -> ErrorCode {
+fn coordinator_error(error: &PartitionAppendError, hosted: &HostedPartition) -> ErrorCode {
     match error {
-        AppendError::Refused(
+        PartitionAppendError::Refused(
             ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut | ErrorCode::UnknownTopicOrPartition,
         ) => ErrorCode::CoordinatorNotAvailable,
-        AppendError::Refused(_) => ErrorCode::NotCoordinator,
-        AppendError::Log(
+        PartitionAppendError::Refused(_) => ErrorCode::NotCoordinator,
+        PartitionAppendError::Log(
             storage::AppendError::MessageTooLarge { .. } | storage::AppendError::RecordListTooLarge { .. },
         ) => {
             // One record alone is too large: no fault of ours, and no use in asking again.
             tracing::warn!(%error, "a coordinator's record is larger than its topic allows");
             ErrorCode::UnknownServerError
         }
-        AppendError::Log(storage::AppendError::Storage(error)) => {
+        PartitionAppendError::Log(storage::AppendError::Storage(error)) => {
             hosted.log_storage_error("appending a coordinator's record", error);
             ErrorCode::NotCoordinator
         }
-        AppendError::Log(error) => {
+        PartitionAppendError::Log(error) => {
             tracing::error!(%error, "a coordinator's record could not be appended");
             ErrorCode::NotCoordinator
         }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::ids::{GROUP_METADATA_TOPIC, TopicName, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
 use crate::protocol::ErrorCode;
-use crate::protocol::coordinator_records::{EncodedRecord, RecordError};
+use crate::protocol::coordinator_records::{CoordinatorRecordError, EncodedRecord};
 use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
 use crate::storage::LogDir;
@@ -52,11 +52,11 @@ impl Question<Listener> for Vec<TopicName> {
 }
 
 impl CoordinatorMachine for Listener {
-    fn encode(_record: &()) -> Result<EncodedRecord, RecordError> {
+    fn encode(_record: &()) -> Result<EncodedRecord, CoordinatorRecordError> {
         Ok(EncodedRecord { key: bytes::Bytes::new(), value: None })
     }
 
-    fn decode(_key: &[u8], _value: Option<&[u8]>) -> Result<Option<()>, RecordError> {
+    fn decode(_key: &[u8], _value: Option<&[u8]>) -> Result<Option<()>, CoordinatorRecordError> {
         Ok(None)
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::BufMut;
 
-use super::error::{DecodeError, ReplayError};
+use super::error::{MetadataDecodeError, ReplayError};
 use super::fields::{flag, int, length, list, long, option, port, put_option, put_string, string, uuid};
-use super::kind::Kind;
+use super::kind::RecordKind;
 use crate::ids::{NodeId, Uuid};
 
 /// One address at which a broker is reached.
@@ -122,11 +122,11 @@ impl Brokers {
 }
 
 impl BrokerRecord {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> RecordKind {
         match self {
-            Self::RegisterBroker(_) => Kind::RegisterBroker,
-            Self::BrokerChange { .. } => Kind::BrokerChange,
-            Self::UnregisterBroker { .. } => Kind::UnregisterBroker,
+            Self::RegisterBroker(_) => RecordKind::RegisterBroker,
+            Self::BrokerChange { .. } => RecordKind::BrokerChange,
+            Self::UnregisterBroker { .. } => RecordKind::UnregisterBroker,
         }
     }
 
@@ -145,7 +145,7 @@ impl BrokerRecord {
         }
     }
 
-    pub(super) fn decode_register_broker(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_register_broker(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::RegisterBroker(BrokerRegistration {
             id: int(bytes)?,
             epoch: long(bytes)?,
@@ -156,11 +156,11 @@ impl BrokerRecord {
         }))
     }
 
-    pub(super) fn decode_unregister_broker(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_unregister_broker(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::UnregisterBroker { id: int(bytes)?, epoch: long(bytes)? })
     }
 
-    pub(super) fn decode_broker_change(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_broker_change(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::BrokerChange { id: int(bytes)?, epoch: long(bytes)?, fenced: flag(bytes)? })
     }
 }
@@ -181,7 +181,7 @@ fn put_registration(broker: &BrokerRegistration, buffer: &mut Vec<u8>) {
     buffer.put_u8(u8::from(*fenced));
 }
 
-fn endpoint(bytes: &mut &[u8]) -> Result<Endpoint, DecodeError> {
+fn endpoint(bytes: &mut &[u8]) -> Result<Endpoint, MetadataDecodeError> {
     Ok(Endpoint {
         listener: string(bytes)?.into(),
         host: string(bytes)?.into(),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::error::DecodeError;
+use super::error::MetadataDecodeError;
 use super::fields::{put_string, string};
-use super::kind::Kind;
+use super::kind::RecordKind;
 
 /// A change of the cluster itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +39,9 @@ impl Cluster {
 }
 
 impl ClusterRecord {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> RecordKind {
         match self {
-            Self::ClusterId(_) => Kind::ClusterId,
+            Self::ClusterId(_) => RecordKind::ClusterId,
         }
     }
 
@@ -51,7 +51,7 @@ impl ClusterRecord {
         }
     }
 
-    pub(super) fn decode_cluster_id(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_cluster_id(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::ClusterId(string(bytes)?.into()))
     }
 }

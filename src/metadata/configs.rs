@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::BufMut;
 use rpds::RedBlackTreeMapSync;
 
-use super::error::DecodeError;
+use super::error::MetadataDecodeError;
 use super::fields::{array, int, option, put_option, put_string, string};
-use super::kind::Kind;
+use super::kind::RecordKind;
 use super::maps::changed_keys;
 use crate::ids::{NodeId, TopicName};
 
@@ -114,9 +114,9 @@ impl Configs {
 }
 
 impl ConfigRecord {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> RecordKind {
         match self {
-            Self::Config { .. } => Kind::Config,
+            Self::Config { .. } => RecordKind::Config,
         }
     }
 
@@ -130,7 +130,7 @@ impl ConfigRecord {
         }
     }
 
-    pub(super) fn decode_config(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_config(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::Config {
             resource: resource(bytes)?,
             key: string(bytes)?.to_owned(),
@@ -149,12 +149,12 @@ fn put_resource(resource: &ConfigResource, buffer: &mut Vec<u8>) {
     }
 }
 
-fn resource(bytes: &mut &[u8]) -> Result<ConfigResource, DecodeError> {
+fn resource(bytes: &mut &[u8]) -> Result<ConfigResource, MetadataDecodeError> {
     match array(bytes)? {
         [4] => Ok(ConfigResource::Broker(option(bytes, int)?)),
         [16] => Ok(ConfigResource::ClientMetrics(string(bytes)?.into())),
         [32] => Ok(ConfigResource::Group(string(bytes)?.into())),
         // A topic's configuration is no record of this kind.
-        _ => Err(DecodeError::InvalidField),
+        _ => Err(MetadataDecodeError::InvalidField),
     }
 }

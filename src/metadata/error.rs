@@ -6,7 +6,7 @@ use crate::ids::{NodeId, Uuid};
 
 /// Bytes that are not what [`encode_records`](super::encode_records) writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
+pub enum MetadataDecodeError {
     /// The bytes end inside a field.
     #[error("a metadata record is cut short")]
     Truncated,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::BufMut;
 
-use super::error::DecodeError;
+use super::error::MetadataDecodeError;
 use super::fields::{put_string, short, string};
-use super::kind::Kind;
+use super::kind::RecordKind;
 
 /// The feature that says which records the metadata can have.
 pub const METADATA_VERSION: &str = "metadata.version";
@@ -81,9 +81,9 @@ impl Features {
 }
 
 impl FeatureRecord {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> RecordKind {
         match self {
-            Self::FeatureLevel { .. } => Kind::FeatureLevel,
+            Self::FeatureLevel { .. } => RecordKind::FeatureLevel,
         }
     }
 
@@ -96,7 +96,7 @@ impl FeatureRecord {
         }
     }
 
-    pub(super) fn decode_feature_level(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_feature_level(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::FeatureLevel { name: string(bytes)?.into(), level: short(bytes)? })
     }
 }

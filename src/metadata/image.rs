@@ -10,7 +10,7 @@ use super::delta::{Change, MetadataDelta};
 use super::error::ReplayError;
 use super::features::Features;
 use super::producer_ids::ProducerIds;
-use super::quotas::{QuotaEntity, QuotaKey, QuotaValue, Quotas};
+use super::quotas::{ClientQuotasImage, QuotaEntity, QuotaKey, QuotaValue};
 use super::records::MetadataRecord;
 use super::scram::{ScramCredential, ScramCredentials, ScramKey, ScramMechanism};
 use super::topics::{PartitionImage, TopicImage, Topics};
@@ -28,7 +28,7 @@ pub struct MetadataImage {
     brokers: Brokers,
     topics: Topics,
     configs: Configs,
-    quotas: Quotas,
+    quotas: ClientQuotasImage,
     scram_credentials: ScramCredentials,
     producer_ids: ProducerIds,
 }
@@ -44,7 +44,7 @@ impl Default for MetadataImage {
             brokers: Brokers::default(),
             topics: Topics::default(),
             configs: Configs::default(),
-            quotas: Quotas::default(),
+            quotas: ClientQuotasImage::default(),
             scram_credentials: ScramCredentials::default(),
             producer_ids: ProducerIds::default(),
         }

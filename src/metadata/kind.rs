@@ -6,11 +6,11 @@ macro_rules! kinds {
         /// What a record is about, by the byte that stands for it on the log.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
-        pub(super) enum Kind {
+        pub(super) enum RecordKind {
             $($kind = $byte,)*
         }
 
-        impl Kind {
+        impl RecordKind {
             /// Every kind, by its byte.
             pub(super) const ALL: &[Self] = &[$(Self::$kind,)*];
         }
@@ -36,7 +36,7 @@ kinds! {
     UnregisterBroker = 15,
 }
 
-impl Kind {
+impl RecordKind {
     /// The kind that `byte` stands for.
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| *kind as u8 == byte)

@@ -32,7 +32,7 @@ pub use brokers::{BrokerRecord, BrokerRegistration, Endpoint};
 pub use cluster::ClusterRecord;
 pub use configs::{ConfigRecord, ConfigResource};
 pub use delta::{Change, MetadataDelta};
-pub use error::{DecodeError, ReplayError};
+pub use error::{MetadataDecodeError, ReplayError};
 pub use features::{FeatureRecord, METADATA_VERSION, SUPPORTED_FEATURES, SupportedFeature};
 pub use image::MetadataImage;
 pub use producer_ids::ProducerIdsRecord;

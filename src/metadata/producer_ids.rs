@@ -2,9 +2,9 @@
 
 use bytes::BufMut;
 
-use super::error::DecodeError;
+use super::error::MetadataDecodeError;
 use super::fields::{int, long};
-use super::kind::Kind;
+use super::kind::RecordKind;
 use crate::ids::NodeId;
 
 /// A change of the producer ids.
@@ -43,9 +43,9 @@ impl ProducerIds {
 }
 
 impl ProducerIdsRecord {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> RecordKind {
         match self {
-            Self::ProducerIds { .. } => Kind::ProducerIds,
+            Self::ProducerIds { .. } => RecordKind::ProducerIds,
         }
     }
 
@@ -59,7 +59,7 @@ impl ProducerIdsRecord {
         }
     }
 
-    pub(super) fn decode_producer_ids(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_producer_ids(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::ProducerIds { broker_id: int(bytes)?, broker_epoch: long(bytes)?, next_producer_id: long(bytes)? })
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::BufMut;
 use rpds::RedBlackTreeMapSync;
 
-use super::error::DecodeError;
+use super::error::MetadataDecodeError;
 use super::fields::{long, option, put_option, put_string, string};
-use super::kind::Kind;
+use super::kind::RecordKind;
 use super::maps::changed_keys;
 
 /// Whom of one type a quota is for.
@@ -131,11 +131,11 @@ pub enum QuotaRecord {
 
 /// The quotas by whom they are for; an entity that has none is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Quotas {
+pub(super) struct ClientQuotasImage {
     by_entity: RedBlackTreeMapSync<QuotaEntity, BTreeMap<QuotaKey, QuotaValue>>,
 }
 
-impl Quotas {
+impl ClientQuotasImage {
     pub(super) fn of(&self, entity: &QuotaEntity) -> Option<&BTreeMap<QuotaKey, QuotaValue>> {
         self.by_entity.get(entity)
     }
@@ -178,9 +178,9 @@ impl Quotas {
 }
 
 impl QuotaRecord {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> RecordKind {
         match self {
-            Self::ClientQuota { .. } => Kind::ClientQuota,
+            Self::ClientQuota { .. } => RecordKind::ClientQuota,
         }
     }
 
@@ -197,10 +197,10 @@ impl QuotaRecord {
         }
     }
 
-    pub(super) fn decode_client_quota(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_client_quota(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         let entity =
             QuotaEntity { user: option(bytes, name)?, client_id: option(bytes, name)?, ip: option(bytes, name)? };
-        let key = QuotaKey::from_name(string(bytes)?).ok_or(DecodeError::InvalidField)?;
+        let key = QuotaKey::from_name(string(bytes)?).ok_or(MetadataDecodeError::InvalidField)?;
         let value = option(bytes, long)?.map(|bits| QuotaValue(bits.cast_unsigned()));
         Ok(Self::ClientQuota { entity, key, value })
     }
@@ -210,6 +210,6 @@ fn put_name(name: &EntityName, buffer: &mut Vec<u8>) {
     put_option(name.name(), buffer, put_string);
 }
 
-fn name(bytes: &mut &[u8]) -> Result<EntityName, DecodeError> {
+fn name(bytes: &mut &[u8]) -> Result<EntityName, MetadataDecodeError> {
     Ok(option(bytes, |bytes| string(bytes).map(Arc::from))?.into())
 }

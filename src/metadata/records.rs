@@ -10,10 +10,10 @@ use bytes::BufMut;
 use super::brokers::BrokerRecord;
 use super::cluster::ClusterRecord;
 use super::configs::ConfigRecord;
-use super::error::DecodeError;
+use super::error::MetadataDecodeError;
 use super::features::FeatureRecord;
 use super::fields::{array, length, number};
-use super::kind::Kind;
+use super::kind::RecordKind;
 use super::producer_ids::ProducerIdsRecord;
 use super::quotas::QuotaRecord;
 use super::scram::ScramRecord;
@@ -66,7 +66,7 @@ from_aspect! {
 const VERSION: u8 = 0;
 
 impl MetadataRecord {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> RecordKind {
         match self {
             Self::Cluster(record) => record.kind(),
             Self::Features(record) => record.kind(),
@@ -93,30 +93,30 @@ impl MetadataRecord {
         }
     }
 
-    fn decode(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    fn decode(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         let [byte, version] = array(bytes)?;
-        let unknown = DecodeError::Unknown(byte, version);
+        let unknown = MetadataDecodeError::Unknown(byte, version);
         if version != VERSION {
             return Err(unknown);
         }
-        let record = match Kind::from_byte(byte).ok_or(unknown)? {
-            Kind::ClusterId => ClusterRecord::decode_cluster_id(bytes)?.into(),
-            Kind::FeatureLevel => FeatureRecord::decode_feature_level(bytes)?.into(),
-            Kind::RegisterBroker => BrokerRecord::decode_register_broker(bytes)?.into(),
-            Kind::BrokerChange => BrokerRecord::decode_broker_change(bytes)?.into(),
-            Kind::UnregisterBroker => BrokerRecord::decode_unregister_broker(bytes)?.into(),
-            Kind::Topic => TopicRecord::decode_topic(bytes)?.into(),
-            Kind::Partition => TopicRecord::decode_partition(bytes)?.into(),
-            Kind::PartitionChange => TopicRecord::decode_partition_change(bytes)?.into(),
-            Kind::RemoveTopic => TopicRecord::decode_remove_topic(bytes)?.into(),
-            Kind::TopicConfig => TopicRecord::decode_topic_config(bytes)?.into(),
-            Kind::Config => ConfigRecord::decode_config(bytes)?.into(),
-            Kind::ClientQuota => QuotaRecord::decode_client_quota(bytes)?.into(),
-            Kind::UserScramCredential => ScramRecord::decode_user_scram_credential(bytes)?.into(),
-            Kind::RemoveUserScramCredential => ScramRecord::decode_remove_user_scram_credential(bytes)?.into(),
-            Kind::ProducerIds => ProducerIdsRecord::decode_producer_ids(bytes)?.into(),
+        let record = match RecordKind::from_byte(byte).ok_or(unknown)? {
+            RecordKind::ClusterId => ClusterRecord::decode_cluster_id(bytes)?.into(),
+            RecordKind::FeatureLevel => FeatureRecord::decode_feature_level(bytes)?.into(),
+            RecordKind::RegisterBroker => BrokerRecord::decode_register_broker(bytes)?.into(),
+            RecordKind::BrokerChange => BrokerRecord::decode_broker_change(bytes)?.into(),
+            RecordKind::UnregisterBroker => BrokerRecord::decode_unregister_broker(bytes)?.into(),
+            RecordKind::Topic => TopicRecord::decode_topic(bytes)?.into(),
+            RecordKind::Partition => TopicRecord::decode_partition(bytes)?.into(),
+            RecordKind::PartitionChange => TopicRecord::decode_partition_change(bytes)?.into(),
+            RecordKind::RemoveTopic => TopicRecord::decode_remove_topic(bytes)?.into(),
+            RecordKind::TopicConfig => TopicRecord::decode_topic_config(bytes)?.into(),
+            RecordKind::Config => ConfigRecord::decode_config(bytes)?.into(),
+            RecordKind::ClientQuota => QuotaRecord::decode_client_quota(bytes)?.into(),
+            RecordKind::UserScramCredential => ScramRecord::decode_user_scram_credential(bytes)?.into(),
+            RecordKind::RemoveUserScramCredential => ScramRecord::decode_remove_user_scram_credential(bytes)?.into(),
+            RecordKind::ProducerIds => ProducerIdsRecord::decode_producer_ids(bytes)?.into(),
         };
-        if bytes.is_empty() { Ok(record) } else { Err(DecodeError::TrailingBytes(byte)) }
+        if bytes.is_empty() { Ok(record) } else { Err(MetadataDecodeError::TrailingBytes(byte)) }
     }
 }
 
@@ -135,13 +135,13 @@ pub fn encode_records(records: &[MetadataRecord], buffer: &mut Vec<u8>) {
 }
 
 /// Takes a list of records from the front of `bytes`.
-pub fn decode_records(bytes: &mut &[u8]) -> Result<Vec<MetadataRecord>, DecodeError> {
+pub fn decode_records(bytes: &mut &[u8]) -> Result<Vec<MetadataRecord>, MetadataDecodeError> {
     let count = number(bytes)?;
     // A record takes 6 bytes at least, which bounds what a hostile count can allocate.
     let mut records = Vec::with_capacity((count as usize).min(bytes.len() / 6));
     for _ in 0..count {
         let size = number(bytes)? as usize;
-        let (mut record, rest) = bytes.split_at_checked(size).ok_or(DecodeError::Truncated)?;
+        let (mut record, rest) = bytes.split_at_checked(size).ok_or(MetadataDecodeError::Truncated)?;
         *bytes = rest;
         records.push(MetadataRecord::decode(&mut record)?);
     }

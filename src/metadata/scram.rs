@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::BufMut;
 use rpds::RedBlackTreeMapSync;
 
-use super::error::{DecodeError, ReplayError};
+use super::error::{MetadataDecodeError, ReplayError};
 use super::fields::{array, byte_string, int, put_byte_string, put_string, string};
-use super::kind::Kind;
+use super::kind::RecordKind;
 use super::maps::changed_keys;
 
 /// A hash function that SCRAM is used with.
@@ -128,10 +128,10 @@ impl ScramCredentials {
 }
 
 impl ScramRecord {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> RecordKind {
         match self {
-            Self::UserScramCredential { .. } => Kind::UserScramCredential,
-            Self::RemoveUserScramCredential { .. } => Kind::RemoveUserScramCredential,
+            Self::UserScramCredential { .. } => RecordKind::UserScramCredential,
+            Self::RemoveUserScramCredential { .. } => RecordKind::RemoveUserScramCredential,
         }
     }
 
@@ -149,7 +149,7 @@ impl ScramRecord {
         }
     }
 
-    pub(super) fn decode_user_scram_credential(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_user_scram_credential(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         let (user, mechanism) = key(bytes)?;
         let credential = ScramCredential {
             salt: byte_string(bytes)?.into(),
@@ -160,7 +160,7 @@ impl ScramRecord {
         Ok(Self::UserScramCredential { user, mechanism, credential })
     }
 
-    pub(super) fn decode_remove_user_scram_credential(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_remove_user_scram_credential(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         let (user, mechanism) = key(bytes)?;
         Ok(Self::RemoveUserScramCredential { user, mechanism })
     }
@@ -171,9 +171,9 @@ fn put_key(user: &str, mechanism: ScramMechanism, buffer: &mut Vec<u8>) {
     buffer.put_i8(mechanism.type_id());
 }
 
-fn key(bytes: &mut &[u8]) -> Result<ScramKey, DecodeError> {
+fn key(bytes: &mut &[u8]) -> Result<ScramKey, MetadataDecodeError> {
     let user = string(bytes)?.into();
     let [type_id] = array(bytes)?;
-    let mechanism = ScramMechanism::from_type_id(type_id.cast_signed()).ok_or(DecodeError::InvalidField)?;
+    let mechanism = ScramMechanism::from_type_id(type_id.cast_signed()).ok_or(MetadataDecodeError::InvalidField)?;
     Ok((user, mechanism))
 }

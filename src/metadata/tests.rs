@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::kind::Kind;
+use super::kind::RecordKind;
 use super::*;
 use crate::ids::Uuid;
 
@@ -116,9 +116,9 @@ fn records_that_do_not_fit_are_refused() {
 #[test]
 fn records_survive_their_encoding() {
     let records = one_of_each();
-    for kind in Kind::ALL {
+    for kind in RecordKind::ALL {
         assert!(records.iter().any(|record| record.kind() == *kind), "{kind:?}");
-        assert_eq!(Kind::from_byte(*kind as u8), Some(*kind));
+        assert_eq!(RecordKind::from_byte(*kind as u8), Some(*kind));
     }
     let bytes = encoded(&records);
     let mut rest = &bytes[..];
@@ -161,7 +161,7 @@ fn no_damage_to_encoded_records_panics() {
 #[test]
 fn a_type_from_the_future_is_an_error() {
     let unknown = [0, 0, 0, 1, 0, 0, 0, 2, 200, 0];
-    assert_eq!(decode_records(&mut &unknown[..]), Err(DecodeError::Unknown(200, 0)));
+    assert_eq!(decode_records(&mut &unknown[..]), Err(MetadataDecodeError::Unknown(200, 0)));
 }
 
 /// Few ids, so that records are about the same things.
@@ -222,52 +222,54 @@ fn mechanism() -> impl Strategy<Value = ScramMechanism> {
 }
 
 /// Any record of that kind.
-fn record(kind: Kind) -> BoxedStrategy<MetadataRecord> {
+fn record(kind: RecordKind) -> BoxedStrategy<MetadataRecord> {
     let value = || option::of("[a-c]{0,2}");
     match kind {
-        Kind::ClusterId => name().prop_map(|id| ClusterRecord::ClusterId(id).into()).boxed(),
-        Kind::FeatureLevel => {
+        RecordKind::ClusterId => name().prop_map(|id| ClusterRecord::ClusterId(id).into()).boxed(),
+        RecordKind::FeatureLevel => {
             (name(), 0..3_i16).prop_map(|(name, level)| FeatureRecord::FeatureLevel { name, level }.into()).boxed()
         }
-        Kind::RegisterBroker => registration().prop_map(|broker| BrokerRecord::RegisterBroker(broker).into()).boxed(),
-        Kind::BrokerChange => (0..4, 0..3_i64, any::<bool>())
+        RecordKind::RegisterBroker => {
+            registration().prop_map(|broker| BrokerRecord::RegisterBroker(broker).into()).boxed()
+        }
+        RecordKind::BrokerChange => (0..4, 0..3_i64, any::<bool>())
             .prop_map(|(id, epoch, fenced)| BrokerRecord::BrokerChange { id, epoch, fenced }.into())
             .boxed(),
-        Kind::Topic => (name(), id()).prop_map(|(name, id)| TopicRecord::Topic { name, id }.into()).boxed(),
-        Kind::Partition => (id(), 0..2, partition_state())
+        RecordKind::Topic => (name(), id()).prop_map(|(name, id)| TopicRecord::Topic { name, id }.into()).boxed(),
+        RecordKind::Partition => (id(), 0..2, partition_state())
             .prop_map(|(topic_id, partition, state)| TopicRecord::Partition { topic_id, partition, state }.into())
             .boxed(),
-        Kind::PartitionChange => (id(), 0..2, option::of(vec(0..4, 0..3)), option::of(-1..4))
+        RecordKind::PartitionChange => (id(), 0..2, option::of(vec(0..4, 0..3)), option::of(-1..4))
             .prop_map(|(topic_id, partition, isr, leader)| {
                 TopicRecord::PartitionChange { topic_id, partition, isr, leader }.into()
             })
             .boxed(),
-        Kind::RemoveTopic => id().prop_map(|topic_id| TopicRecord::RemoveTopic { topic_id }.into()).boxed(),
-        Kind::TopicConfig => (id(), "[a-c]", value())
+        RecordKind::RemoveTopic => id().prop_map(|topic_id| TopicRecord::RemoveTopic { topic_id }.into()).boxed(),
+        RecordKind::TopicConfig => (id(), "[a-c]", value())
             .prop_map(|(topic_id, key, value)| TopicRecord::TopicConfig { topic_id, key, value }.into())
             .boxed(),
-        Kind::UnregisterBroker => {
+        RecordKind::UnregisterBroker => {
             (0..4, 0..3_i64).prop_map(|(id, epoch)| BrokerRecord::UnregisterBroker { id, epoch }.into()).boxed()
         }
-        Kind::Config => (resource(), "[a-c]", value())
+        RecordKind::Config => (resource(), "[a-c]", value())
             .prop_map(|(resource, key, value)| ConfigRecord::Config { resource, key, value }.into())
             .boxed(),
-        Kind::ClientQuota => (entity(), proptest::sample::select(&QuotaKey::ALL[..]), option::of(any::<f64>()))
+        RecordKind::ClientQuota => (entity(), proptest::sample::select(&QuotaKey::ALL[..]), option::of(any::<f64>()))
             .prop_map(|(entity, key, value)| {
                 QuotaRecord::ClientQuota { entity, key, value: value.map(Into::into) }.into()
             })
             .boxed(),
-        Kind::UserScramCredential => (name(), mechanism(), vec(any::<u8>(), 0..4), any::<i32>())
+        RecordKind::UserScramCredential => (name(), mechanism(), vec(any::<u8>(), 0..4), any::<i32>())
             .prop_map(|(user, mechanism, bytes, iterations)| {
                 let (salt, stored_key, server_key) = (Arc::from(&bytes[..]), Arc::from(&*bytes), Arc::from(&*bytes));
                 let credential = ScramCredential { salt, stored_key, server_key, iterations };
                 ScramRecord::UserScramCredential { user, mechanism, credential }.into()
             })
             .boxed(),
-        Kind::RemoveUserScramCredential => (name(), mechanism())
+        RecordKind::RemoveUserScramCredential => (name(), mechanism())
             .prop_map(|(user, mechanism)| ScramRecord::RemoveUserScramCredential { user, mechanism }.into())
             .boxed(),
-        Kind::ProducerIds => (-1..4, -1..9_i64, any::<i64>())
+        RecordKind::ProducerIds => (-1..4, -1..9_i64, any::<i64>())
             .prop_map(|(broker_id, broker_epoch, next_producer_id)| {
                 ProducerIdsRecord::ProducerIds { broker_id, broker_epoch, next_producer_id }.into()
             })
@@ -277,7 +279,7 @@ fn record(kind: Kind) -> BoxedStrategy<MetadataRecord> {
 
 /// Any records, of which some may not fit.
 fn records() -> impl Strategy<Value = Vec<MetadataRecord>> {
-    let kinds: Vec<_> = Kind::ALL.iter().map(|kind| record(*kind)).collect();
+    let kinds: Vec<_> = RecordKind::ALL.iter().map(|kind| record(*kind)).collect();
     vec(proptest::strategy::Union::new(kinds), 0..60)
 }
 

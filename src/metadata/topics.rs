@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::BufMut;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
-use super::error::{DecodeError, ReplayError};
+use super::error::{MetadataDecodeError, ReplayError};
 use super::fields::{int, nodes, option, put_nodes, put_option, put_string, string, uuid};
-use super::kind::Kind;
+use super::kind::RecordKind;
 use super::topics_delta::{TopicChange, TopicsDelta};
 use crate::ids::{LeaderEpoch, NodeId, TopicName, Uuid};
 
@@ -228,13 +228,13 @@ impl Topics {
 }
 
 impl TopicRecord {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> RecordKind {
         match self {
-            Self::Topic { .. } => Kind::Topic,
-            Self::Partition { .. } => Kind::Partition,
-            Self::PartitionChange { .. } => Kind::PartitionChange,
-            Self::RemoveTopic { .. } => Kind::RemoveTopic,
-            Self::TopicConfig { .. } => Kind::TopicConfig,
+            Self::Topic { .. } => RecordKind::Topic,
+            Self::Partition { .. } => RecordKind::Partition,
+            Self::PartitionChange { .. } => RecordKind::PartitionChange,
+            Self::RemoveTopic { .. } => RecordKind::RemoveTopic,
+            Self::TopicConfig { .. } => RecordKind::TopicConfig,
         }
     }
 
@@ -262,11 +262,11 @@ impl TopicRecord {
         }
     }
 
-    pub(super) fn decode_topic(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_topic(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::Topic { name: string(bytes)?.into(), id: uuid(bytes)? })
     }
 
-    pub(super) fn decode_partition(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_partition(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         let (topic_id, partition) = (uuid(bytes)?, int(bytes)?);
         let state = PartitionImage {
             replicas: nodes(bytes)?,
@@ -278,7 +278,7 @@ impl TopicRecord {
         Ok(Self::Partition { topic_id, partition, state })
     }
 
-    pub(super) fn decode_partition_change(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_partition_change(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::PartitionChange {
             topic_id: uuid(bytes)?,
             partition: int(bytes)?,
@@ -287,11 +287,11 @@ impl TopicRecord {
         })
     }
 
-    pub(super) fn decode_remove_topic(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_remove_topic(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::RemoveTopic { topic_id: uuid(bytes)? })
     }
 
-    pub(super) fn decode_topic_config(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode_topic_config(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::TopicConfig {
             topic_id: uuid(bytes)?,
             key: string(bytes)?.to_owned(),

@@ -49,7 +49,7 @@ impl From<io::Error> for Ending {
 }
 
 /// What all connections of a server share.
-pub(super) struct Shared<S> {
+pub(super) struct SharedServer<S> {
     pub(super) service: Arc<S>,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
@@ -58,7 +58,7 @@ pub(super) struct Shared<S> {
 /// Serves `stream` until it ends. When `stopping` is cancelled, takes no more requests and ends once those it has taken
 /// are answered.
 pub(super) async fn serve<S: Service>(
-    shared: &Shared<S>,
+    shared: &SharedServer<S>,
     stream: impl ByteStream,
     endpoints: Endpoints,
     stopping: CancellationToken,
@@ -80,7 +80,7 @@ pub(super) async fn serve<S: Service>(
 }
 
 struct Connection<'a, S, T> {
-    shared: &'a Shared<S>,
+    shared: &'a SharedServer<S>,
     stream: T,
     input: Input,
     output: Output,
@@ -102,7 +102,7 @@ struct Connection<'a, S, T> {
 }
 
 impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
-    fn new(shared: &'a Shared<S>, stream: T, stopping: CancellationToken) -> Self {
+    fn new(shared: &'a SharedServer<S>, stream: T, stopping: CancellationToken) -> Self {
         Self {
             shared,
             stream,
@@ -211,7 +211,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
         if !self.takes_requests() {
             return None;
         }
-        let Shared { service, limits, .. } = self.shared;
+        let SharedServer { service, limits, .. } = self.shared;
         match self.input.take_frame(limits.max_request_bytes, |start| service.frame_limit(session, start)) {
             Ok(frame) => {
                 self.frame_awaited_since = self.frame_awaited_since.filter(|_| frame.is_none());
@@ -446,7 +446,7 @@ mod tests {
     /// `signal_at`, was heard.
     async fn moved_when_the_neighbour_is_heard(requests: Bytes, answer: Frame, signal_at: usize, all: usize) -> usize {
         let shared =
-            Shared { service: Arc::new(Generous { answer }), limits: Limits::default(), clock: Clock::system() };
+            SharedServer { service: Arc::new(Generous { answer }), limits: Limits::default(), clock: Clock::system() };
         let (near, far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         let mut near = tokio::net::UnixStream::from_std(near).unwrap();

@@ -11,7 +11,7 @@ use crate::config::{self, SecurityProtocol};
 
 /// A socket that listens.
 #[derive(Debug)]
-pub struct Listener {
+pub struct BoundListener {
     /// Its name, as in `listeners`.
     pub name: Arc<str>,
     /// How its connections are protected.
@@ -62,7 +62,7 @@ pub enum BindError {
     },
 }
 
-impl Listener {
+impl BoundListener {
     /// Binds and listens. Up to `backlog` connections (`socket.listen.backlog.size`) wait in the system until a
     /// [`super::SocketServer`] accepts them.
     pub fn bind(listener: &config::Listener, backlog: i32) -> Result<Self, BindError> {
@@ -123,13 +123,13 @@ fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
 mod tests {
     use super::*;
 
-    fn bind(host: &str, port: u16, protocol: SecurityProtocol) -> Result<Listener, BindError> {
+    fn bind(host: &str, port: u16, protocol: SecurityProtocol) -> Result<BoundListener, BindError> {
         let bind = config::HostPort { host: host.into(), port };
         let listener = config::Listener { name: "A".into(), bind, advertised: None, protocol };
-        Listener::bind(&listener, 50)
+        BoundListener::bind(&listener, 50)
     }
 
-    fn plaintext(host: &str, port: u16) -> Result<Listener, BindError> {
+    fn plaintext(host: &str, port: u16) -> Result<BoundListener, BindError> {
         bind(host, port, SecurityProtocol::Plaintext)
     }
 

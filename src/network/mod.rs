@@ -17,7 +17,7 @@ mod socket_server;
 
 pub use connection_limits::ConnectionLimits;
 pub use limits::Limits;
-pub use listener::{BindError, Listener};
+pub use listener::{BindError, BoundListener};
 pub use log_limit::LogLimit;
 pub use socket_server::SocketServer;
 

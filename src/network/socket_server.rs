@@ -12,9 +12,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Ending, Shared, serve};
+use super::connection::{Ending, SharedServer, serve};
 use super::connection_limits::{ConnectionLimits, Slot};
-use super::{Endpoints, Limits, Listener, LogLimit, Service};
+use super::{BoundListener, Endpoints, Limits, LogLimit, Service};
 use crate::clock::Clock;
 
 /// How long no connection is accepted after the system had no file handle or memory for one.
@@ -36,7 +36,7 @@ impl SocketServer {
     /// # Errors
     /// When the runtime cannot watch a listener's socket.
     pub fn start<S: Service>(
-        listeners: Vec<Listener>,
+        listeners: Vec<BoundListener>,
         service: Arc<S>,
         limits: Limits,
         clock: Clock,
@@ -48,7 +48,7 @@ impl SocketServer {
             addresses: Addresses::default(),
             limits: Arc::new(ConnectionLimits::new(&limits)),
         };
-        let shared = Arc::new(Shared { service, limits, clock });
+        let shared = Arc::new(SharedServer { service, limits, clock });
         let log_limit = Arc::new(Mutex::default());
         for listener in listeners {
             let acceptor = Acceptor {
@@ -101,7 +101,7 @@ impl Drop for SocketServer {
 struct Acceptor<S> {
     socket: TcpListener,
     name: Arc<str>,
-    shared: Arc<Shared<S>>,
+    shared: Arc<SharedServer<S>>,
     limits: Arc<ConnectionLimits>,
     addresses: Addresses,
     log_limit: Arc<Mutex<LogLimit>>,
@@ -192,24 +192,24 @@ impl Addresses {
     }
 
     /// Counts one more connection of `ip` until the place is dropped, unless it has `max` of them.
-    fn take_place(&self, ip: IpAddr, max: usize) -> Option<Place> {
+    fn take_place(&self, ip: IpAddr, max: usize) -> Option<CountedAddress> {
         let mut counts = self.lock();
         let count = counts.entry(ip).or_default();
         if *count >= max {
             return None;
         }
         *count += 1;
-        Some(Place { addresses: self.clone(), ip })
+        Some(CountedAddress { addresses: self.clone(), ip })
     }
 }
 
 /// A connection's place in the count.
-struct Place {
+struct CountedAddress {
     addresses: Addresses,
     ip: IpAddr,
 }
 
-impl Drop for Place {
+impl Drop for CountedAddress {
     fn drop(&mut self) {
         let mut counts = self.addresses.lock();
         if let Some(count) = counts.get_mut(&self.ip) {

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 /// Why a coordinator record cannot be decoded or encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
+pub enum CoordinatorRecordError {
     /// The record ends inside a field.
     #[error("the coordinator record ends inside a field")]
     Truncated,
@@ -41,29 +41,29 @@ impl<'a> Reader<'a> {
         Self { flexible, ..self }
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(RecordError::Truncated)?;
+    fn take(&mut self, length: usize) -> Result<&'a [u8], CoordinatorRecordError> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(CoordinatorRecordError::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
-        self.take(N)?.try_into().map_err(|_| RecordError::Truncated)
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], CoordinatorRecordError> {
+        self.take(N)?.try_into().map_err(|_| CoordinatorRecordError::Truncated)
     }
 
-    pub(super) fn int16(&mut self) -> Result<i16, RecordError> {
+    pub(super) fn int16(&mut self) -> Result<i16, CoordinatorRecordError> {
         self.array().map(i16::from_be_bytes)
     }
 
-    pub(super) fn int32(&mut self) -> Result<i32, RecordError> {
+    pub(super) fn int32(&mut self) -> Result<i32, CoordinatorRecordError> {
         self.array().map(i32::from_be_bytes)
     }
 
-    pub(super) fn int64(&mut self) -> Result<i64, RecordError> {
+    pub(super) fn int64(&mut self) -> Result<i64, CoordinatorRecordError> {
         self.array().map(i64::from_be_bytes)
     }
 
-    fn unsigned_varint(&mut self) -> Result<u32, RecordError> {
+    fn unsigned_varint(&mut self) -> Result<u32, CoordinatorRecordError> {
         let mut value = 0u32;
         for shift in (0..35).step_by(7) {
             let [byte] = self.array()?;
@@ -72,41 +72,44 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(RecordError::BadLength)
+        Err(CoordinatorRecordError::BadLength)
     }
 
     /// A length, or `None` for null: fixed width `N`, or a varint of the length plus one.
-    fn length(&mut self, fixed: fn(&mut Self) -> Result<i32, RecordError>) -> Result<Option<usize>, RecordError> {
+    fn length(
+        &mut self,
+        fixed: fn(&mut Self) -> Result<i32, CoordinatorRecordError>,
+    ) -> Result<Option<usize>, CoordinatorRecordError> {
         if self.flexible {
             return Ok((self.unsigned_varint()? as usize).checked_sub(1));
         }
         match fixed(self)? {
             -1 => Ok(None),
-            length => usize::try_from(length).map(Some).map_err(|_| RecordError::BadLength),
+            length => usize::try_from(length).map(Some).map_err(|_| CoordinatorRecordError::BadLength),
         }
     }
 
-    pub(super) fn nullable_string(&mut self) -> Result<Option<Arc<str>>, RecordError> {
+    pub(super) fn nullable_string(&mut self) -> Result<Option<Arc<str>>, CoordinatorRecordError> {
         let Some(length) = self.length(|reader| reader.int16().map(i32::from))? else { return Ok(None) };
-        let text = std::str::from_utf8(self.take(length)?).map_err(|_| RecordError::NotUtf8)?;
+        let text = std::str::from_utf8(self.take(length)?).map_err(|_| CoordinatorRecordError::NotUtf8)?;
         Ok(Some(text.into()))
     }
 
-    pub(super) fn string(&mut self) -> Result<Arc<str>, RecordError> {
-        self.nullable_string()?.ok_or(RecordError::BadLength)
+    pub(super) fn string(&mut self) -> Result<Arc<str>, CoordinatorRecordError> {
+        self.nullable_string()?.ok_or(CoordinatorRecordError::BadLength)
     }
 
-    pub(super) fn bytes(&mut self) -> Result<Bytes, RecordError> {
-        let length = self.length(Self::int32)?.ok_or(RecordError::BadLength)?;
+    pub(super) fn bytes(&mut self) -> Result<Bytes, CoordinatorRecordError> {
+        let length = self.length(Self::int32)?.ok_or(CoordinatorRecordError::BadLength)?;
         Ok(Bytes::copy_from_slice(self.take(length)?))
     }
 
-    pub(super) fn array_length(&mut self) -> Result<usize, RecordError> {
-        self.length(Self::int32)?.ok_or(RecordError::BadLength)
+    pub(super) fn array_length(&mut self) -> Result<usize, CoordinatorRecordError> {
+        self.length(Self::int32)?.ok_or(CoordinatorRecordError::BadLength)
     }
 
     /// Skips tagged fields, which a reader that does not know them must do; there are none before flexible versions.
-    pub(super) fn tagged_fields(&mut self) -> Result<(), RecordError> {
+    pub(super) fn tagged_fields(&mut self) -> Result<(), CoordinatorRecordError> {
         if self.flexible {
             for _ in 0..self.unsigned_varint()? {
                 self.unsigned_varint()?;
@@ -119,15 +122,15 @@ impl<'a> Reader<'a> {
 }
 
 /// Writes a string: its length as an int16 and its bytes.
-pub(super) fn put_string(buffer: &mut BytesMut, text: &str) -> Result<(), RecordError> {
-    let length = i16::try_from(text.len()).map_err(|_| RecordError::TooLong)?;
+pub(super) fn put_string(buffer: &mut BytesMut, text: &str) -> Result<(), CoordinatorRecordError> {
+    let length = i16::try_from(text.len()).map_err(|_| CoordinatorRecordError::TooLong)?;
     buffer.extend_from_slice(&length.to_be_bytes());
     buffer.extend_from_slice(text.as_bytes());
     Ok(())
 }
 
 /// Writes a string, or the length -1 for null.
-pub(super) fn put_nullable_string(buffer: &mut BytesMut, text: Option<&str>) -> Result<(), RecordError> {
+pub(super) fn put_nullable_string(buffer: &mut BytesMut, text: Option<&str>) -> Result<(), CoordinatorRecordError> {
     if let Some(text) = text {
         return put_string(buffer, text);
     }
@@ -136,8 +139,8 @@ pub(super) fn put_nullable_string(buffer: &mut BytesMut, text: Option<&str>) -> 
 }
 
 /// Writes bytes: their length as an int32 and themselves.
-pub(super) fn put_bytes(buffer: &mut BytesMut, bytes: &[u8]) -> Result<(), RecordError> {
-    let length = i32::try_from(bytes.len()).map_err(|_| RecordError::TooLong)?;
+pub(super) fn put_bytes(buffer: &mut BytesMut, bytes: &[u8]) -> Result<(), CoordinatorRecordError> {
+    let length = i32::try_from(bytes.len()).map_err(|_| CoordinatorRecordError::TooLong)?;
     buffer.extend_from_slice(&length.to_be_bytes());
     buffer.extend_from_slice(bytes);
     Ok(())

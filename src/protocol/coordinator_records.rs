@@ -15,7 +15,7 @@ use crate::ids::TopicName;
 
 use super::coordinator_codec::{Reader, put_bytes, put_nullable_string, put_string};
 
-pub use super::coordinator_codec::RecordError;
+pub use super::coordinator_codec::CoordinatorRecordError;
 
 /// Key version of a committed offset, as Kafka writes it; version 0 has the same fields.
 const OFFSET_COMMIT_KEY_VERSION: i16 = 1;
@@ -131,7 +131,7 @@ impl CoordinatorRecord {
     /// Encodes in the versions that Kafka 4.1 writes.
     ///
     /// Fails with [`RecordError::TooLong`] where a string exceeds the 32,767 bytes of Kafka's string type.
-    pub fn encode(&self) -> Result<EncodedRecord, RecordError> {
+    pub fn encode(&self) -> Result<EncodedRecord, CoordinatorRecordError> {
         match self {
             Self::OffsetCommit { key, value } => Ok(EncodedRecord {
                 key: key.encode()?,
@@ -146,7 +146,7 @@ impl CoordinatorRecord {
 
     /// Decodes one record of the log; `None` where the key's version is of something else, such as a group of the
     /// consumer protocol (KIP-848), which the caller skips.
-    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, RecordError> {
+    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, CoordinatorRecordError> {
         let mut reader = Reader::new(key);
         let record = match reader.int16()? {
             0 | OFFSET_COMMIT_KEY_VERSION => Self::OffsetCommit {
@@ -164,7 +164,7 @@ impl CoordinatorRecord {
 }
 
 impl OffsetCommitKey {
-    fn encode(&self) -> Result<Bytes, RecordError> {
+    fn encode(&self) -> Result<Bytes, CoordinatorRecordError> {
         let mut buffer = BytesMut::with_capacity(10 + self.group.len() + self.topic.len());
         put_int16(&mut buffer, OFFSET_COMMIT_KEY_VERSION);
         put_string(&mut buffer, &self.group)?;
@@ -175,7 +175,7 @@ impl OffsetCommitKey {
 }
 
 impl OffsetCommitValue {
-    fn encode(&self) -> Result<Bytes, RecordError> {
+    fn encode(&self) -> Result<Bytes, CoordinatorRecordError> {
         let mut buffer = BytesMut::with_capacity(32 + self.metadata.len());
         let version = if self.expire_timestamp_ms.is_some() { EXPIRING_VALUE_VERSION } else { WRITTEN_VALUE_VERSION };
         put_int16(&mut buffer, version);
@@ -191,7 +191,7 @@ impl OffsetCommitValue {
         Ok(buffer.freeze())
     }
 
-    fn decode(value: &[u8]) -> Result<Self, RecordError> {
+    fn decode(value: &[u8]) -> Result<Self, CoordinatorRecordError> {
         let (version, mut reader) = versioned(value)?;
         let offset = reader.int64()?;
         let leader_epoch = if version >= 3 { reader.int32()? } else { -1 };
@@ -210,7 +210,7 @@ impl OffsetCommitValue {
 }
 
 impl GroupMetadataKey {
-    fn encode(&self) -> Result<Bytes, RecordError> {
+    fn encode(&self) -> Result<Bytes, CoordinatorRecordError> {
         let mut buffer = BytesMut::with_capacity(4 + self.group.len());
         put_int16(&mut buffer, GROUP_METADATA_KEY_VERSION);
         put_string(&mut buffer, &self.group)?;
@@ -219,7 +219,7 @@ impl GroupMetadataKey {
 }
 
 impl GroupMetadataValue {
-    fn encode(&self) -> Result<Bytes, RecordError> {
+    fn encode(&self) -> Result<Bytes, CoordinatorRecordError> {
         let mut buffer = BytesMut::new();
         put_int16(&mut buffer, WRITTEN_VALUE_VERSION);
         put_string(&mut buffer, &self.protocol_type)?;
@@ -227,14 +227,14 @@ impl GroupMetadataValue {
         put_nullable_string(&mut buffer, self.protocol.as_deref())?;
         put_nullable_string(&mut buffer, self.leader.as_deref())?;
         put_int64(&mut buffer, self.current_state_timestamp_ms);
-        put_int32(&mut buffer, i32::try_from(self.members.len()).map_err(|_| RecordError::TooLong)?);
+        put_int32(&mut buffer, i32::try_from(self.members.len()).map_err(|_| CoordinatorRecordError::TooLong)?);
         for member in &self.members {
             member.encode(&mut buffer)?;
         }
         Ok(buffer.freeze())
     }
 
-    fn decode(value: &[u8]) -> Result<Self, RecordError> {
+    fn decode(value: &[u8]) -> Result<Self, CoordinatorRecordError> {
         let (version, mut reader) = versioned(value)?;
         let protocol_type = reader.string()?;
         let generation = reader.int32()?;
@@ -253,7 +253,7 @@ impl GroupMetadataValue {
 }
 
 impl MemberMetadata {
-    fn encode(&self, buffer: &mut BytesMut) -> Result<(), RecordError> {
+    fn encode(&self, buffer: &mut BytesMut) -> Result<(), CoordinatorRecordError> {
         put_string(buffer, &self.member_id)?;
         put_nullable_string(buffer, self.group_instance_id.as_deref())?;
         put_string(buffer, &self.client_id)?;
@@ -264,7 +264,7 @@ impl MemberMetadata {
         put_bytes(buffer, &self.assignment)
     }
 
-    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, RecordError> {
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, CoordinatorRecordError> {
         let member = Self {
             member_id: reader.string()?,
             group_instance_id: if version >= 3 { reader.nullable_string()? } else { None },
@@ -281,11 +281,11 @@ impl MemberMetadata {
 }
 
 /// A value's version and a reader of what follows it.
-fn versioned(value: &[u8]) -> Result<(i16, Reader<'_>), RecordError> {
+fn versioned(value: &[u8]) -> Result<(i16, Reader<'_>), CoordinatorRecordError> {
     let mut reader = Reader::new(value);
     let version = reader.int16()?;
     if !(0..=NEWEST_VALUE_VERSION).contains(&version) {
-        return Err(RecordError::UnknownVersion(version));
+        return Err(CoordinatorRecordError::UnknownVersion(version));
     }
     Ok((version, reader.flexible(version >= NEWEST_VALUE_VERSION)))
 }

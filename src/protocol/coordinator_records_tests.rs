@@ -54,7 +54,7 @@ fn group_record(value: Option<GroupMetadataValue>) -> CoordinatorRecord {
 const OFFSET_KEY: &str = "0001 0001 67 0001 74 00000007";
 const GROUP_KEY: &str = "0002 0001 67";
 
-fn decode(key: &str, value: &str) -> Result<Option<CoordinatorRecord>, RecordError> {
+fn decode(key: &str, value: &str) -> Result<Option<CoordinatorRecord>, CoordinatorRecordError> {
     CoordinatorRecord::decode(&unhex(key), Some(&unhex(value)))
 }
 
@@ -158,25 +158,25 @@ fn tombstones_have_a_key_only() {
 fn keys_of_other_versions_are_skipped_and_values_of_other_versions_are_errors() {
     assert_eq!(decode("0003 0001 67", "ffff"), Ok(None));
     assert_eq!(decode("7fff", ""), Ok(None));
-    assert_eq!(decode(GROUP_KEY, "0005 00"), Err(RecordError::UnknownVersion(5)));
-    assert_eq!(decode(OFFSET_KEY, "ffff"), Err(RecordError::UnknownVersion(-1)));
+    assert_eq!(decode(GROUP_KEY, "0005 00"), Err(CoordinatorRecordError::UnknownVersion(5)));
+    assert_eq!(decode(OFFSET_KEY, "ffff"), Err(CoordinatorRecordError::UnknownVersion(-1)));
 }
 
 #[test]
 fn a_hostile_count_or_length_reserves_nothing() {
     let head = "0003 0001 63 00000003 ffff ffff 00000000000003e8";
-    assert_eq!(decode(GROUP_KEY, &format!("{head} 7fffffff")), Err(RecordError::Truncated));
-    assert_eq!(decode(GROUP_KEY, &format!("{head} fffffffe")), Err(RecordError::BadLength));
-    assert_eq!(decode("0002 7fff 67", "0003"), Err(RecordError::Truncated));
-    assert_eq!(decode("0002 0001 ff", "0003"), Err(RecordError::NotUtf8));
-    assert_eq!(decode(OFFSET_KEY, "0004 000000000000002a 00000005 ffffffffff"), Err(RecordError::BadLength));
+    assert_eq!(decode(GROUP_KEY, &format!("{head} 7fffffff")), Err(CoordinatorRecordError::Truncated));
+    assert_eq!(decode(GROUP_KEY, &format!("{head} fffffffe")), Err(CoordinatorRecordError::BadLength));
+    assert_eq!(decode("0002 7fff 67", "0003"), Err(CoordinatorRecordError::Truncated));
+    assert_eq!(decode("0002 0001 ff", "0003"), Err(CoordinatorRecordError::NotUtf8));
+    assert_eq!(decode(OFFSET_KEY, "0004 000000000000002a 00000005 ffffffffff"), Err(CoordinatorRecordError::BadLength));
 }
 
 #[test]
 fn a_string_that_does_not_fit_is_refused() {
     let mut value = committed();
     value.metadata = "x".repeat(32_768).into();
-    assert_eq!(offset_commit(Some(value)).encode(), Err(RecordError::TooLong));
+    assert_eq!(offset_commit(Some(value)).encode(), Err(CoordinatorRecordError::TooLong));
 }
 
 proptest! {

@@ -31,21 +31,21 @@ pub struct Committed<R> {
     pub image_offset: i64,
 }
 
-type Answer<M> = oneshot::Sender<Result<Committed<<M as StateMachine>::Response>, ErrorCode>>;
+type AnswerSender<M> = oneshot::Sender<Result<Committed<<M as StateMachine>::Response>, ErrorCode>>;
 
 /// Submits requests to a machine; clones submit to the same one.
 #[derive(Debug)]
-pub struct Client<M: StateMachine> {
-    requests: mpsc::Sender<(M::Request, Answer<M>)>,
+pub struct MachineClient<M: StateMachine> {
+    requests: mpsc::Sender<(M::Request, AnswerSender<M>)>,
 }
 
-impl<M: StateMachine> Clone for Client<M> {
+impl<M: StateMachine> Clone for MachineClient<M> {
     fn clone(&self) -> Self {
         Self { requests: self.requests.clone() }
     }
 }
 
-impl<M: StateMachine> Client<M> {
+impl<M: StateMachine> MachineClient<M> {
     /// Gives `request` to the machine, and returns its answer once it is committed and published.
     ///
     /// `NotController` where this node does not lead or is stopping; other codes as of [`MetadataQuorum::propose`].
@@ -71,7 +71,7 @@ impl Driver {
         quorum: Arc<MetadataQuorum>,
         clock: Clock,
         machine: impl Fn(&MetadataImage) -> M + Send + 'static,
-    ) -> (Self, Client<M>)
+    ) -> (Self, MachineClient<M>)
     where
         M: StateMachine<Record = MetadataRecord, Request: Send, Response: Send> + Send + 'static,
     {
@@ -84,7 +84,7 @@ impl Driver {
                 () = run.run(received) => {}
             }
         });
-        (Self { stop, task }, Client { requests })
+        (Self { stop, task }, MachineClient { requests })
     }
 
     /// Stops the task; requests that are not yet answered fail with `NotController`.
@@ -101,7 +101,7 @@ struct Run<M: StateMachine, F> {
     renew: F,
     quorum: Arc<MetadataQuorum>,
     clock: Clock,
-    answers: HashMap<ReplyTo, Answer<M>>,
+    answers: HashMap<ReplyTo, AnswerSender<M>>,
 }
 
 impl<M, F> Run<M, F>
@@ -109,7 +109,7 @@ where
     M: StateMachine<Record = MetadataRecord>,
     F: Fn(&MetadataImage) -> M,
 {
-    async fn run(mut self, mut requests: mpsc::Receiver<(M::Request, Answer<M>)>) {
+    async fn run(mut self, mut requests: mpsc::Receiver<(M::Request, AnswerSender<M>)>) {
         let mut waiting = Vec::with_capacity(BATCH);
         let mut number = 0;
         loop {

@@ -11,17 +11,18 @@ use openraft::BasicNode;
 use openraft::vote::{RaftLeaderId, RaftVote};
 
 use super::types::{
-    Entry, LeaderId, LogId, Membership, Payload, Records, Snapshot, SnapshotMeta, StoredMembership, Vote, term,
+    LeaderId, LogEntry, LogId, Membership, MetadataRecords, Payload, Snapshot, SnapshotMeta, StoredMembership, Vote,
+    term,
 };
 use crate::metadata::{decode_records, encode_records};
 
 /// One change of what the log store remembers.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Frame {
+pub(super) enum LogFrame {
     /// This node voted, or saw a vote win.
     Vote(Vote),
     /// An entry follows the last one.
-    Entry(Entry),
+    Entry(LogEntry),
     /// The entries from this index on were never committed and are gone.
     TruncateFrom(u64),
     /// The entries up to this one are in a snapshot and gone.
@@ -42,24 +43,24 @@ const NORMAL: u8 = 1;
 const MEMBERSHIP: u8 = 2;
 
 /// Appends `frame` to `buffer`.
-pub(super) fn encode_frame(frame: &Frame, buffer: &mut Vec<u8>) {
+pub(super) fn encode_frame(frame: &LogFrame, buffer: &mut Vec<u8>) {
     framed(buffer, |buffer| match frame {
-        Frame::Vote(vote) => {
+        LogFrame::Vote(vote) => {
             buffer.put_u8(VOTE);
             buffer.put_u64(vote.leader_id().term());
             buffer.put_i32(*vote.leader_id().node_id());
             buffer.put_u8(u8::from(vote.is_committed()));
         }
-        Frame::Entry(entry) => {
+        LogFrame::Entry(entry) => {
             buffer.put_u8(ENTRY);
             put_log_id(&entry.log_id, buffer);
             put_payload(&entry.payload, buffer);
         }
-        Frame::TruncateFrom(index) => {
+        LogFrame::TruncateFrom(index) => {
             buffer.put_u8(TRUNCATE_FROM);
             buffer.put_u64(*index);
         }
-        Frame::Purged(log_id) => {
+        LogFrame::Purged(log_id) => {
             buffer.put_u8(PURGED);
             put_log_id(log_id, buffer);
         }
@@ -81,16 +82,16 @@ pub(super) fn take_payload<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Reads a frame's payload.
-pub(super) fn decode_frame(mut payload: &[u8]) -> io::Result<Frame> {
+pub(super) fn decode_frame(mut payload: &[u8]) -> io::Result<LogFrame> {
     let bytes = &mut payload;
     let frame = match bytes.try_get_u8()? {
         VOTE => {
             let leader = LeaderId::new(bytes.try_get_u64()?, bytes.try_get_i32()?);
-            Frame::Vote(Vote::from_leader_id(leader, bytes.try_get_u8()? != 0))
+            LogFrame::Vote(Vote::from_leader_id(leader, bytes.try_get_u8()? != 0))
         }
-        ENTRY => Frame::Entry(Entry { log_id: log_id(bytes)?, payload: entry_payload(bytes)? }),
-        TRUNCATE_FROM => Frame::TruncateFrom(bytes.try_get_u64()?),
-        PURGED => Frame::Purged(log_id(bytes)?),
+        ENTRY => LogFrame::Entry(LogEntry { log_id: log_id(bytes)?, payload: entry_payload(bytes)? }),
+        TRUNCATE_FROM => LogFrame::TruncateFrom(bytes.try_get_u64()?),
+        PURGED => LogFrame::Purged(log_id(bytes)?),
         tag => return Err(invalid(format!("unknown frame {tag} in the metadata log"))),
     };
     if bytes.is_empty() { Ok(frame) } else { Err(invalid("a frame of the metadata log is too long")) }
@@ -179,7 +180,7 @@ fn put_payload(payload: &Payload, buffer: &mut Vec<u8>) {
 fn entry_payload(bytes: &mut &[u8]) -> io::Result<Payload> {
     match bytes.try_get_u8()? {
         BLANK => Ok(Payload::Blank),
-        NORMAL => Ok(Payload::Normal(Records(decode_records(bytes).map_err(invalid)?.into()))),
+        NORMAL => Ok(Payload::Normal(MetadataRecords(decode_records(bytes).map_err(invalid)?.into()))),
         MEMBERSHIP => membership(bytes).map(Payload::Membership),
         kind => Err(invalid(format!("unknown entry {kind} in the metadata log"))),
     }

@@ -7,15 +7,15 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::encoding::{Frame, decode_frame, encode_frame, invalid, take_payload};
-use super::types::{Entry, Payload};
+use super::encoding::{LogFrame, decode_frame, encode_frame, invalid, take_payload};
+use super::types::{LogEntry, Payload};
 
 /// What the file begins with: a name, and the version of the frames.
 const MAGIC: &[u8; 8] = b"klamm-m\x01";
 
 /// An open log file, its end being where the next frame goes.
 #[derive(Debug)]
-pub(super) struct LogFile {
+pub(super) struct MetadataLogFile {
     path: PathBuf,
     file: Arc<File>,
     /// Whether the directory does not yet durably name the file.
@@ -37,12 +37,12 @@ impl SyncHandle {
     }
 }
 
-impl LogFile {
+impl MetadataLogFile {
     /// Opens or creates the file and gives each frame in it to `replay`.
     ///
     /// A torn tail, as a crash leaves it, is cut off. Damage that intact frames follow is an error: what was lost there
     /// had been acknowledged.
-    pub(super) fn open(path: PathBuf, mut replay: impl FnMut(Frame)) -> io::Result<Self> {
+    pub(super) fn open(path: PathBuf, mut replay: impl FnMut(LogFrame)) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -68,7 +68,7 @@ impl LogFile {
     }
 
     /// Appends frames; they are durable after a later [`SyncHandle::sync`].
-    pub(super) fn append<'a>(&mut self, frames: impl IntoIterator<Item = &'a Frame>) -> io::Result<()> {
+    pub(super) fn append<'a>(&mut self, frames: impl IntoIterator<Item = &'a LogFrame>) -> io::Result<()> {
         let mut buffer = Vec::new();
         for frame in frames {
             encode_frame(frame, &mut buffer);
@@ -86,7 +86,7 @@ impl LogFile {
     }
 
     /// Replaces all frames by `frames`, durably and atomically.
-    pub(super) fn rewrite<'a>(&mut self, frames: impl IntoIterator<Item = &'a Frame>) -> io::Result<()> {
+    pub(super) fn rewrite<'a>(&mut self, frames: impl IntoIterator<Item = &'a LogFrame>) -> io::Result<()> {
         let mut buffer = MAGIC.to_vec();
         for frame in frames {
             encode_frame(frame, &mut buffer);
@@ -110,7 +110,7 @@ pub(super) fn has_records(path: &Path) -> io::Result<bool> {
     let Some(mut rest) = bytes.strip_prefix(MAGIC) else { return Ok(true) };
     while let Some(payload) = take_payload(&mut rest) {
         match decode_frame(payload) {
-            Ok(Frame::Entry(Entry { payload: Payload::Normal(_), .. })) | Err(_) => return Ok(true),
+            Ok(LogFrame::Entry(LogEntry { payload: Payload::Normal(_), .. })) | Err(_) => return Ok(true),
             Ok(_) => {}
         }
     }

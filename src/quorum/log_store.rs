@@ -16,9 +16,9 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::encoding::{Frame, invalid};
-use super::log_file::{LogFile, SyncHandle};
-use super::types::{Entry, LogId, Payload, Types, Vote, term};
+use super::encoding::{LogFrame, invalid};
+use super::log_file::{MetadataLogFile, SyncHandle};
+use super::types::{LogEntry, LogId, Payload, Types, Vote, term};
 use crate::ids::NodeId;
 
 /// A handle on the store; clones share it.
@@ -37,7 +37,7 @@ struct Flush {
 #[derive(Debug)]
 struct Inner {
     contents: Contents,
-    file: Option<LogFile>,
+    file: Option<MetadataLogFile>,
 }
 
 /// What the frames amount to.
@@ -45,7 +45,7 @@ struct Inner {
 struct Contents {
     vote: Option<Vote>,
     purged: Option<LogId>,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LogEntry>,
     voters: BTreeSet<NodeId>,
 }
 
@@ -61,7 +61,7 @@ impl LogStore {
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let mut contents = Contents { vote: None, purged: None, entries: VecDeque::new(), voters };
         let file = directory
-            .map(|directory| LogFile::open(log_path(directory), |frame| contents.replay(frame)))
+            .map(|directory| MetadataLogFile::open(log_path(directory), |frame| contents.replay(frame)))
             .transpose()?;
         contents.check(snapshot)?;
         let inner = Arc::new(Mutex::new(Inner { contents, file }));
@@ -74,7 +74,7 @@ impl LogStore {
         lock(&self.inner)
     }
 
-    async fn write(&self, frame: Frame) -> io::Result<()> {
+    async fn write(&self, frame: LogFrame) -> io::Result<()> {
         let handle = {
             let mut inner = self.lock();
             inner.write(vec![frame])?;
@@ -90,7 +90,7 @@ pub(super) fn log_path(directory: &Path) -> PathBuf {
 }
 
 impl Inner {
-    fn write(&mut self, frames: Vec<Frame>) -> io::Result<()> {
+    fn write(&mut self, frames: Vec<LogFrame>) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             file.append(&frames)?;
         }
@@ -101,22 +101,22 @@ impl Inner {
     }
 
     fn sync_handle(&mut self) -> Option<SyncHandle> {
-        self.file.as_mut().map(LogFile::sync_handle)
+        self.file.as_mut().map(MetadataLogFile::sync_handle)
     }
 }
 
 impl Contents {
-    fn replay(&mut self, frame: Frame) {
+    fn replay(&mut self, frame: LogFrame) {
         match frame {
-            Frame::Vote(vote) => self.vote = Some(vote),
-            Frame::Entry(entry) => {
+            LogFrame::Vote(vote) => self.vote = Some(vote),
+            LogFrame::Entry(entry) => {
                 if let Payload::Membership(membership) = &entry.payload {
                     self.voters = membership.voter_ids().collect();
                 }
                 self.entries.push_back(entry);
             }
-            Frame::TruncateFrom(index) => self.entries.retain(|entry| entry.log_id.index < index),
-            Frame::Purged(log_id) => {
+            LogFrame::TruncateFrom(index) => self.entries.retain(|entry| entry.log_id.index < index),
+            LogFrame::Purged(log_id) => {
                 self.entries.retain(|entry| entry.log_id.index > log_id.index);
                 self.purged = Some(log_id);
             }
@@ -153,10 +153,10 @@ impl Contents {
     }
 
     /// The frames that lead to these contents.
-    fn frames(&self) -> Vec<Frame> {
-        let vote = self.vote.map(Frame::Vote);
-        let purged = self.purged.map(Frame::Purged);
-        vote.into_iter().chain(purged).chain(self.entries.iter().cloned().map(Frame::Entry)).collect()
+    fn frames(&self) -> Vec<LogFrame> {
+        let vote = self.vote.map(LogFrame::Vote);
+        let purged = self.purged.map(LogFrame::Purged);
+        vote.into_iter().chain(purged).chain(self.entries.iter().cloned().map(LogFrame::Entry)).collect()
     }
 }
 
@@ -188,9 +188,9 @@ impl RaftLogReader<Types> for LogStore {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: RB,
-    ) -> io::Result<Vec<Entry>> {
+    ) -> io::Result<Vec<LogEntry>> {
         let inner = self.lock();
-        let within = |entry: &&Entry| range.contains(&entry.log_id.index);
+        let within = |entry: &&LogEntry| range.contains(&entry.log_id.index);
         Ok(inner.contents.entries.iter().filter(within).cloned().collect())
     }
 
@@ -212,19 +212,19 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        self.write(Frame::Vote(*vote)).await
+        self.write(LogFrame::Vote(*vote)).await
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
     where
-        I: IntoIterator<Item = Entry> + OptionalSend,
+        I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<_> = entries.into_iter().collect();
         let carries_records = entries.iter().any(|entry| matches!(entry.payload, Payload::Normal(_)));
         let must_sync = {
             let mut inner = self.lock();
-            inner.write(entries.into_iter().map(Frame::Entry).collect())?;
+            inner.write(entries.into_iter().map(LogFrame::Entry).collect())?;
             carries_records || !inner.contents.is_alone()
         };
         let flush = Flush { callback, must_sync };
@@ -232,14 +232,14 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        self.write(Frame::TruncateFrom(last_log_id.map_or(0, |log_id| log_id.index + 1))).await
+        self.write(LogFrame::TruncateFrom(last_log_id.map_or(0, |log_id| log_id.index + 1))).await
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
         let inner = Arc::clone(&self.inner);
         let purge = move || {
             let mut inner = lock(&inner);
-            inner.contents.replay(Frame::Purged(log_id));
+            inner.contents.replay(LogFrame::Purged(log_id));
             let frames = inner.contents.frames();
             inner.file.as_mut().map_or(Ok(()), |file| file.rewrite(&frames))
         };

@@ -20,7 +20,7 @@ use self::image_machine::{ImageMachine, SnapshotStore};
 use self::log_store::LogStore;
 use self::network::NoPeers;
 use self::published::Published;
-use self::types::{Records, Snapshot, Types};
+use self::types::{MetadataRecords, Snapshot, Types};
 use crate::ids::NodeId;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
@@ -147,7 +147,7 @@ impl MetadataQuorum {
     /// `NotController` where another node leads, `KafkaStorageError` where the log cannot be written any more; in both
     /// cases whether the records will be part of the metadata is not known.
     pub async fn propose(&self, records: Vec<MetadataRecord>) -> Result<i64, ErrorCode> {
-        match self.raft.client_write(Records(records.into())).await {
+        match self.raft.client_write(MetadataRecords(records.into())).await {
             Ok(written) => Ok(written.log_id.index.cast_signed()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_) | ClientWriteError::LogEntryDiscarded(_))) => {
                 Err(ErrorCode::NotController)

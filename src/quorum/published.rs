@@ -11,17 +11,17 @@ use crate::metadata::{MetadataDelta, MetadataImage};
 #[derive(Debug)]
 pub(super) struct Published {
     current: ArcSwap<MetadataImage>,
-    followers: Mutex<Vec<Arc<Pending>>>,
+    followers: Mutex<Vec<Arc<PendingChanges>>>,
 }
 
 /// What one follower has not taken yet.
 #[derive(Debug, Default)]
-struct Pending {
+struct PendingChanges {
     next: Mutex<Option<(MetadataDelta, Arc<MetadataImage>)>>,
     arrived: Notify,
 }
 
-impl Pending {
+impl PendingChanges {
     /// Adds what happened to what was not taken yet.
     fn push(&self, delta: MetadataDelta, image: Arc<MetadataImage>) {
         let mut next = lock(&self.next);
@@ -48,7 +48,7 @@ impl Published {
     pub(super) fn subscribe(&self) -> MetadataChanges {
         // No change can be published between the image that the follower begins with and its first delta.
         let mut followers = lock(&self.followers);
-        let (pending, image) = (Arc::new(Pending::default()), self.image());
+        let (pending, image) = (Arc::new(PendingChanges::default()), self.image());
         pending.push(image.changed_since(&MetadataImage::default()), image);
         followers.push(Arc::clone(&pending));
         MetadataChanges { pending }
@@ -72,7 +72,7 @@ impl Published {
 /// follower that is slow. None is lost, but what comes and goes while the follower looks away is not seen.
 #[derive(Debug)]
 pub struct MetadataChanges {
-    pending: Arc<Pending>,
+    pending: Arc<PendingChanges>,
 }
 
 impl MetadataChanges {

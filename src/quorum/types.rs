@@ -10,9 +10,9 @@ use crate::metadata::MetadataRecord;
 
 /// One atomic batch of records: what one entry of the metadata log holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Records(pub(super) Arc<[MetadataRecord]>);
+pub(super) struct MetadataRecords(pub(super) Arc<[MetadataRecord]>);
 
-impl fmt::Display for Records {
+impl fmt::Display for MetadataRecords {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} metadata records", self.0.len())
     }
@@ -22,13 +22,13 @@ impl fmt::Display for Records {
 // controller epoch.
 openraft::declare_raft_types!(
     pub(super) Types:
-        D = Records,
+        D = MetadataRecords,
         R = (),
         NodeId = NodeId,
         LeaderId = openraft::impls::leader_id_std::LeaderId<Self::Term, Self::NodeId>,
 );
 
-pub(super) type Entry = alias::EntryOf<Types>;
+pub(super) type LogEntry = alias::EntryOf<Types>;
 pub(super) type LeaderId = alias::LeaderIdOf<Types>;
 pub(super) type LogId = alias::LogIdOf<Types>;
 pub(super) type Membership = openraft::Membership<NodeId, openraft::BasicNode>;

@@ -106,7 +106,7 @@ enum ContextKind {
 
 /// What came of one partition's fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartitionOutcome {
+pub struct FetchOutcome {
     /// The high watermark, or -1.
     pub high_watermark: i64,
     /// The log start offset, or -1.
@@ -135,7 +135,7 @@ struct CachedPartition {
 }
 
 #[derive(Debug)]
-struct Session {
+struct FetchSession {
     epoch: i32,
     uses_topic_ids: bool,
     created: Monotonic,
@@ -146,7 +146,7 @@ struct Session {
 /// Every session of a broker, at most `slots` of them.
 #[derive(Debug)]
 pub struct FetchSessionCache {
-    sessions: IndexMap<i32, Session>,
+    sessions: IndexMap<i32, FetchSession>,
     slots: usize,
     eviction_after: Duration,
 }
@@ -219,7 +219,7 @@ impl FetchSessionCache {
     pub fn finish(
         &mut self,
         context: &FetchContext,
-        outcomes: &[PartitionOutcome],
+        outcomes: &[FetchOutcome],
         fresh_id: impl FnOnce() -> i32,
         now: Monotonic,
     ) -> SessionAnswer {
@@ -240,7 +240,7 @@ impl FetchSessionCache {
         }
     }
 
-    fn create(&mut self, context: &FetchContext, outcomes: &[PartitionOutcome], fresh_id: i32, now: Monotonic) -> i32 {
+    fn create(&mut self, context: &FetchContext, outcomes: &[FetchOutcome], fresh_id: i32, now: Monotonic) -> i32 {
         if !self.make_room(context.partitions.len(), now) {
             return NO_SESSION;
         }
@@ -262,7 +262,7 @@ impl FetchSessionCache {
                 (key.clone(), cached)
             })
             .collect();
-        let session = Session {
+        let session = FetchSession {
             epoch: INITIAL_EPOCH + 1,
             uses_topic_ids: context.uses_topic_ids,
             created: now,
@@ -301,7 +301,7 @@ impl FetchSessionCache {
     }
 }
 
-impl Session {
+impl FetchSession {
     fn update(&mut self, partitions: Vec<(PartitionRef, PartitionFetch)>, forgotten: &[PartitionRef], now: Monotonic) {
         for (key, fetch) in partitions {
             // Impossible values, so that the first answer carries the partition.
@@ -316,7 +316,7 @@ impl Session {
     }
 
     /// Partitions that had records go to the end of the order, so that a busy one cannot starve the rest.
-    fn note_outcomes(&mut self, partitions: &[ContextPartition], outcomes: &[PartitionOutcome]) -> Vec<bool> {
+    fn note_outcomes(&mut self, partitions: &[ContextPartition], outcomes: &[FetchOutcome]) -> Vec<bool> {
         let mut included = Vec::with_capacity(outcomes.len());
         for (ContextPartition { key, .. }, outcome) in partitions.iter().zip(outcomes) {
             let Some(cached) = self.partitions.get_mut(key) else {
@@ -369,12 +369,12 @@ mod tests {
         None
     }
 
-    fn quiet(high_watermark: i64) -> PartitionOutcome {
-        PartitionOutcome { high_watermark, log_start_offset: 0, has_news: false, has_records: false }
+    fn quiet(high_watermark: i64) -> FetchOutcome {
+        FetchOutcome { high_watermark, log_start_offset: 0, has_news: false, has_records: false }
     }
 
-    fn records(high_watermark: i64) -> PartitionOutcome {
-        PartitionOutcome { has_news: true, has_records: true, ..quiet(high_watermark) }
+    fn records(high_watermark: i64) -> FetchOutcome {
+        FetchOutcome { has_news: true, has_records: true, ..quiet(high_watermark) }
     }
 
     fn request(session_id: i32, epoch: i32, partitions: &[i32]) -> SessionRequest {

@@ -21,7 +21,7 @@ use crate::storage::{
 
 /// Why an append was refused: by the partition's state, or by its log.
 #[derive(Debug, thiserror::Error)]
-pub enum AppendError {
+pub enum PartitionAppendError {
     /// The partition does not take appends now.
     #[error("the partition refuses: {0}")]
     Refused(ErrorCode),
@@ -188,12 +188,12 @@ impl HostedPartition {
         acks: RequiredAcks,
         origin: AppendOrigin,
         now: Now,
-    ) -> Result<Appended, AppendError> {
+    ) -> Result<Appended, PartitionAppendError> {
         let (appended, advanced) = {
             let mut guard = self.lock();
             let Hosted { partition, log, min_insync_replicas, has_rolled } =
-                guard.as_mut().ok_or(AppendError::Refused(ErrorCode::UnknownTopicOrPartition))?;
-            partition.may_append(acks, *min_insync_replicas).map_err(AppendError::Refused)?;
+                guard.as_mut().ok_or(PartitionAppendError::Refused(ErrorCode::UnknownTopicOrPartition))?;
+            partition.may_append(acks, *min_insync_replicas).map_err(PartitionAppendError::Refused)?;
             let info = log.append_as_leader(records, partition.leader_epoch(), origin, now)?;
             *has_rolled |= info.rolled;
             let advanced = partition.appended(log.log_end_offset());

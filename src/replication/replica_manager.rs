@@ -23,7 +23,7 @@ const MANY_UNFLUSHED: usize = 100;
 
 /// One place in a topic's list of partitions.
 #[derive(Clone)]
-enum Place {
+enum PartitionSlot {
     /// Another broker's, or not there yet.
     Elsewhere,
     Hosted(Arc<HostedPartition>),
@@ -44,7 +44,7 @@ pub struct ReplicaManager {
     clock: Clock,
     config: ArcSwap<Config>,
     log_dir: Arc<LogDir>,
-    topics: RwLock<HashMap<TopicName, Vec<Place>>>,
+    topics: RwLock<HashMap<TopicName, Vec<PartitionSlot>>>,
     unclaimed: Mutex<Unclaimed>,
     checkpointing: Mutex<()>,
     storage_errors: Arc<StorageErrors>,
@@ -86,9 +86,9 @@ impl ReplicaManager {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let place = usize::try_from(partition).ok().and_then(|index| topics.get(topic)?.get(index));
         match place {
-            Some(Place::Hosted(hosted)) => Ok(Arc::clone(hosted)),
-            Some(Place::Offline) => Err(ErrorCode::KafkaStorageError),
-            Some(Place::Elsewhere) => Err(ErrorCode::NotLeaderOrFollower),
+            Some(PartitionSlot::Hosted(hosted)) => Ok(Arc::clone(hosted)),
+            Some(PartitionSlot::Offline) => Err(ErrorCode::KafkaStorageError),
+            Some(PartitionSlot::Elsewhere) => Err(ErrorCode::NotLeaderOrFollower),
             None => Err(ErrorCode::UnknownTopicOrPartition),
         }
     }
@@ -119,8 +119,8 @@ impl ReplicaManager {
             .values()
             .flatten()
             .filter_map(|place| match place {
-                Place::Hosted(hosted) => Some(Arc::clone(hosted)),
-                Place::Elsewhere | Place::Offline => None,
+                PartitionSlot::Hosted(hosted) => Some(Arc::clone(hosted)),
+                PartitionSlot::Elsewhere | PartitionSlot::Offline => None,
             })
             .collect()
     }
@@ -161,13 +161,13 @@ impl ReplicaManager {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
             topics.get(&topic.name).cloned().unwrap_or_default()
         };
-        places.resize(topic.partitions.len().max(places.len()), Place::Elsewhere);
+        places.resize(topic.partitions.len().max(places.len()), PartitionSlot::Elsewhere);
         for ((index, image), place) in (0_i32..).zip(&topic.partitions).zip(&mut places) {
             if !image.replicas.contains(&self.node_id) {
                 continue;
             }
             match place {
-                Place::Hosted(hosted) => {
+                PartitionSlot::Hosted(hosted) => {
                     hosted.apply(
                         state_of(image),
                         LogConfig::new(&self.config.load().broker, &config),
@@ -175,7 +175,7 @@ impl ReplicaManager {
                         self.clock.now(),
                     );
                 }
-                Place::Elsewhere | Place::Offline => {
+                PartitionSlot::Elsewhere | PartitionSlot::Offline => {
                     *place = self.host(
                         &TopicPartition::new(Arc::clone(&topic.name), index),
                         topic.id,
@@ -196,7 +196,7 @@ impl ReplicaManager {
         image: &PartitionImage,
         config: &TopicConfig,
         unclaimed: &mut Unclaimed,
-    ) -> Place {
+    ) -> PartitionSlot {
         let now = self.clock.now();
         match self.open_log(topic_partition, topic_id, config, unclaimed, now) {
             Ok((mut log, known_high_watermark)) => {
@@ -207,7 +207,7 @@ impl ReplicaManager {
                 let high_watermark = known_high_watermark.max(log.log_start_offset());
                 let partition =
                     Partition::new(self.node_id, state, log.log_end_offset(), high_watermark, now.monotonic);
-                Place::Hosted(Arc::new(HostedPartition::new(
+                PartitionSlot::Hosted(Arc::new(HostedPartition::new(
                     partition,
                     log,
                     topic_id,
@@ -217,7 +217,7 @@ impl ReplicaManager {
             }
             Err(error) => {
                 tracing::error!(partition = %topic_partition, %error, "the partition's log cannot be opened");
-                Place::Offline
+                PartitionSlot::Offline
             }
         }
     }
@@ -254,7 +254,7 @@ impl ReplicaManager {
         let now = self.clock.now();
         let places = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
         for place in places.into_iter().flatten() {
-            let Place::Hosted(hosted) = place else { continue };
+            let PartitionSlot::Hosted(hosted) = place else { continue };
             if let Some(log) = hosted.take_log()
                 && let Err(error) = self.log_dir.delete_log(log, now)
             {

@@ -26,7 +26,7 @@ use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
 use crate::metadata::Endpoint;
-use crate::network::{Limits, Listener, SocketServer};
+use crate::network::{BoundListener, Limits, SocketServer};
 use crate::quorum::driver::Driver;
 use crate::quorum::{self, MetadataQuorum, QuorumOptions};
 use crate::replication::fetch_session::FetchSessionCache;
@@ -205,10 +205,10 @@ fn background(broker: &Arc<Broker>) -> Background {
     Background::new(stop, tasks)
 }
 
-fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
+fn bind(config: &Config) -> Result<Vec<BoundListener>, StartError> {
     let backlog = config.broker.socket_listen_backlog_size;
     let bind_one = |listener: &crate::config::Listener| {
-        Listener::bind(listener, backlog)
+        BoundListener::bind(listener, backlog)
             .map_err(|error| StartError::bind(&listener.name, &listener.bind.to_string(), error))
     };
     config.listeners.iter().map(bind_one).collect()
@@ -304,7 +304,7 @@ fn fetch_session_cache(config: &Config) -> FetchSessionCache {
     FetchSessionCache::new(slots, FETCH_SESSION_EVICTION)
 }
 
-fn serve(broker: &Arc<Broker>, listeners: Vec<Listener>, clock: Clock) -> std::io::Result<SocketServer> {
+fn serve(broker: &Arc<Broker>, listeners: Vec<BoundListener>, clock: Clock) -> std::io::Result<SocketServer> {
     let limits = Limits::from(&broker.config.load().broker);
     let service = Arc::new(Dispatcher::new(Arc::clone(broker), clock.clone()));
     let network = SocketServer::start(listeners, service, limits, clock)?;

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use super::decompressors::Decompressors;
 use super::leader_epoch::{self, LeaderEpochs};
-use super::log::{Log, Place};
+use super::log::{Log, LogPlace};
 use super::log_dir::DirState;
 use super::log_file::LogFile;
 use super::producer_snapshot::ProducerSnapshots;
@@ -94,7 +94,7 @@ fn finish(
     let mut snapshots = ProducerSnapshots::new(&request.dir, names);
     let base_offsets: BTreeSet<_> = segments.iter().map(Segment::base_offset).collect();
     snapshots.remove_strays(&base_offsets)?;
-    let place = Place {
+    let place = LogPlace {
         dir: request.dir,
         state: request.state,
         snapshots,

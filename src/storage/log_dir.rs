@@ -274,7 +274,7 @@ impl LogDir {
         let log_start_offsets = checkpoint::read(dir, checkpoint::LOG_START_OFFSET_FILE);
         let high_watermarks = checkpoint::read(dir, checkpoint::HIGH_WATERMARK_FILE);
         let mut loaded = Vec::new();
-        let Found { partitions: found, doomed } = Found::in_directory(dir)?;
+        let DirContents { partitions: found, doomed } = DirContents::in_directory(dir)?;
         on_disk.doom(doomed, now);
         on_disk.note_checkpointed(
             [&recovery_points, &log_start_offsets, &high_watermarks].into_iter().flat_map(HashMap::keys),
@@ -459,7 +459,7 @@ fn identify(path: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogD
 }
 
 fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
-    if !Found::in_directory(path)?.partitions.is_empty() {
+    if !DirContents::in_directory(path)?.partitions.is_empty() {
         let reason = "it is missing although there is data".to_owned();
         return Err(LogDirError::Unidentified { path: path.to_path_buf(), reason });
     }
@@ -474,14 +474,14 @@ fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<M
 
 /// What lies in a log directory.
 #[derive(Default)]
-struct Found {
+struct DirContents {
     /// Sorted.
     partitions: Vec<TopicPartition>,
     /// Directories of deleted logs.
     doomed: Vec<PathBuf>,
 }
 
-impl Found {
+impl DirContents {
     fn in_directory(dir: &Path) -> Result<Self, StorageError> {
         let cannot_list = |error| StorageError::io("cannot list", dir)(error);
         let mut found = Self::default();

@@ -24,12 +24,12 @@ const PROBE_DISTANCE: usize = 256 * 1024;
 /// descriptors are so few that the file was closed for another one.
 #[derive(Debug, Clone)]
 pub struct LogSlice {
-    source: Source,
+    source: SliceSource,
     len: usize,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+enum SliceSource {
     Empty,
     File { file: Arc<LogFile>, position: u64 },
     Memory(Vec<Bytes>),
@@ -38,16 +38,16 @@ enum Source {
 impl LogSlice {
     /// Nothing.
     pub(super) fn empty() -> Self {
-        Self { source: Source::Empty, len: 0 }
+        Self { source: SliceSource::Empty, len: 0 }
     }
 
     pub(super) fn of_file(file: Arc<LogFile>, position: u64, len: usize) -> Self {
-        Self { source: Source::File { file, position }, len }
+        Self { source: SliceSource::File { file, position }, len }
     }
 
     pub(super) fn of_memory(parts: Vec<Bytes>) -> Self {
         let len = parts.iter().map(Bytes::len).sum();
-        Self { source: Source::Memory(parts), len }
+        Self { source: SliceSource::Memory(parts), len }
     }
 
     /// The size in bytes.
@@ -66,14 +66,14 @@ impl LogSlice {
     /// needed, a range is read all the same: it would keep its file open for as long as the client likes.
     pub fn cached(&self) -> Result<Option<Piece>, StorageError> {
         match &self.source {
-            Source::Empty => Ok(Some(Piece::Bytes(Bytes::new()))),
-            Source::Memory(parts) => Ok(Some(Piece::Bytes(concatenated(parts)))),
-            Source::File { file, position } if self.len >= MIN_RANGE && file.may_be_lent() => {
+            SliceSource::Empty => Ok(Some(Piece::Bytes(Bytes::new()))),
+            SliceSource::Memory(parts) => Ok(Some(Piece::Bytes(concatenated(parts)))),
+            SliceSource::File { file, position } if self.len >= MIN_RANGE && file.may_be_lent() => {
                 let open = file.lend()?;
                 let is_cached = self.is_cached(&open.file, *position);
                 Ok(is_cached.then(|| FileRange::new(open, *position, self.len).into()))
             }
-            Source::File { file, position } => {
+            SliceSource::File { file, position } => {
                 let bytes = file
                     .reading(|file| read(self.len, *position, |buffer, at| read_without_waiting(file, buffer, at)))?;
                 match bytes {
@@ -93,9 +93,9 @@ impl LogSlice {
     /// Reads the bytes, from the disk if need be. May block.
     pub fn read_blocking(&self) -> Result<Bytes, StorageError> {
         match &self.source {
-            Source::Empty => Ok(Bytes::new()),
-            Source::Memory(parts) => Ok(concatenated(parts)),
-            Source::File { file, position } => {
+            SliceSource::Empty => Ok(Bytes::new()),
+            SliceSource::Memory(parts) => Ok(concatenated(parts)),
+            SliceSource::File { file, position } => {
                 let open = file.lend()?;
                 read(self.len, *position, |buffer, at| open.file.read_at(buffer, at))
                     .map_err(|error| read_error(file, error))

@@ -17,12 +17,12 @@ pub(super) struct OffsetPosition {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct OffsetIndexEntry {
     relative_offset: i32,
     position: i32,
 }
 
-impl IndexEntry for Entry {
+impl IndexEntry for OffsetIndexEntry {
     const SIZE: usize = 8;
 
     fn key(&self) -> i64 {
@@ -47,7 +47,7 @@ impl IndexEntry for Entry {
 #[derive(Debug)]
 pub(super) struct OffsetIndex {
     base_offset: i64,
-    index: SparseIndex<Entry>,
+    index: SparseIndex<OffsetIndexEntry>,
 }
 
 impl OffsetIndex {
@@ -57,7 +57,7 @@ impl OffsetIndex {
 
     /// Reads a file whole, for a segment that will be written to; `None` when it must be rebuilt.
     pub(super) fn load(base_offset: i64, path: &Path) -> Option<Self> {
-        let index = SparseIndex::<Entry>::load(path)?;
+        let index = SparseIndex::<OffsetIndexEntry>::load(path)?;
         index.entries().iter().all(|entry| entry.position >= 0 && entry.relative_offset >= 0).then_some(())?;
         Some(Self { base_offset, index })
     }
@@ -80,13 +80,13 @@ impl OffsetIndex {
         if let (Some(relative_offset), Ok(position)) = (relative_offset, i32::try_from(position))
             && relative_offset > last
         {
-            self.index.push(Entry { relative_offset, position });
+            self.index.push(OffsetIndexEntry { relative_offset, position });
         }
     }
 
     /// Whether the file would grow beyond `max_bytes` (`segment.index.bytes`).
     pub(super) fn is_full(&self, max_bytes: u32) -> bool {
-        self.index.entries().len() >= max_bytes as usize / Entry::SIZE
+        self.index.entries().len() >= max_bytes as usize / OffsetIndexEntry::SIZE
     }
 
     /// Forgets the batches that hold `offset` or anything behind it.
@@ -108,9 +108,9 @@ impl OffsetIndex {
         matches!(self.index, SparseIndex::Memory(_))
     }
 
-    fn absolute(&self, entry: Option<Entry>) -> OffsetPosition {
+    fn absolute(&self, entry: Option<OffsetIndexEntry>) -> OffsetPosition {
         match entry {
-            Some(Entry { relative_offset, position }) => OffsetPosition {
+            Some(OffsetIndexEntry { relative_offset, position }) => OffsetPosition {
                 offset: self.base_offset.saturating_add(i64::from(relative_offset)),
                 position: u64::try_from(position).unwrap_or(u64::MAX),
             },

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::leader_epoch::LeaderEpochs;
-use super::log::Place;
+use super::log::LogPlace;
 use super::log_dir::DirState;
 use super::producer_snapshot::ProducerSnapshots;
 use super::{StorageError, files, format_uuid, parse_uuid};
@@ -67,7 +67,7 @@ pub(super) fn create(
     state: &Arc<DirState>,
     topic_partition: &TopicPartition,
     topic_id: Uuid,
-) -> Result<Place, StorageError> {
+) -> Result<LogPlace, StorageError> {
     let dir = state.path.join(topic_partition.to_string());
     if dir.parent() != Some(&state.path) {
         // Names are checked where topics are created; this is the last line of defence.
@@ -82,7 +82,7 @@ pub(super) fn create(
     })?;
     let snapshots = ProducerSnapshots::new(&dir, &[]);
     let written_epochs = LeaderEpochs::default();
-    Ok(Place { dir, state: state.clone(), snapshots, written_epochs, dir_changes: 1, synced_dir_changes: 0 })
+    Ok(LogPlace { dir, state: state.clone(), snapshots, written_epochs, dir_changes: 1, synced_dir_changes: 0 })
 }
 
 /// Whether `dir` is there and as good as new: it has nothing but what an interrupted [`create`] leaves, which the next

@@ -29,12 +29,12 @@ impl MaxTimestamp {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct TimeIndexEntry {
     timestamp: i64,
     relative_offset: i32,
 }
 
-impl IndexEntry for Entry {
+impl IndexEntry for TimeIndexEntry {
     const SIZE: usize = 12;
 
     fn key(&self) -> i64 {
@@ -59,7 +59,7 @@ impl IndexEntry for Entry {
 #[derive(Debug)]
 pub(super) struct TimeIndex {
     base_offset: i64,
-    index: SparseIndex<Entry>,
+    index: SparseIndex<TimeIndexEntry>,
 }
 
 impl TimeIndex {
@@ -69,13 +69,13 @@ impl TimeIndex {
 
     /// Reads a file whole, for a segment that will be written to; `None` when it must be rebuilt.
     pub(super) fn load(base_offset: i64, path: &Path) -> Option<Self> {
-        let index = SparseIndex::<Entry>::load(path)?;
+        let index = SparseIndex::<TimeIndexEntry>::load(path)?;
         index.entries().is_sorted_by_key(|entry| entry.relative_offset).then_some(Self { base_offset, index })
     }
 
     /// Uses a file as it is; `None` when it must be rebuilt. A segment that holds anything has at least one entry.
     pub(super) fn open(base_offset: i64, path: &Path) -> Option<Self> {
-        let index = SparseIndex::<Entry>::open(path)?;
+        let index = SparseIndex::<TimeIndexEntry>::open(path)?;
         index.last().ok()??;
         Some(Self { base_offset, index })
     }
@@ -102,13 +102,13 @@ impl TimeIndex {
             && max.timestamp > last_timestamp
             && relative_offset >= last_offset
         {
-            self.index.push(Entry { timestamp: max.timestamp, relative_offset });
+            self.index.push(TimeIndexEntry { timestamp: max.timestamp, relative_offset });
         }
     }
 
     /// Whether only the entry reserved for closing the segment still fits into `max_bytes` (`segment.index.bytes`).
     pub(super) fn is_full(&self, max_bytes: u32) -> bool {
-        self.index.entries().len() + 1 >= max_bytes as usize / Entry::SIZE
+        self.index.entries().len() + 1 >= max_bytes as usize / TimeIndexEntry::SIZE
     }
 
     /// Forgets the entries of batches that hold `offset` or anything behind it.
@@ -126,7 +126,7 @@ impl TimeIndex {
         self.index = SparseIndex::File(path.to_path_buf());
     }
 
-    fn absolute(&self, entry: Entry) -> MaxTimestamp {
+    fn absolute(&self, entry: TimeIndexEntry) -> MaxTimestamp {
         let offset = self.base_offset.saturating_add(i64::from(entry.relative_offset));
         MaxTimestamp { timestamp: entry.timestamp, offset }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use klamm::clock::Clock;
 use klamm::config::{self, HostPort, SecurityProtocol};
-use klamm::network::{Answer, Endpoints, Handled, Limits, Listener, Service, SocketServer, Then};
+use klamm::network::{Answer, BoundListener, Endpoints, Handled, Limits, Service, SocketServer, Then};
 use klamm::protocol::frame::{FileRange, Frame, Piece};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -133,7 +133,7 @@ pub(crate) fn start<S: Service>(service: S, limits: Limits) -> Server<S> {
     let bind = HostPort { host: "127.0.0.1".into(), port: 0 };
     let protocol = SecurityProtocol::Plaintext;
     let listener = config::Listener { name: "PLAINTEXT".into(), bind, advertised: None, protocol };
-    let listener = Listener::bind(&listener, 1024).unwrap();
+    let listener = BoundListener::bind(&listener, 1024).unwrap();
     let port = listener.local.port();
     let service = Arc::new(service);
     let network = SocketServer::start(vec![listener], Arc::clone(&service), limits, Clock::system()).unwrap();

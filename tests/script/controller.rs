@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 
 use klamm::clock::Clock;
 use klamm::controller::{
-    AllocateProducerIds, AlterPartition, AlterPartitionReassignments, Assignment, Controller, ControllerRequest,
+    AllocateProducerIds, AlterPartition, AlterPartitionReassignments, Controller, ControllerRequest,
     ControllerResponse, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionType, MutationQuota,
-    NewPartitions, NewTopic, PartitionAlteration, Refusal, RegisterBroker, TopicReassignment, TopicToDelete,
-    UnregisterBroker,
+    NewPartitions, NewTopic, PartitionAlteration, PartitionAssignment, Refusal, RegisterBroker, TopicReassignment,
+    TopicToDelete, UnregisterBroker,
 };
 use klamm::ids::{NO_TOPIC_ID, Uuid};
 use klamm::metadata::{BrokerRecord, MetadataImage, PartitionImage, TopicRecord};
@@ -136,7 +136,7 @@ fn new_topic(words: &Words<'_>, id: u128) -> NewTopic {
         replication_factor: words.number("rf", -1),
         assignments: (0..)
             .zip(lists(words))
-            .map(|(partition, brokers)| Assignment { partition: partition + words.number("from", 0), brokers })
+            .map(|(partition, brokers)| PartitionAssignment { partition: partition + words.number("from", 0), brokers })
             .collect(),
         configs: if words.has("bad-config") { Err(invalid) } else { Ok(configs.collect()) },
     }

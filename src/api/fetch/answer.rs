@@ -12,7 +12,7 @@ use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
 use crate::protocol::frame::Piece;
-use crate::replication::fetch_session::{PartitionOutcome, PartitionRef, TopicRef};
+use crate::replication::fetch_session::{FetchOutcome, PartitionRef, TopicRef};
 use crate::replication::hosted_partition::ReadResult;
 
 /// The newest version whose clients do not know `KAFKA_STORAGE_ERROR`.
@@ -27,15 +27,15 @@ pub(super) struct Loaded {
 }
 
 /// What the session remembers of a partition's answer.
-pub(super) fn outcome(loaded: &Result<Loaded, ErrorCode>) -> PartitionOutcome {
+pub(super) fn outcome(loaded: &Result<Loaded, ErrorCode>) -> FetchOutcome {
     match loaded {
-        Ok(Loaded { read, records }) => PartitionOutcome {
+        Ok(Loaded { read, records }) => FetchOutcome {
             high_watermark: read.high_watermark,
             log_start_offset: read.log_start_offset,
             has_news: !records.is_empty() || read.diverging.is_some(),
             has_records: !records.is_empty(),
         },
-        Err(_) => PartitionOutcome { high_watermark: -1, log_start_offset: -1, has_news: true, has_records: false },
+        Err(_) => FetchOutcome { high_watermark: -1, log_start_offset: -1, has_news: true, has_records: false },
     }
 }
 

@@ -32,7 +32,7 @@ impl Timer {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct TimerEntry {
     deadline: Monotonic,
     /// Where the queue has it; never later than `deadline`.
     queued: Monotonic,
@@ -41,7 +41,7 @@ struct Entry {
 /// Deadlines by what they are for; each [`Timer`] has one at most.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    entries: HashMap<Timer, Entry>,
+    entries: HashMap<Timer, TimerEntry>,
     queue: BTreeSet<(Monotonic, Timer)>,
 }
 
@@ -55,7 +55,7 @@ impl Timers {
             }
             self.queue.remove(&(entry.queued, timer.clone()));
         }
-        self.entries.insert(timer.clone(), Entry { deadline, queued: deadline });
+        self.entries.insert(timer.clone(), TimerEntry { deadline, queued: deadline });
         self.queue.insert((deadline, timer));
     }
 

@@ -9,9 +9,9 @@ use super::codec::Compression;
 use super::xerial::XerialWriter;
 
 /// Compresses at the codec's default level, as Kafka does, and passes it on to `W`.
-pub struct Compressor<W: Write>(Encoder<W>);
+pub struct Compressor<W: Write>(CodecWriter<W>);
 
-enum Encoder<W: Write> {
+enum CodecWriter<W: Write> {
     Plain(W),
     Gzip(GzEncoder<W>),
     Snappy(XerialWriter<W>),
@@ -24,17 +24,17 @@ impl<W: Write> Compressor<W> {
     /// be right.
     pub fn new(codec: Compression, sink: W, size: Option<u64>) -> io::Result<Self> {
         Ok(Self(match codec {
-            Compression::None => Encoder::Plain(sink),
-            Compression::Gzip => Encoder::Gzip(GzEncoder::new(sink, flate2::Compression::default())),
-            Compression::Snappy => Encoder::Snappy(XerialWriter::new(sink)?),
+            Compression::None => CodecWriter::Plain(sink),
+            Compression::Gzip => CodecWriter::Gzip(GzEncoder::new(sink, flate2::Compression::default())),
+            Compression::Snappy => CodecWriter::Snappy(XerialWriter::new(sink)?),
             Compression::Lz4 => {
                 let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
-                Encoder::Lz4(Box::new(FrameEncoder::with_frame_info(info, sink)))
+                CodecWriter::Lz4(Box::new(FrameEncoder::with_frame_info(info, sink)))
             }
             Compression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(sink, 0)?;
                 encoder.set_pledged_src_size(size)?;
-                Encoder::Zstd(encoder)
+                CodecWriter::Zstd(encoder)
             }
         }))
     }
@@ -42,11 +42,11 @@ impl<W: Write> Compressor<W> {
     /// Writes what is still to be written.
     pub fn finish(self) -> io::Result<W> {
         match self.0 {
-            Encoder::Plain(sink) => Ok(sink),
-            Encoder::Gzip(encoder) => encoder.finish(),
-            Encoder::Snappy(writer) => writer.finish(),
-            Encoder::Lz4(encoder) => encoder.finish().map_err(io::Error::from),
-            Encoder::Zstd(encoder) => encoder.finish(),
+            CodecWriter::Plain(sink) => Ok(sink),
+            CodecWriter::Gzip(encoder) => encoder.finish(),
+            CodecWriter::Snappy(writer) => writer.finish(),
+            CodecWriter::Lz4(encoder) => encoder.finish().map_err(io::Error::from),
+            CodecWriter::Zstd(encoder) => encoder.finish(),
         }
     }
 }
@@ -54,11 +54,11 @@ impl<W: Write> Compressor<W> {
 impl<W: Write> Write for Compressor<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Encoder::Plain(sink) => sink.write(bytes),
-            Encoder::Gzip(encoder) => encoder.write(bytes),
-            Encoder::Snappy(writer) => writer.write(bytes),
-            Encoder::Lz4(encoder) => encoder.write(bytes),
-            Encoder::Zstd(encoder) => encoder.write(bytes),
+            CodecWriter::Plain(sink) => sink.write(bytes),
+            CodecWriter::Gzip(encoder) => encoder.write(bytes),
+            CodecWriter::Snappy(writer) => writer.write(bytes),
+            CodecWriter::Lz4(encoder) => encoder.write(bytes),
+            CodecWriter::Zstd(encoder) => encoder.write(bytes),
         }
     }
 

@@ -8,7 +8,7 @@ use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get
 
 use super::codec::{Compression, CompressionError};
 use super::lz4_frame::Lz4Frame;
-use super::output::Output;
+use super::output::OutputBuffer;
 use super::xerial::XerialReader;
 
 /// The chunks of the codecs that have no blocks of their own: small enough for a core's cache.
@@ -26,15 +26,15 @@ const ZSTD_MOST_KEPT: usize = 4 << 20;
 /// Decompresses one batch after the other, and keeps what is expensive to make for the next one.
 #[derive(Default)]
 pub struct Decompressor {
-    output: Output,
+    output: OutputBuffer,
     zstd: Option<DCtx<'static>>,
 }
 
 /// What a codec makes of a batch, a chunk at a time: the unread rest of the current chunk, until [`Chunks::advance`].
 pub struct Chunks<'a> {
     codec: Compression,
-    source: Source<'a>,
-    output: &'a mut Output,
+    source: CodecReader<'a>,
+    output: &'a mut OutputBuffer,
     start: usize,
     end: usize,
     /// How many more bytes may come, of `limit`.
@@ -42,7 +42,7 @@ pub struct Chunks<'a> {
     limit: usize,
 }
 
-enum Source<'a> {
+enum CodecReader<'a> {
     Plain(&'a [u8]),
     Gzip(Box<GzDecoder<&'a [u8]>>),
     Snappy(XerialReader<'a>),
@@ -72,12 +72,12 @@ impl Decompressor {
             Compression::None if data.len() > limit => return Err(CompressionError::TooLarge(limit)),
             Compression::None => {
                 end = data.len();
-                Source::Plain(data)
+                CodecReader::Plain(data)
             }
-            Compression::Gzip => Source::Gzip(Box::new(GzDecoder::new(data))),
-            Compression::Snappy => Source::Snappy(XerialReader::new(data)?),
-            Compression::Lz4 => Source::Lz4(Lz4Frame::new(data)?),
-            Compression::Zstd => Source::Zstd(ZstdFrames::new(zstd, data)?),
+            Compression::Gzip => CodecReader::Gzip(Box::new(GzDecoder::new(data))),
+            Compression::Snappy => CodecReader::Snappy(XerialReader::new(data)?),
+            Compression::Lz4 => CodecReader::Lz4(Lz4Frame::new(data)?),
+            Compression::Zstd => CodecReader::Zstd(ZstdFrames::new(zstd, data)?),
         };
         Ok(Chunks { codec, source, output, start: 0, end, left: limit, limit })
     }
@@ -107,7 +107,7 @@ impl Chunks<'_> {
     #[inline]
     pub fn unread(&self) -> &[u8] {
         match &self.source {
-            Source::Plain(bytes) => bytes.get(self.start..self.end).unwrap_or_default(),
+            CodecReader::Plain(bytes) => bytes.get(self.start..self.end).unwrap_or_default(),
             _ => self.output.between(self.start, self.end),
         }
     }
@@ -135,24 +135,24 @@ impl Chunks<'_> {
     fn next_chunk(&mut self) -> Result<Option<usize>, CompressionError> {
         let output = &mut *self.output;
         match &mut self.source {
-            Source::Plain(bytes) => {
+            CodecReader::Plain(bytes) => {
                 *bytes = &[];
                 Ok(None)
             }
-            Source::Gzip(decoder) => next_of_gzip(decoder, output).map_err(|error| self.codec.malformed(&error)),
-            Source::Snappy(blocks) => blocks.next(output, self.left).map_err(|error| match error {
+            CodecReader::Gzip(decoder) => next_of_gzip(decoder, output).map_err(|error| self.codec.malformed(&error)),
+            CodecReader::Snappy(blocks) => blocks.next(output, self.left).map_err(|error| match error {
                 CompressionError::TooLarge(_) => CompressionError::TooLarge(self.limit),
                 other => other,
             }),
-            Source::Lz4(frame) => frame.next(output),
-            Source::Zstd(frames) => frames.next(output),
+            CodecReader::Lz4(frame) => frame.next(output),
+            CodecReader::Zstd(frames) => frames.next(output),
         }
     }
 }
 
 /// The next chunk, of the next member where one has ended. Bytes behind a member that begin no other one are none, as
 /// to Java's reader.
-fn next_of_gzip(decoder: &mut GzDecoder<&[u8]>, output: &mut Output) -> std::io::Result<Option<usize>> {
+fn next_of_gzip(decoder: &mut GzDecoder<&[u8]>, output: &mut OutputBuffer) -> std::io::Result<Option<usize>> {
     loop {
         let size = decoder.read(output.room(CHUNK_SIZE))?;
         if size > 0 {
@@ -186,7 +186,7 @@ impl<'a> ZstdFrames<'a> {
         Ok(Self { context, input: InBuffer::around(data), chunk_size, is_between_frames: true })
     }
 
-    fn next(&mut self, output: &mut Output) -> Result<Option<usize>, CompressionError> {
+    fn next(&mut self, output: &mut OutputBuffer) -> Result<Option<usize>, CompressionError> {
         loop {
             let read_before = self.input.pos();
             if self.is_between_frames && read_before == self.input.src.len() {

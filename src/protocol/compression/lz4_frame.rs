@@ -7,7 +7,7 @@
 use twox_hash::XxHash32;
 
 use super::codec::{Compression, CompressionError};
-use super::output::Output;
+use super::output::OutputBuffer;
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
@@ -62,7 +62,7 @@ impl<'a> Lz4Frame<'a> {
 
     /// Writes the next block's content to the front of `output`, which grows for it; says how many bytes these are, and
     /// `None` behind the last block.
-    pub(super) fn next(&mut self, output: &mut Output) -> Result<Option<usize>, CompressionError> {
+    pub(super) fn next(&mut self, output: &mut OutputBuffer) -> Result<Option<usize>, CompressionError> {
         if self.is_finished {
             return Ok(None);
         }

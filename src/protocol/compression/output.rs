@@ -5,9 +5,9 @@ const MOST_KEPT: usize = 4 << 20;
 
 /// Grows to the largest chunk that was asked for, and is used again for the next batch.
 #[derive(Debug, Default)]
-pub(super) struct Output(Vec<u8>);
+pub(super) struct OutputBuffer(Vec<u8>);
 
-impl Output {
+impl OutputBuffer {
     /// The first `size` bytes, to be written to.
     pub(super) fn room(&mut self, size: usize) -> &mut [u8] {
         if self.0.len() < size {

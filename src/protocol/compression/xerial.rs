@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::codec::{Compression, CompressionError};
-use super::output::Output;
+use super::output::OutputBuffer;
 
 /// The first bytes of the framing; two version numbers of four bytes follow, then blocks, each behind its length.
 const MAGIC: &[u8] = b"\x82SNAPPY\0";
@@ -40,7 +40,7 @@ impl<'a> XerialReader<'a> {
     /// Writes the next block's content to the front of `output`, which grows for it; says how many bytes these are, and
     /// `None` behind the last block. A raw block names its own size, which is checked before anything is allocated
     /// (CVE-2023-34455).
-    pub(super) fn next(&mut self, output: &mut Output, limit: usize) -> Result<Option<usize>, CompressionError> {
+    pub(super) fn next(&mut self, output: &mut OutputBuffer, limit: usize) -> Result<Option<usize>, CompressionError> {
         if self.rest.is_empty() {
             return Ok(None);
         }

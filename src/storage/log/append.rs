@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Log, Place};
+use super::{Log, LogPlace};
 use crate::clock::Now;
 use crate::ids::LeaderEpoch;
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType, raw_records};
@@ -141,7 +141,7 @@ impl Log {
     /// nothing in it to keep (KAFKA-6388). The new file is made when nothing else can fail: one that is left behind,
     /// while the active segment grows past it, would end the log there at the next start.
     pub(super) fn roll_at(&mut self, base_offset: i64, now_ms: i64) -> Result<(), StorageError> {
-        let next = Segment::new(self.place.as_ref().map(Place::home), base_offset, &self.config, now_ms);
+        let next = Segment::new(self.place.as_ref().map(LogPlace::home), base_offset, &self.config, now_ms);
         if self.active().size() > 0 {
             self.active_mut().write_indexes()?;
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Log, Place, append};
+use super::{Log, LogPlace, append};
 use crate::clock::Now;
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, RecordBatch};
 use crate::storage::retention::{self, LogSummary, SegmentSummary};
@@ -112,7 +112,7 @@ impl Log {
     }
 
     fn start_anew(&mut self, offset: i64, now: Now) -> Result<(), StorageError> {
-        let segment = Segment::new(self.place.as_ref().map(Place::home), offset, &self.config, now.timestamp_ms);
+        let segment = Segment::new(self.place.as_ref().map(LogPlace::home), offset, &self.config, now.timestamp_ms);
         for old in std::mem::replace(&mut self.segments, vec![segment]) {
             files::remove_files(&old.rename_to_deleted()?);
         }

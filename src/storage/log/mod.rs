@@ -33,7 +33,7 @@ pub struct Log {
     pub(super) topic_id: Uuid,
     pub(super) config: Arc<LogConfig>,
     /// `None` in memory mode.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<LogPlace>,
     pub(super) decompressors: Decompressors,
     /// Never empty; sorted by base offset.
     pub(super) segments: Vec<Segment>,
@@ -54,7 +54,7 @@ pub struct Log {
 
 /// A log's directory.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct LogPlace {
     pub(super) dir: PathBuf,
     pub(super) state: Arc<DirState>,
     pub(super) snapshots: ProducerSnapshots,
@@ -66,7 +66,7 @@ pub(super) struct Place {
     pub(super) synced_dir_changes: u64,
 }
 
-impl Place {
+impl LogPlace {
     /// What a segment in it needs.
     pub(super) fn home(&self) -> Home<'_> {
         (&self.dir, &self.state)
@@ -79,12 +79,12 @@ impl Log {
         topic_partition: TopicPartition,
         topic_id: Uuid,
         config: LogConfig,
-        place: Option<Place>,
+        place: Option<LogPlace>,
         decompressors: Decompressors,
         now: Now,
     ) -> Self {
         Self {
-            segments: vec![Segment::new(place.as_ref().map(Place::home), 0, &config, now.timestamp_ms)],
+            segments: vec![Segment::new(place.as_ref().map(LogPlace::home), 0, &config, now.timestamp_ms)],
             topic_partition,
             topic_id,
             config: Arc::new(config),
