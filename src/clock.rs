@@ -3,6 +3,10 @@
 //! Two scales: the wall clock, for what is written into records, and a monotonic one, for every timer, so that a
 //! jump of the wall clock neither expires a session nor keeps one alive.
 
+mod alarm;
+
+pub use alarm::Alarm;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

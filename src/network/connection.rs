@@ -7,18 +7,18 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::byte_stream::ByteStream;
 use super::input::Input;
 use super::output::Output;
 use super::{Answer, CloseReason, Endpoints, Handled, Limits, Service, Then};
-use crate::clock::{Clock, Monotonic};
+use crate::clock::{Alarm, Clock, Monotonic};
 
 /// Answers to requests that arrived together are written together up to this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -95,8 +95,7 @@ struct Connection<'a, S, T> {
     frame_awaited_since: Option<Monotonic>,
     /// Since when the peer takes none of what we have for it.
     write_blocked_since: Option<Monotonic>,
-    timer: Pin<Box<Sleep>>,
-    timer_due: Option<Monotonic>,
+    alarm: Alarm,
     /// How many bytes came and went since others had their turn.
     turn_bytes: usize,
 }
@@ -114,8 +113,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             active_at: shared.clock.monotonic(),
             frame_awaited_since: None,
             write_blocked_since: None,
-            timer: Box::pin(sleep(shared.limits.idle_timeout)),
-            timer_due: None,
+            alarm: Alarm::new(shared.clock.clone()),
             turn_bytes: 0,
         }
     }
@@ -261,7 +259,6 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
         if !self.has_turn(context) {
             return Ok(false);
         }
-        let now = self.shared.clock.monotonic();
         match self.input.poll_fill(context, &mut self.stream) {
             Poll::Ready(Ok(0)) => {
                 // Nobody waits for what is still owed; what is complete may still be read.
@@ -271,12 +268,12 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             }
             Poll::Ready(read) => {
                 self.turn_bytes += read?;
-                self.active_at = now;
+                self.active_at = self.shared.clock.monotonic();
                 Ok(true)
             }
             Poll::Pending => {
                 if self.input.has_started_frame() {
-                    self.frame_awaited_since.get_or_insert(now);
+                    self.frame_awaited_since.get_or_insert_with(|| self.shared.clock.monotonic());
                 }
                 Ok(false)
             }
@@ -296,30 +293,17 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
     /// latest.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         self.turn_bytes = 0;
-        while let Some((deadline, reason)) = self.nearest_deadline() {
-            let now = self.shared.clock.monotonic();
-            if now >= deadline {
-                match self.write_late(now) {
-                    Ok(0) => return Poll::Ready(reason),
-                    Ok(_) => {
-                        // There may be more room, and fewer bytes are queued: all is looked at again.
-                        context.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    Err(error) => return Poll::Ready(error.into()),
-                }
+        let Some((deadline, reason)) = self.nearest_deadline() else { return Poll::Pending };
+        let now = ready!(self.alarm.poll(deadline, context));
+        match self.write_late(now) {
+            Ok(0) => Poll::Ready(reason),
+            Ok(_) => {
+                // There may be more room, and fewer bytes are queued: all is looked at again.
+                context.waker().wake_by_ref();
+                Poll::Pending
             }
-            // A timer that is due too early costs one needless wake-up, a reset for every request would cost more.
-            if self.timer_due.is_none_or(|due| due > deadline) {
-                self.timer.set(sleep(deadline.saturating_sub(now)));
-                self.timer_due = Some(deadline);
-            }
-            if self.timer.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            self.timer_due = None;
+            Err(error) => Poll::Ready(error.into()),
         }
-        Poll::Pending
     }
 
     /// Writes to a peer that has made no room for too long, as far as the system reports it: megabytes may wait in its
