@@ -6,8 +6,9 @@
 //! machine loads, requests to it are told so at once, and tidings wait for it.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::future::{Future, poll_fn};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::machine::CoordinatorMachine;
-use crate::clock::{Clock, Now};
+use crate::clock::{Alarm, Clock, Now};
 use crate::ids::{NodeId, TopicName};
 use crate::metadata::{MetadataDelta, MetadataImage};
 use crate::protocol::ErrorCode;
@@ -31,8 +32,8 @@ use crate::storage::{self, AppendOrigin};
 /// Requests that may wait for one machine; more are refused as "not available", which clients retry.
 const MAILBOX_CAPACITY: usize = 10_000;
 
-/// Tidings that may wait for one machine; more hold up whoever brings them. A machine takes them between two bursts, and
-/// so only one that is loading for long makes anybody wait.
+/// Room that tidings have besides; more hold up whoever brings them. A machine that has loaded takes them as they come,
+/// and so only one that is loading for long makes anybody wait.
 const TIDINGS_CAPACITY: usize = 1_000;
 
 /// Requests handled before their replies are released together.
@@ -54,7 +55,8 @@ type MachineAnswer<M> = Result<<M as StateMachine>::Response, ErrorCode>;
 
 struct Envelope<M: StateMachine> {
     request: M::Request,
-    answer: oneshot::Sender<MachineAnswer<M>>,
+    /// Where the answer goes; nobody waits for one to tidings.
+    answer: Option<oneshot::Sender<MachineAnswer<M>>>,
 }
 
 struct SharedRuntime<M: CoordinatorMachine> {
@@ -75,46 +77,57 @@ struct Mailboxes<M: StateMachine> {
     by_partition: HashMap<i32, Mailbox<M>>,
 }
 
+impl<M: StateMachine> Mailboxes<M> {
+    fn partition_for(&self, key: &str) -> Option<i32> {
+        (self.partition_count > 0).then(|| super::partition_for(key, self.partition_count))
+    }
+}
+
 impl<M: StateMachine> Default for Mailboxes<M> {
     fn default() -> Self {
         Self { partition_count: 0, by_partition: HashMap::new() }
     }
 }
 
-/// The ways to one machine.
+/// The way to one machine: one queue, so that a commit to a topic that follows its namesake's deletion is not taken for
+/// one to that.
 struct Mailbox<M: StateMachine> {
-    /// What clients ask; refused when it is full.
-    requests: mpsc::Sender<Envelope<M>>,
-    /// What the machine is told and nobody waits for; whoever tells it waits when it is full, so that nothing is lost.
-    tidings: mpsc::Sender<M::Request>,
-    /// Whether the machine has loaded; closed, like the rest, where it cannot.
+    envelopes: mpsc::Sender<Envelope<M>>,
+    /// Whether the machine has loaded; closed, like the queue, where it cannot.
     loaded: watch::Receiver<bool>,
 }
 
 impl<M: StateMachine> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
-        Self { requests: self.requests.clone(), tidings: self.tidings.clone(), loaded: self.loaded.clone() }
+        Self { envelopes: self.envelopes.clone(), loaded: self.loaded.clone() }
     }
 }
 
 impl<M: StateMachine> Mailbox<M> {
+    /// What a client asks; refused when as many questions wait as may.
     fn post(&self, request: M::Request) -> Result<oneshot::Receiver<MachineAnswer<M>>, ErrorCode> {
-        if !self.requests.is_closed() && !*self.loaded.borrow() {
+        if self.envelopes.is_closed() {
+            return Err(ErrorCode::NotCoordinator);
+        }
+        if !*self.loaded.borrow() {
             return Err(ErrorCode::CoordinatorLoadInProgress);
         }
+        if self.envelopes.capacity() <= TIDINGS_CAPACITY {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
         let (answer, receiver) = oneshot::channel();
-        self.requests.try_send(Envelope { request, answer }).map_err(|refused| match refused {
+        self.envelopes.try_send(Envelope { request, answer: Some(answer) }).map_err(|refused| match refused {
             TrySendError::Full(_) => ErrorCode::CoordinatorNotAvailable,
             TrySendError::Closed(_) => ErrorCode::NotCoordinator,
         })?;
         Ok(receiver)
     }
-}
 
-/// The machine's end of a [`Mailbox`].
-struct Inbox<M: StateMachine> {
-    requests: mpsc::Receiver<Envelope<M>>,
-    tidings: mpsc::Receiver<M::Request>,
+    /// What the machine is told and nobody waits for; blocks while there is no room, so that nothing is lost.
+    fn tell(&self, tidings: M::Request) {
+        // A machine that is gone has nothing to hear.
+        drop(self.envelopes.blocking_send(Envelope { request: tidings, answer: None }));
+    }
 }
 
 /// A handle on the machines; clones share them.
@@ -168,9 +181,12 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     /// Has every machine of this broker hear the same; none misses it, whatever it is busy with.
     fn tell_all(&self, tidings: impl Fn() -> Option<M::Request>) {
         for (mailbox, tidings) in self.all_mailboxes().into_iter().filter_map(|mailbox| Some((mailbox, tidings()?))) {
-            // A machine that is gone has nothing to hear.
-            drop(mailbox.tidings.blocking_send(tidings));
+            mailbox.tell(tidings);
         }
+    }
+
+    fn read_mailboxes(&self) -> RwLockReadGuard<'_, Mailboxes<M>> {
+        self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_mailboxes(&self) -> RwLockWriteGuard<'_, Mailboxes<M>> {
@@ -196,9 +212,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     }
 
     fn spawn(&self, hosted: Arc<HostedPartition>) -> Mailbox<M> {
-        let (requests, received) = mpsc::channel(MAILBOX_CAPACITY);
-        let (tidings, heard) = mpsc::channel(TIDINGS_CAPACITY);
-        let inbox = Inbox { requests: received, tidings: heard };
+        let (envelopes, inbox) = mpsc::channel(MAILBOX_CAPACITY + TIDINGS_CAPACITY);
         let (has_loaded, loaded) = watch::channel(false);
         let actor = Actor {
             machine: (self.0.new_machine)(),
@@ -218,13 +232,12 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
                 stop.run_until_cancelled(actor.run(inbox)).await;
             }
         });
-        Mailbox { requests, tidings, loaded }
+        Mailbox { envelopes, loaded }
     }
 
     /// The partition of the internal topic that `key` (a group id) belongs to: Kafka's `abs(hashCode) % partitions`.
     pub fn partition_for(&self, key: &str) -> Option<i32> {
-        let count = self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner).partition_count;
-        (count > 0).then(|| super::partition_for(key, count))
+        self.read_mailboxes().partition_for(key)
     }
 
     /// Puts `question` into the mailbox of the machine responsible for `key`, now; the future waits for the answer.
@@ -236,8 +249,9 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         key: &str,
         question: Q,
     ) -> impl Future<Output = Result<Q::Answer, ErrorCode>> + Send + use<Q, M> {
-        let mailbox = self.partition_for(key).and_then(|partition| self.mailbox(partition));
         let request = question.into_request();
+        let mailboxes = self.read_mailboxes();
+        let mailbox = mailboxes.partition_for(key).and_then(|partition| mailboxes.by_partition.get(&partition));
         wait::<M, Q>(mailbox.map_or(Err(ErrorCode::NotCoordinator), |mailbox| mailbox.post(request)))
     }
 
@@ -261,15 +275,11 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     /// In the order of their partitions.
     fn all_mailboxes(&self) -> Vec<Mailbox<M>> {
         let mut partitions: Vec<(i32, Mailbox<M>)> = {
-            let mailboxes = self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+            let mailboxes = self.read_mailboxes();
             mailboxes.by_partition.iter().map(|(&partition, mailbox)| (partition, mailbox.clone())).collect()
         };
         partitions.sort_by_key(|(partition, _)| *partition);
         partitions.into_iter().map(|(_, mailbox)| mailbox).collect()
-    }
-
-    fn mailbox(&self, partition: i32) -> Option<Mailbox<M>> {
-        self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner).by_partition.get(&partition).cloned()
     }
 
     /// Stops every machine and waits until their tasks are gone.
@@ -303,55 +313,40 @@ struct Actor<M: CoordinatorMachine> {
 }
 
 impl<M: CoordinatorMachine> Actor<M> {
-    async fn run(mut self, mut inbox: Inbox<M>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Envelope<M>>) {
+        let mut alarm = Alarm::new(self.clock.clone());
         loop {
             let deadline = self.machine.next_deadline();
-            let due = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep(at.saturating_sub(self.clock.monotonic())).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = poll_fn(|context| match deadline {
+                Some(deadline) => alarm.poll(deadline, context).map(drop),
+                None => Poll::Pending,
+            });
             tokio::select! {
-                envelope = inbox.requests.recv() => match envelope {
+                envelope = inbox.recv() => match envelope {
                     Some(envelope) => self.take_burst(envelope, &mut inbox),
                     None => return,
                 },
-                Some(tidings) = inbox.tidings.recv() => self.hear(tidings),
                 () = due => self.decide(M::handle_timeout),
             }
             self.release_replies().await;
         }
     }
 
-    fn take_burst(&mut self, first: Envelope<M>, inbox: &mut Inbox<M>) {
-        let mut next = Some(first);
-        for _ in 0..BURST {
-            let Some(envelope) = next.take().or_else(|| inbox.requests.try_recv().ok()) else { return };
-            // A commit to a topic that follows its namesake's deletion must not be taken for one to that.
-            while let Ok(tidings) = inbox.tidings.try_recv() {
-                self.hear(tidings);
-            }
+    fn take_burst(&mut self, first: Envelope<M>, inbox: &mut mpsc::Receiver<Envelope<M>>) {
+        self.handle(first);
+        for _ in 1..BURST {
+            let Ok(envelope) = inbox.try_recv() else { return };
             self.handle(envelope);
         }
     }
 
     fn handle(&mut self, Envelope { request, answer }: Envelope<M>) {
-        let reply_to = self.new_reply_to();
-        self.waiting.insert(reply_to, answer);
-        self.decide(|machine, now, effects| machine.handle(request, reply_to, now, effects));
-    }
-
-    /// Nobody waits for an answer to tidings.
-    fn hear(&mut self, tidings: M::Request) {
-        let reply_to = self.new_reply_to();
-        self.decide(|machine, now, effects| machine.handle(tidings, reply_to, now, effects));
-    }
-
-    fn new_reply_to(&mut self) -> ReplyTo {
         let reply_to = ReplyTo(self.next_reply_to);
         self.next_reply_to += 1;
-        reply_to
+        if let Some(answer) = answer {
+            self.waiting.insert(reply_to, answer);
+        }
+        self.decide(|machine, now, effects| machine.handle(request, reply_to, now, effects));
     }
 
     /// Lets the machine decide, makes its records durable and replays them, and keeps its replies.
