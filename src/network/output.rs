@@ -12,6 +12,9 @@ use crate::protocol::frame::{Frame, Piece};
 /// How many pieces one vectored write takes.
 const MAX_PIECES: usize = 64;
 
+/// As many pieces as a few answers have; room for no more is made for them.
+const FEW_PIECES: usize = 4;
+
 /// Queues that grew beyond this many entries are given back once empty.
 const KEPT_CAPACITY: usize = 16;
 
@@ -112,7 +115,8 @@ impl Output {
     ) -> Poll<io::Result<usize>> {
         let written = match self.pieces.front() {
             Some(Piece::File(range)) => ready!(stream.poll_send(context, range))?,
-            _ => ready!(self.poll_write_bytes(context, stream))?,
+            _ if self.pieces.len() <= FEW_PIECES => ready!(self.poll_write_bytes::<FEW_PIECES>(context, stream))?,
+            _ => ready!(self.poll_write_bytes::<MAX_PIECES>(context, stream))?,
         };
         self.advance(written);
         Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
@@ -126,8 +130,12 @@ impl Output {
         Ok(written)
     }
 
-    fn poll_write_bytes(&self, context: &mut Context<'_>, stream: &mut impl ByteStream) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
+    fn poll_write_bytes<const MOST: usize>(
+        &self,
+        context: &mut Context<'_>,
+        stream: &mut impl ByteStream,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); MOST];
         let mut count = 0;
         let mut is_followed = false;
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
