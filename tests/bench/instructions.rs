@@ -20,6 +20,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 use klamm::config::Config;
 use klamm::controller::{CreateTopics, MutationQuota, NewTopic};
 use klamm::ids::Uuid;
+use klamm::protocol::compression::Compression;
 use klamm::protocol::record_batch::BatchBuilder;
 use klamm::server::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,7 +46,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let [path, times] = words.as_slice() else {
-        return Err("usage: instructions produce|fetch|commit|heartbeat TIMES".into());
+        return Err("usage: instructions produce|produce-lz4|produce-zstd|fetch|commit|heartbeat TIMES".into());
     };
     let (path, times) = (path.as_str(), times.parse()?);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(path, times))
@@ -102,14 +103,13 @@ impl Client {
     /// Does what must come before a path, and returns the request that is the path, ready to be sent many times.
     async fn prepare(&mut self, path: &str) -> Outcome<Bytes> {
         match path {
-            "produce" => {
-                let produce = produce();
-                // The partition's leader may be a moment away.
-                while self.ask(9, &produce).await?.responses[0].partition_responses[0].error_code != 0 {}
-                frame(9, &produce)
-            }
+            "produce" => self.produce(Compression::None).await,
+            "produce-lz4" => self.produce(Compression::Lz4).await,
+            "produce-zstd" => self.produce(Compression::Zstd).await,
             "fetch" => {
-                while self.ask(9, &produce()).await?.responses[0].partition_responses[0].error_code != 0 {}
+                while self.ask(9, &produce(Compression::None)).await?.responses[0].partition_responses[0].error_code
+                    != 0
+                {}
                 let fetched = self.ask(11, &fetch()).await?;
                 let records = fetched.responses[0].partitions[0].records.as_ref().map_or(0, Bytes::len);
                 if records < RECORDS * RECORD_SIZE { Err("nothing was fetched".into()) } else { frame(11, &fetch()) }
@@ -127,6 +127,13 @@ impl Client {
             }
             _ => Err("no such path".into()),
         }
+    }
+
+    async fn produce(&mut self, codec: Compression) -> Outcome<Bytes> {
+        let produce = produce(codec);
+        // The partition's leader may be a moment away.
+        while self.ask(9, &produce).await?.responses[0].partition_responses[0].error_code != 0 {}
+        frame(9, &produce)
     }
 
     async fn find_coordinator(&mut self) -> Outcome<()> {
@@ -195,10 +202,18 @@ fn frame<R: Request>(version: i16, request: &R) -> Outcome<Bytes> {
     Ok([&size[..], &body].concat().into())
 }
 
-fn produce() -> ProduceRequest {
-    let value = [b'k'; RECORD_SIZE];
+/// One batch of values whose compressed size is about a third: letters from a generator of fixed seed, four of each.
+fn produce(codec: Compression) -> ProduceRequest {
     let mut batch = BatchBuilder::new(0);
+    batch.compression(codec);
+    let mut state = 1_u32;
     for _ in 0..RECORDS {
+        let value: Vec<u8> = (0..RECORD_SIZE / 4)
+            .flat_map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                [b'a' + (state >> 24) as u8 % 16; 4]
+            })
+            .collect();
         batch.record(None, Some(&value));
     }
     let data = TopicProduceData::default()
