@@ -68,6 +68,14 @@ impl RequestContext {
         self.authorized.operations(resource)
     }
 
+    /// All that this request's principal may do with the cluster, as answers tell it: nothing where it may not see it.
+    pub fn cluster_operations(&self) -> i32 {
+        if self.authorize(Operation::Describe, Resource::CLUSTER).is_err() {
+            return 0;
+        }
+        self.operations(Resource::CLUSTER)
+    }
+
     /// The host under which this connection's client reaches the broker at `endpoint`: the one it advertises, or, where
     /// it advertises none, the address at which the client has reached us.
     pub fn host_of(&self, endpoint: &Endpoint) -> StrBytes {

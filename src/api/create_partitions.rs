@@ -6,12 +6,14 @@ use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse
 use kafka_protocol::protocol::StrBytes;
 
 use super::mutations::Mutations;
+use super::repeated::repeated;
 use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::controller::{CreatePartitions, NewPartitions, PartitionsCreated};
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// The first version whose clients know `THROTTLING_QUOTA_EXCEEDED` (KIP-599).
 const FIRST_VERSION_WITH_QUOTA_EXCEEDED: i16 = 3;
@@ -24,8 +26,15 @@ pub async fn handle(
 ) -> Result<Reply<CreatePartitionsResponse>, ApiError> {
     let mutations = Mutations::new(broker, context, FIRST_VERSION_WITH_QUOTA_EXCEEDED);
     let before = broker.image();
+    // What is named twice is refused for that, whoever asks.
+    let repeated = repeated(request.topics.iter().map(|topic| topic.name.as_str()));
+    let may_alter = |topic: &&CreatePartitionsTopic| {
+        let is_allowed = context.authorize(Operation::Alter, Resource::topic(&topic.name)).is_ok();
+        is_allowed || repeated.contains(topic.name.as_str())
+    };
+    let (allowed, denied): (Vec<_>, Vec<_>) = request.topics.iter().partition(may_alter);
     let create = CreatePartitions {
-        topics: request.topics.iter().map(new_partitions).collect(),
+        topics: allowed.iter().copied().map(new_partitions).collect(),
         validate_only: request.validate_only,
         seed: 0,
         quota: mutations.quota(),
@@ -39,8 +48,10 @@ pub async fn handle(
             response.set_throttle_time(mutations.settle(added.sum(), errors));
             created.into_iter().map(answer).collect()
         }
-        Err(error) => request.topics.iter().map(|topic| failed(topic, error)).collect(),
+        Err(error) => allowed.into_iter().map(|topic| failed(topic, error)).collect(),
     };
+    let denied = denied.into_iter().map(|topic| failed(topic, ErrorCode::TopicAuthorizationFailed));
+    response.results.extend(denied);
     Ok(Reply::Ready(response))
 }
 

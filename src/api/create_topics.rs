@@ -9,6 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::describe_configs::source_id;
 use super::mutations::Mutations;
+use super::repeated::repeated;
 use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
@@ -16,6 +17,7 @@ use crate::config::{Config, ConfigSource, Key, Origin, keys};
 use crate::controller::{CreateTopics, NewTopic, PartitionAssignment, Refusal, TopicCreation};
 use crate::ids::Uuid;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// Configs for Kafka's own tests, which no answer names.
 const INTERNAL_PREFIX: &str = "internal.";
@@ -30,7 +32,15 @@ pub async fn handle(
     request: CreateTopicsRequest,
 ) -> Result<Reply<CreateTopicsResponse>, ApiError> {
     let config = broker.config.snapshot();
-    let topics = request.topics.iter().map(|topic| new_topic(&config, topic)).collect();
+    let may_create_all = context.authorize(Operation::Create, Resource::CLUSTER).is_ok();
+    let may = |operation, name: &str| context.authorize(operation, Resource::topic(name)).is_ok();
+    // What is named twice is refused for that, whoever asks.
+    let repeated = repeated(request.topics.iter().map(|topic| topic.name.as_str()));
+    let may_create = |topic: &&CreatableTopic| {
+        may_create_all || may(Operation::Create, &topic.name) || repeated.contains(topic.name.as_str())
+    };
+    let (allowed, denied): (Vec<_>, Vec<_>) = request.topics.iter().partition(may_create);
+    let topics = allowed.iter().map(|topic| new_topic(&config, topic)).collect();
     let mutations = Mutations::new(broker, context, FIRST_VERSION_WITH_QUOTA_EXCEEDED);
     let create = CreateTopics {
         validate_only: request.validate_only,
@@ -45,10 +55,17 @@ pub async fn handle(
             let partitions = usize::try_from(partitions.sum::<i32>()).unwrap_or(0);
             let errors = created.iter().filter_map(|topic| topic.result.as_ref().err()).map(|refusal| refusal.code);
             response.set_throttle_time(mutations.settle(partitions, errors));
-            created.into_iter().map(|topic| result(&config, topic)).collect()
+            let shown = |topic: TopicCreation| {
+                let tells_configs = may(Operation::DescribeConfigs, &topic.name);
+                let result = result(&config, topic);
+                if tells_configs { result } else { without_configs(result) }
+            };
+            created.into_iter().map(shown).collect()
         }
-        Err(error) => request.topics.iter().map(|topic| failed(topic, error)).collect(),
+        Err(error) => allowed.into_iter().map(|topic| failed(topic, error)).collect(),
     };
+    let denied = denied.into_iter().map(|topic| failed(topic, ErrorCode::TopicAuthorizationFailed));
+    response.topics.extend(denied);
     Ok(Reply::Ready(response))
 }
 
@@ -92,6 +109,18 @@ fn result(config: &Config, topic: TopicCreation) -> CreatableTopicResult {
             result.with_error_code(refusal.code.code()).with_error_message(Some(StrBytes::from_string(refusal.message)))
         }
     }
+}
+
+/// For a client that may create the topic and may not see its configs.
+fn without_configs(result: CreatableTopicResult) -> CreatableTopicResult {
+    if result.error_code != 0 {
+        return result;
+    }
+    result
+        .with_topic_config_error_code(ErrorCode::TopicAuthorizationFailed.code())
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
+        .with_configs(Some(Vec::new()))
 }
 
 fn failed(topic: &CreatableTopic, error: ErrorCode) -> CreatableTopicResult {

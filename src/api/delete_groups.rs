@@ -11,19 +11,26 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::DeleteRequest;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// Serves one request; a group that is named twice is deleted and answered once.
 pub async fn handle(
     broker: &Broker,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: DeleteGroupsRequest,
 ) -> Result<Reply<DeleteGroupsResponse>, ApiError> {
     let mut seen = HashSet::new();
     let groups = request.groups_names.iter().filter(|group_id| seen.insert(group_id.as_str()));
     let answers = groups.map(|group_id| {
-        let answer = broker.groups.enqueue(group_id, DeleteRequest { group_id: owned(group_id) });
+        let allowed = context.authorize(Operation::Delete, Resource::group(group_id));
+        let answer = allowed.map(|()| broker.groups.enqueue(group_id, DeleteRequest { group_id: owned(group_id) }));
         let result = DeletableGroupResult::default().with_group_id(GroupId(message_text(group_id)));
-        async move { result.with_error_code(error_code(answer.await)) }
+        async move {
+            result.with_error_code(match answer {
+                Ok(answer) => error_code(answer.await),
+                Err(denied) => denied.code(),
+            })
+        }
     });
     let answers = join_all(answers.collect::<Vec<_>>());
     Ok(Reply::owed(async move { DeleteGroupsResponse::default().with_results(answers.await) }))

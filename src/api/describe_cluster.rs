@@ -9,7 +9,6 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::metadata::{BrokerRegistration, Endpoint};
 use crate::protocol::ErrorCode;
-use crate::security::Resource;
 
 /// The endpoints that a client can ask for (KIP-919).
 const BROKERS: i8 = 1;
@@ -37,11 +36,8 @@ pub async fn handle(
     // A controller that is not among the brokers would confuse the client.
     let is_known = |id: &i32| brokers.iter().any(|broker| broker.broker_id.0 == *id);
     let controller = broker.metadata.controller_id().filter(is_known).unwrap_or(NO_CONTROLLER);
-    let operations = if request.include_cluster_authorized_operations {
-        context.operations(Resource::CLUSTER)
-    } else {
-        OPERATIONS_NOT_ASKED
-    };
+    let operations =
+        if request.include_cluster_authorized_operations { context.cluster_operations() } else { OPERATIONS_NOT_ASKED };
     Ok(Reply::Ready(
         DescribeClusterResponse::default()
             .with_endpoint_type(BROKERS)

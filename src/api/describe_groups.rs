@@ -12,7 +12,7 @@ use crate::coordinator::group::GroupState;
 use crate::coordinator::group::request::DescribeRequest;
 use crate::coordinator::group::response::{self, DescribedMember};
 use crate::protocol::ErrorCode;
-use crate::security::{Resource, ResourceType};
+use crate::security::{Operation, Resource};
 
 /// The first version that tells which operations are authorised.
 const FIRST_WITH_OPERATIONS: i16 = 3;
@@ -28,12 +28,17 @@ pub async fn handle(
     let version = context.api_version;
     let tells_operations = version >= FIRST_WITH_OPERATIONS && request.include_authorized_operations;
     let answers = request.groups.iter().map(|group_id| {
-        let answer = broker.groups.enqueue(group_id, DescribeRequest { group_id: owned(group_id) });
-        let resource = Resource { resource_type: ResourceType::Group, name: group_id };
+        let resource = Resource::group(group_id);
+        let allowed = context.authorize(Operation::Describe, resource);
+        let answer = allowed.map(|()| broker.groups.enqueue(group_id, DescribeRequest { group_id: owned(group_id) }));
         let operations = if tells_operations { context.operations(resource) } else { OPERATIONS_NOT_ASKED };
         let group_id = GroupId(message_text(group_id));
         async move {
-            let group = shape(version, group_id, answer.await);
+            let answer = match answer {
+                Ok(answer) => answer.await,
+                Err(denied) => Err(denied),
+            };
+            let group = shape(version, group_id, answer);
             let operations = if group.error_code == 0 { operations } else { OPERATIONS_NOT_ASKED };
             group.with_authorized_operations(operations)
         }

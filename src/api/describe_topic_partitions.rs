@@ -14,7 +14,7 @@ use crate::broker::Broker;
 use crate::ids::{TopicName, is_internal_topic};
 use crate::metadata::{MetadataImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
-use crate::security::{Resource, ResourceType};
+use crate::security::{Operation, Resource};
 
 /// The Metadata version whose rules on unreachable replicas apply here.
 const METADATA_VERSION: i16 = 12;
@@ -29,27 +29,30 @@ pub async fn handle(
     let image = broker.image();
     let limit = broker.config.load().broker.max_request_partition_size_limit.min(request.response_partition_limit);
     let limit = usize::try_from(limit).unwrap_or(0).max(1);
-    let mut response = answer(&image, &context.listener, &request, limit);
-    for topic in response.topics.iter_mut().filter(|topic| topic.error_code != ErrorCode::InvalidRequest.code()) {
+    let may_see = |name: &str| context.authorize(Operation::Describe, Resource::topic(name)).is_ok();
+    let mut response = answer(&image, &context.listener, &request, limit, may_see);
+    let refused = [ErrorCode::InvalidRequest, ErrorCode::TopicAuthorizationFailed].map(|error| error.code());
+    for topic in response.topics.iter_mut().filter(|topic| !refused.contains(&topic.error_code)) {
         let name = topic.name.as_ref().map_or("", |name| name.as_str());
-        topic.topic_authorized_operations = context.operations(Resource { resource_type: ResourceType::Topic, name });
+        topic.topic_authorized_operations = context.operations(Resource::topic(name));
     }
     Ok(Reply::Ready(response))
 }
 
-/// One page of at most `limit` partitions.
+/// One page of at most `limit` partitions. Topics that may not be seen are left out, or refused where they are named.
 fn answer(
     image: &MetadataImage,
     listener: &str,
     request: &DescribeTopicPartitionsRequest,
     limit: usize,
+    may_see: impl Fn(&str) -> bool,
 ) -> DescribeTopicPartitionsResponse {
     let (first_name, first_partition) =
         request.cursor.as_ref().map_or(("", 0), |cursor| (cursor.topic_name.as_str(), cursor.partition_index));
     let Ok(first_partition) = usize::try_from(first_partition) else { return invalid(request) };
     let names: BTreeSet<TopicName> = if request.topics.is_empty() {
         // One more than fits, for the next cursor.
-        let from = image.topics_from(first_name).take(limit + 1);
+        let from = image.topics_from(first_name).filter(|topic| may_see(&topic.name)).take(limit + 1);
         from.map(|topic| TopicName::clone(&topic.name)).collect()
     } else {
         let asked = request.topics.iter().map(|topic| topic.name.as_str()).filter(|name| *name >= first_name);
@@ -58,6 +61,7 @@ fn answer(
     if request.cursor.is_some() && !request.topics.is_empty() && !names.contains(first_name) {
         return invalid(request);
     }
+    let (names, denied): (BTreeSet<_>, BTreeSet<_>) = names.into_iter().partition(|name| may_see(name));
     let mut response = DescribeTopicPartitionsResponse::default();
     let mut remaining = limit;
     for name in &names {
@@ -78,6 +82,7 @@ fn answer(
         }
         remaining -= end.saturating_sub(start);
     }
+    response.topics.extend(denied.iter().map(denied_topic));
     response
 }
 
@@ -105,6 +110,11 @@ fn described(
     topic_of(&topic.name)
         .with_topic_id(topic.id)
         .with_partitions((start as i32..).zip(partitions).map(partition).collect())
+}
+
+/// Nothing is said of what it is.
+fn denied_topic(name: &TopicName) -> DescribeTopicPartitionsResponseTopic {
+    topic_of(name).with_is_internal(false).with_error_code(ErrorCode::TopicAuthorizationFailed.code())
 }
 
 fn missing_topic(name: &TopicName) -> DescribeTopicPartitionsResponseTopic {
@@ -171,7 +181,7 @@ mod tests {
 
     /// `name:error:partitions` for each topic, then the cursor.
     fn page(topics: &[&'static str], from: Option<(&'static str, i32)>, limit: usize) -> String {
-        let response = answer(&image(), "A", &asked(topics, from), limit);
+        let response = answer(&image(), "A", &asked(topics, from), limit, |name| name != "hidden");
         let mut told: Vec<_> = response
             .topics
             .iter()
@@ -201,6 +211,7 @@ mod tests {
     fn named_topics_are_sorted_and_missing_ones_have_their_error() {
         assert_eq!(page(&["c", "nobody", "a", "a"], None, 10), "a:0:[0] c:0:[0, 1] nobody:3:[]");
         assert_eq!(page(&["../x"], None, 10), "../x:17:[]");
+        assert_eq!(page(&["hidden", "a"], None, 10), "a:0:[0] hidden:29:[]");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::coordinator::partition_for;
 use crate::ids::{GROUP_METADATA_TOPIC, NodeId, TRANSACTION_STATE_TOPIC};
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// Kinds of coordinators.
 const GROUP: i8 = 0;
@@ -36,17 +37,34 @@ pub async fn handle(
     context: &RequestContext,
     request: FindCoordinatorRequest,
 ) -> Result<Reply<FindCoordinatorResponse>, ApiError> {
-    let topic = topic(broker, request.key_type).await;
+    let has_keys = context.api_version >= FIRST_WITH_KEYS;
+    let keys = if has_keys { request.coordinator_keys.as_slice() } else { std::slice::from_ref(&request.key) };
+    let may_ask = |key: &str| authorize(context, request.key_type, key);
+    let topic = if keys.iter().any(|key| may_ask(key).is_ok()) {
+        topic(broker, request.key_type).await
+    } else {
+        Err(ErrorCode::CoordinatorNotAvailable)
+    };
     let image = broker.image();
-    let find = |key: &str| topic.and_then(|topic| coordinator(broker, &image, context, topic, key));
-    let response = if context.api_version >= FIRST_WITH_KEYS {
-        let keys = request.coordinator_keys.iter();
-        let coordinators = keys.map(|key| shape(&find(key)).with_key(message_text(key)));
+    let find = |key: &str| {
+        may_ask(key)?;
+        topic.and_then(|topic| coordinator(broker, &image, context, topic, key))
+    };
+    let response = if has_keys {
+        let coordinators = keys.iter().map(|key| shape(&find(key)).with_key(message_text(key)));
         FindCoordinatorResponse::default().with_coordinators(coordinators.collect())
     } else {
         shape_single(&find(&request.key))
     };
     Ok(Reply::Ready(response))
+}
+
+fn authorize(context: &RequestContext, key_type: i8, key: &str) -> Result<(), ErrorCode> {
+    match key_type {
+        GROUP => context.authorize(Operation::Describe, Resource::group(key)),
+        TRANSACTION => context.authorize(Operation::Describe, Resource::transactional_id(key)),
+        _ => Ok(()),
+    }
 }
 
 /// The internal topic of that kind of coordinator.

@@ -7,13 +7,17 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::MemberRequest;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// Serves one request.
 pub async fn handle(
     broker: &Broker,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: HeartbeatRequest,
 ) -> Result<Reply<HeartbeatResponse>, ApiError> {
+    if let Err(denied) = context.authorize(Operation::Read, Resource::group(&request.group_id)) {
+        return Ok(Reply::Ready(shape(Err(denied))));
+    }
     if request.group_id.is_empty() {
         return Ok(Reply::Ready(shape(Err(ErrorCode::InvalidGroupId))));
     }

@@ -5,6 +5,7 @@ use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, Pr
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 const NO_PRODUCER_ID: i64 = -1;
 const NO_PRODUCER_EPOCH: i16 = -1;
@@ -12,11 +13,11 @@ const NO_PRODUCER_EPOCH: i16 = -1;
 /// Serves one request. An idempotent producer always gets a fresh id at epoch 0, whichever it had before, as in Kafka.
 pub async fn handle(
     broker: &Broker,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: InitProducerIdRequest,
 ) -> Result<Reply<InitProducerIdResponse>, ApiError> {
     let response = InitProducerIdResponse::default();
-    Ok(Reply::Ready(match new_producer_id(broker, &request).await {
+    Ok(Reply::Ready(match new_producer_id(broker, context, &request).await {
         Ok(producer_id) => response.with_producer_id(ProducerId(producer_id)).with_producer_epoch(0),
         Err(code) => response
             .with_error_code(code.code())
@@ -25,7 +26,17 @@ pub async fn handle(
     }))
 }
 
-async fn new_producer_id(broker: &Broker, request: &InitProducerIdRequest) -> Result<i64, ErrorCode> {
+async fn new_producer_id(
+    broker: &Broker,
+    context: &RequestContext,
+    request: &InitProducerIdRequest,
+) -> Result<i64, ErrorCode> {
+    match &request.transactional_id {
+        Some(id) => context.authorize(Operation::Write, Resource::transactional_id(id))?,
+        // Unlike Kafka, which takes the right to write to some topic for this one, too: no authorizer has rules to look
+        // through yet.
+        None => context.authorize(Operation::IdempotentWrite, Resource::CLUSTER)?,
+    }
     let has_id = request.producer_id.0 != NO_PRODUCER_ID;
     let has_epoch = request.producer_epoch != NO_PRODUCER_EPOCH;
     if has_id != has_epoch {

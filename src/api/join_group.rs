@@ -9,6 +9,7 @@ use crate::broker::Broker;
 use crate::coordinator::group::request::{JoinRequest, Protocol};
 use crate::coordinator::group::response::{JoinResponse, JoinedMember};
 use crate::ids::Uuid;
+use crate::security::{Operation, Resource};
 
 /// The first version with a rebalance timeout of its own.
 const FIRST_WITH_REBALANCE_TIMEOUT: i16 = 1;
@@ -26,6 +27,9 @@ pub async fn handle(
     request: JoinGroupRequest,
 ) -> Result<Reply<JoinGroupResponse>, ApiError> {
     let version = context.api_version;
+    if let Err(denied) = context.authorize(Operation::Read, Resource::group(&request.group_id)) {
+        return Ok(Reply::Ready(shape(version, &JoinResponse::error(denied, owned("")))));
+    }
     let member_id = owned(&request.member_id);
     let answer = broker.groups.enqueue(&request.group_id, join(context, &request));
     Ok(Reply::owed(async move {

@@ -8,6 +8,7 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::{LeaveRequest, MemberIdentity};
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// The first version that names several members and answers for each.
 const FIRST_WITH_MEMBERS: i16 = 3;
@@ -18,6 +19,9 @@ pub async fn handle(
     context: &RequestContext,
     request: LeaveGroupRequest,
 ) -> Result<Reply<LeaveGroupResponse>, ApiError> {
+    if let Err(denied) = context.authorize(Operation::Read, Resource::group(&request.group_id)) {
+        return Ok(Reply::Ready(refused(denied)));
+    }
     if request.group_id.is_empty() {
         return Ok(Reply::Ready(refused(ErrorCode::InvalidGroupId)));
     }

@@ -9,11 +9,12 @@ use crate::broker::Broker;
 use crate::coordinator::group::request::ListRequest;
 use crate::coordinator::group::response;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
-/// Serves one request.
+/// Serves one request. Groups that the client may not see are left out, without an error.
 pub async fn handle(
     broker: &Broker,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: ListGroupsRequest,
 ) -> Result<Reply<ListGroupsResponse>, ApiError> {
     let list = ListRequest {
@@ -21,7 +22,16 @@ pub async fn handle(
         types: request.types_filter.iter().map(ToString::to_string).collect(),
     };
     let answers = broker.groups.enqueue_all(&list);
-    Ok(Reply::owed(async move { shape(answers.await) }))
+    let sees_all = context.authorize(Operation::Describe, Resource::CLUSTER).is_ok();
+    let chosen_by = (!sees_all).then(|| context.authorized.clone());
+    Ok(Reply::owed(async move {
+        let mut response = shape(answers.await);
+        if let Some(authorized) = chosen_by {
+            let is_seen = |id: &str| authorized.authorize(Operation::Describe, Resource::group(id)).is_ok();
+            response.groups.retain(|group| is_seen(&group.group_id));
+        }
+        response
+    }))
 }
 
 /// One partition that cannot answer makes the whole list an error; one that has just moved away has no groups.

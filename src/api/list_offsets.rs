@@ -9,11 +9,13 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
+use super::repeated::repeated;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::ids::LeaderEpoch;
 use crate::protocol::ErrorCode;
 use crate::replication::hosted_partition::TimestampQuery;
+use crate::security::{Operation, Resource};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -41,10 +43,13 @@ pub async fn handle(
     let duplicates = duplicates(&request.topics);
     let mut refused = HashSet::new();
     let topics = request.topics.iter().map(|topic| {
+        let allowed = context.authorize(Operation::Describe, Resource::topic(&topic.name));
         let partitions = topic.partitions.iter().filter_map(|partition| {
             let index = partition.partition_index;
             let named = (topic.name.as_str(), index);
-            let found = if duplicates.contains(&named) {
+            let found = if let Err(denied) = allowed {
+                Err(denied)
+            } else if duplicates.contains(&named) {
                 refused.insert(named).then_some(Err(ErrorCode::InvalidRequest))?
             } else {
                 find(broker, context.api_version, &topic.name, partition, read_committed)
@@ -59,12 +64,11 @@ pub async fn handle(
 
 /// The partitions that are named more than once; Kafka refuses each of them, once.
 fn duplicates(topics: &[ListOffsetsTopic]) -> HashSet<(&str, i32)> {
-    let mut seen = HashSet::new();
-    topics
-        .iter()
-        .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index)))
-        .filter(|named| !seen.insert(*named))
-        .collect()
+    repeated(
+        topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index))
+        }),
+    )
 }
 
 fn find(

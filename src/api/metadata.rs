@@ -17,7 +17,7 @@ use crate::controller::{CreateTopics, NewTopic};
 use crate::ids::{GROUP_METADATA_TOPIC, NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
 use crate::metadata::{MetadataImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
-use crate::security::{Resource, ResourceType};
+use crate::security::{Operation, Resource};
 
 /// How many topics one request creates.
 ///
@@ -49,14 +49,14 @@ pub async fn handle(
         AskedTopics::Invalid(topics) => return Ok(Reply::Ready(MetadataResponse::default().with_topics(topics))),
     };
     if version >= 8 && request.include_topic_authorized_operations {
-        for topic in &mut topics {
+        let denied = ErrorCode::TopicAuthorizationFailed.code();
+        for topic in topics.iter_mut().filter(|topic| topic.error_code != denied) {
             let name = topic.name.as_ref().map_or("", |name| name.as_str());
-            topic.topic_authorized_operations =
-                context.operations(Resource { resource_type: ResourceType::Topic, name });
+            topic.topic_authorized_operations = context.operations(Resource::topic(name));
         }
     }
     let asked_for_cluster = (8..=10).contains(&version) && request.include_cluster_authorized_operations;
-    let operations = if asked_for_cluster { context.operations(Resource::CLUSTER) } else { OPERATIONS_NOT_ASKED };
+    let operations = if asked_for_cluster { context.cluster_operations() } else { OPERATIONS_NOT_ASKED };
     let image = broker.image();
     let response = MetadataResponse::default()
         .with_brokers(brokers(&image, context))
@@ -105,7 +105,15 @@ fn invalid_topic(topic: &MetadataRequestTopic) -> MetadataResponseTopic {
 }
 
 fn all_topics(image: &MetadataImage, context: &RequestContext) -> Vec<MetadataResponseTopic> {
-    image.topics().map(|topic| known_topic(image, context, topic)).collect()
+    image
+        .topics()
+        .filter(|topic| may_see(context, &topic.name))
+        .map(|topic| known_topic(image, context, topic))
+        .collect()
+}
+
+fn may_see(context: &RequestContext, topic: &str) -> bool {
+    context.authorize(Operation::Describe, Resource::topic(topic)).is_ok()
 }
 
 fn topics_by_id(image: &MetadataImage, context: &RequestContext, ids: &[Uuid]) -> Vec<MetadataResponseTopic> {
@@ -115,8 +123,11 @@ fn topics_by_id(image: &MetadataImage, context: &RequestContext, ids: &[Uuid]) -
             .with_name(None)
             .with_topic_id(*id)
     };
-    let topic =
-        |id: &Uuid| image.topic_by_id(*id).map_or_else(|| unknown(id), |topic| known_topic(image, context, topic));
+    let topic = |id: &Uuid| match image.topic_by_id(*id) {
+        None => unknown(id),
+        Some(topic) if may_see(context, &topic.name) => known_topic(image, context, topic),
+        Some(_) => unknown(id).with_error_code(ErrorCode::TopicAuthorizationFailed.code()),
+    };
     ids.iter().map(topic).collect()
 }
 
@@ -128,10 +139,13 @@ async fn topics_by_name(
 ) -> Vec<MetadataResponseTopic> {
     let mut errors = HashMap::new();
     if allow_creation && broker.config.load().broker.auto_create_topics_enable {
-        errors = create_missing(broker, names).await;
+        errors = create_missing(broker, context, names).await;
     }
     let image = broker.image();
     let topic = |name: &TopicName| match (errors.get(name), image.topic(name)) {
+        _ if !may_see(context, name) => {
+            missing_topic(name, ErrorCode::TopicAuthorizationFailed).with_is_internal(false)
+        }
         (None, Some(topic)) => known_topic(&image, context, topic),
         (Some(error), _) => missing_topic(name, *error),
         (None, None) if topic_name::is_valid(name) => missing_topic(name, ErrorCode::UnknownTopicOrPartition),
@@ -144,12 +158,22 @@ async fn topics_by_name(
 ///
 /// Returns once this broker leads the new partitions, so that a client's next request finds them. `__consumer_offsets` is
 /// created as its coordinators need it; for transactions there are none yet.
-async fn create_missing(broker: &Broker, names: &[TopicName]) -> HashMap<TopicName, ErrorCode> {
+async fn create_missing(
+    broker: &Broker,
+    context: &RequestContext,
+    names: &[TopicName],
+) -> HashMap<TopicName, ErrorCode> {
     let image = broker.image();
-    let is_missing = |name: &&TopicName| image.topic(name).is_none() && topic_name::is_valid(name);
+    let is_missing =
+        |name: &&TopicName| image.topic(name).is_none() && topic_name::is_valid(name) && may_see(context, name);
     let missing = names.iter().filter(is_missing).take(MAX_AUTO_CREATED_TOPICS).cloned();
-    let (internal, missing): (Vec<_>, Vec<_>) = missing.partition(|name| is_internal_topic(name));
-    let mut errors = HashMap::new();
+    let may_create_all = context.authorize(Operation::Create, Resource::CLUSTER).is_ok();
+    let may_create =
+        |name: &TopicName| may_create_all || context.authorize(Operation::Create, Resource::topic(name)).is_ok();
+    let (missing, denied): (Vec<_>, Vec<_>) = missing.partition(may_create);
+    let mut errors: HashMap<_, _> =
+        denied.into_iter().map(|name| (name, ErrorCode::TopicAuthorizationFailed)).collect();
+    let (internal, missing): (Vec<_>, Vec<_>) = missing.into_iter().partition(|name| is_internal_topic(name));
     for name in internal {
         if &*name == GROUP_METADATA_TOPIC
             && let Err(error) = broker.ensure_group_metadata_topic().await

@@ -80,6 +80,7 @@ pub mod produce;
 mod raft_voter;
 pub mod remove_raft_voter;
 pub mod renew_delegation_token;
+mod repeated;
 pub mod reply;
 mod session;
 pub mod sync_group;

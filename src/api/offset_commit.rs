@@ -5,12 +5,13 @@ use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponseParti
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
 use super::owned::{owned, owned_option};
-use super::partition_outcomes::PartitionOutcomes;
+use super::partition_outcomes::{PartitionOutcome, PartitionOutcomes};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::group::request::{CommitOffsetsRequest, MemberRequest, OffsetToCommit};
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// Keep the offsets as long as the broker is configured to.
 const DEFAULT_RETENTION: i64 = -1;
@@ -26,7 +27,13 @@ pub async fn handle(
 ) -> Result<Reply<OffsetCommitResponse>, ApiError> {
     let version = context.api_version;
     let mut outcomes = PartitionOutcomes::default();
-    let topics = existing(&broker.image(), &request.topics, &mut outcomes);
+    if let Err(denied) = context.authorize(Operation::Read, Resource::group(&request.group_id)) {
+        for topic in &request.topics {
+            outcomes.add(&topic.name, all_with(topic, denied));
+        }
+        return Ok(Reply::Ready(response(outcomes)));
+    }
+    let topics = existing(&broker.image(), context, &request.topics, &mut outcomes);
     if topics.is_empty() {
         return Ok(Reply::Ready(response(outcomes)));
     }
@@ -61,14 +68,24 @@ pub async fn handle(
     }))
 }
 
-/// The offsets of partitions that exist; the others are answered at once.
+/// One outcome for every partition of a topic.
+fn all_with(topic: &OffsetCommitRequestTopic, error: ErrorCode) -> impl Iterator<Item = PartitionOutcome> + '_ {
+    topic.partitions.iter().map(move |partition| (partition.partition_index, error.code()))
+}
+
+/// The offsets of partitions that exist and whose topic may be read; the others are answered at once.
 fn existing(
     image: &MetadataImage,
+    context: &RequestContext,
     topics: &[OffsetCommitRequestTopic],
     outcomes: &mut PartitionOutcomes,
 ) -> Vec<(crate::ids::TopicName, Vec<OffsetToCommit>)> {
     let mut found = Vec::new();
     for topic in topics {
+        if let Err(denied) = context.authorize(Operation::Read, Resource::topic(&topic.name)) {
+            outcomes.add(&topic.name, all_with(topic, denied));
+            continue;
+        }
         let exists = |index: i32| image.partition(&topic.name, index).is_some();
         let (known, unknown): (Vec<_>, Vec<_>) =
             topic.partitions.iter().partition(|partition| exists(partition.partition_index));

@@ -12,18 +12,22 @@ use crate::coordinator::group::request::DeleteOffsetsRequest;
 use crate::ids;
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// Serves one request. Partitions that do not exist are refused here; the coordinator knows only groups.
 pub async fn handle(
     broker: &Broker,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: OffsetDeleteRequest,
 ) -> Result<Reply<OffsetDeleteResponse>, ApiError> {
+    if let Err(denied) = context.authorize(Operation::Delete, Resource::group(&request.group_id)) {
+        return Ok(Reply::Ready(refused(denied)));
+    }
     if request.group_id.is_empty() {
         return Ok(Reply::Ready(refused(ErrorCode::InvalidGroupId)));
     }
     let mut outcomes = PartitionOutcomes::default();
-    let topics = existing(&broker.image(), &request.topics, &mut outcomes);
+    let topics = existing(&broker.image(), context, &request.topics, &mut outcomes);
     let delete = DeleteOffsetsRequest { group_id: owned(&request.group_id), topics };
     let answer = broker.groups.enqueue(&request.group_id, delete);
     Ok(Reply::owed(async move {
@@ -41,15 +45,20 @@ pub async fn handle(
     }))
 }
 
-/// The partitions that exist; the others are answered at once.
+/// The partitions that exist and whose topic may be read; the others are answered at once.
 fn existing(
     image: &MetadataImage,
+    context: &RequestContext,
     topics: &[OffsetDeleteRequestTopic],
     outcomes: &mut PartitionOutcomes,
 ) -> Vec<(ids::TopicName, Vec<i32>)> {
     let mut found = Vec::new();
     for topic in topics {
         let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
+        if let Err(denied) = context.authorize(Operation::Read, Resource::topic(&topic.name)) {
+            outcomes.add(&topic.name, indexes.map(|index| (index, denied.code())));
+            continue;
+        }
         let (known, unknown): (Vec<_>, Vec<_>) =
             indexes.partition(|index| image.partition(&topic.name, *index).is_some());
         let code = ErrorCode::UnknownTopicOrPartition.code();

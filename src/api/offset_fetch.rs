@@ -7,6 +7,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 
+use super::authorization::Authorized;
 use super::owned::{message_text, owned};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
@@ -14,6 +15,7 @@ use crate::coordinator::group::request::FetchOffsetsRequest;
 use crate::coordinator::group::response::FetchedOffset;
 use crate::ids;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// The first version that has an error code of the group, beside those of partitions.
 const FIRST_WITH_GROUP_ERROR: i16 = 2;
@@ -33,20 +35,51 @@ pub async fn handle(
     request: OffsetFetchRequest,
 ) -> Result<Reply<OffsetFetchResponse>, ApiError> {
     let version = context.api_version;
-    let asked = groups(version, &request);
-    let answers: Vec<_> = asked.iter().map(|(group_id, topics)| fetch(broker, group_id, topics.clone())).collect();
+    let asked = groups(version, &request).into_iter();
+    let asked: Vec<AskedGroup> = asked.map(|(group_id, topics)| AskedGroup::new(context, group_id, topics)).collect();
+    let answers: Vec<_> = asked.iter().map(|group| fetch(broker, context, group)).collect();
     Ok(Reply::owed(async move {
         let fetched = join_all(answers).await;
+        let mut answered = asked.into_iter().zip(fetched);
         if version >= FIRST_WITH_GROUPS {
-            let groups = asked.into_iter().zip(fetched).map(|((group_id, _), fetched)| shape_group(group_id, fetched));
+            let groups = answered.map(|(group, fetched)| shape_group(group, fetched));
             return OffsetFetchResponse::default().with_groups(groups.collect());
         }
-        asked
-            .into_iter()
-            .zip(fetched)
-            .next()
-            .map_or_else(OffsetFetchResponse::default, |((_, topics), fetched)| shape_single(version, topics, fetched))
+        let single = answered.next();
+        single.map_or_else(OffsetFetchResponse::default, |(group, fetched)| shape_single(version, group, fetched))
     }))
+}
+
+/// One group that a request asks about.
+struct AskedGroup {
+    group_id: GroupId,
+    /// Those that may be seen.
+    topics: AskedPartitions,
+    /// Those that the request names and that may not be seen.
+    denied: Vec<(ids::TopicName, Vec<i32>)>,
+}
+
+impl AskedGroup {
+    fn new(context: &RequestContext, group_id: GroupId, topics: AskedPartitions) -> Self {
+        let may_see = |(topic, _): &(ids::TopicName, Vec<i32>)| may_see(&context.authorized, topic);
+        let (topics, denied) = match topics {
+            None => (None, Vec::new()),
+            Some(topics) => {
+                let (topics, denied) = topics.into_iter().partition(may_see);
+                (Some(topics), denied)
+            }
+        };
+        Self { group_id, topics, denied }
+    }
+
+    /// Every partition that the request names.
+    fn named(self) -> impl Iterator<Item = (ids::TopicName, Vec<i32>)> {
+        self.topics.into_iter().flatten().chain(self.denied)
+    }
+}
+
+fn may_see(authorized: &Authorized, topic: &str) -> bool {
+    authorized.authorize(Operation::Describe, Resource::topic(topic)).is_ok()
 }
 
 fn groups(version: i16, request: &OffsetFetchRequest) -> Vec<(GroupId, AskedPartitions)> {
@@ -67,12 +100,25 @@ fn groups(version: i16, request: &OffsetFetchRequest) -> Vec<(GroupId, AskedPart
     groups.collect()
 }
 
-fn fetch(broker: &Broker, group_id: &str, topics: AskedPartitions) -> impl Future<Output = Fetched> + Send + 'static {
-    let request = FetchOffsetsRequest { group_id: owned(group_id), topics };
-    let answer = broker.groups.enqueue(group_id, request);
+fn fetch(
+    broker: &Broker,
+    context: &RequestContext,
+    group: &AskedGroup,
+) -> impl Future<Output = Fetched> + Send + 'static {
+    let AskedGroup { group_id, topics, .. } = group;
+    // Of all topics, only those are told that may be seen.
+    let chosen_by = topics.is_none().then(|| context.authorized.clone());
+    let allowed = context.authorize(Operation::Describe, Resource::group(group_id));
+    let answer = allowed.map(|()| {
+        let request = FetchOffsetsRequest { group_id: owned(group_id), topics: topics.clone() };
+        broker.groups.enqueue(group_id, request)
+    });
     async move {
-        match answer.await {
-            Ok(topics) => Ok(topics),
+        match answer?.await {
+            Ok(mut topics) => {
+                topics.retain(|(topic, _)| chosen_by.as_ref().is_none_or(|authorized| may_see(authorized, topic)));
+                Ok(topics)
+            }
             // Consumers before Kafka 3.9 do not retry this one here.
             Err(ErrorCode::CoordinatorNotAvailable) => Err(ErrorCode::NotCoordinator),
             Err(error) => Err(error),
@@ -80,8 +126,8 @@ fn fetch(broker: &Broker, group_id: &str, topics: AskedPartitions) -> impl Futur
     }
 }
 
-fn shape_group(group_id: GroupId, fetched: Fetched) -> OffsetFetchResponseGroup {
-    let response = OffsetFetchResponseGroup::default().with_group_id(group_id);
+fn shape_group(group: AskedGroup, fetched: Fetched) -> OffsetFetchResponseGroup {
+    let response = OffsetFetchResponseGroup::default().with_group_id(group.group_id);
     match fetched {
         Err(error) => response.with_error_code(error.code()),
         Ok(topics) => {
@@ -90,9 +136,22 @@ fn shape_group(group_id: GroupId, fetched: Fetched) -> OffsetFetchResponseGroup 
                     .with_name(TopicName(message_text(topic)))
                     .with_partitions(offsets.iter().map(shape_offset).collect())
             });
-            response.with_topics(topics.collect())
+            let denied = group.denied.iter().map(|(topic, partitions)| {
+                let denied = |partition: &i32| {
+                    shape_offset(&nothing(*partition)).with_error_code(ErrorCode::TopicAuthorizationFailed.code())
+                };
+                OffsetFetchResponseTopics::default()
+                    .with_name(TopicName(message_text(topic)))
+                    .with_partitions(partitions.iter().map(denied).collect())
+            });
+            response.with_topics(topics.chain(denied).collect())
         }
     }
+}
+
+/// What is said of a partition together with an error.
+fn nothing(partition: i32) -> FetchedOffset {
+    FetchedOffset { partition, offset: -1, leader_epoch: -1, metadata: owned("") }
 }
 
 fn shape_offset(offset: &FetchedOffset) -> OffsetFetchResponsePartitions {
@@ -104,20 +163,20 @@ fn shape_offset(offset: &FetchedOffset) -> OffsetFetchResponsePartitions {
 }
 
 /// Up to version 7. In version 1 an error of the group is repeated for every partition that was asked for.
-fn shape_single(version: i16, asked: AskedPartitions, fetched: Fetched) -> OffsetFetchResponse {
+fn shape_single(version: i16, asked: AskedGroup, fetched: Fetched) -> OffsetFetchResponse {
     let response = OffsetFetchResponse::default();
+    let refused = |(topic, partitions): (ids::TopicName, Vec<i32>), error: ErrorCode| {
+        let offsets: Vec<_> = partitions.into_iter().map(nothing).collect();
+        single_topic(&topic, &offsets, error.code())
+    };
     match fetched {
         Ok(topics) => {
             let topics = topics.into_iter().map(|(topic, offsets)| single_topic(&topic, &offsets, 0));
-            response.with_topics(topics.collect())
+            let denied = asked.denied.into_iter().map(|topic| refused(topic, ErrorCode::TopicAuthorizationFailed));
+            response.with_topics(topics.chain(denied).collect())
         }
         Err(error) if version < FIRST_WITH_GROUP_ERROR => {
-            let missing = |partition| FetchedOffset { partition, offset: -1, leader_epoch: -1, metadata: owned("") };
-            let topics = asked.unwrap_or_default().into_iter().map(|(topic, partitions)| {
-                let offsets: Vec<_> = partitions.into_iter().map(missing).collect();
-                single_topic(&topic, &offsets, error.code())
-            });
-            response.with_topics(topics.collect())
+            response.with_topics(asked.named().map(|topic| refused(topic, error)).collect())
         }
         Err(error) => response.with_error_code(error.code()),
     }

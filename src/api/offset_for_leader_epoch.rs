@@ -8,17 +8,21 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::ids::LeaderEpoch;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// Serves one request.
 pub async fn handle(
     broker: &Broker,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: OffsetForLeaderEpochRequest,
 ) -> Result<Reply<OffsetForLeaderEpochResponse>, ApiError> {
+    let is_replica = context.authorize(Operation::ClusterAction, Resource::CLUSTER).is_ok();
     let topics = request.topics.into_iter().map(|topic| {
+        let may_see = || context.authorize(Operation::Describe, Resource::topic(&topic.topic));
+        let allowed = if is_replica { Ok(()) } else { may_see() };
         let partitions = topic.partitions.iter().map(|asked| {
             let response = EpochEndOffset::default().with_partition(asked.partition);
-            match find(broker, &topic.topic, asked) {
+            match allowed.and_then(|()| find(broker, &topic.topic, asked)) {
                 Ok((leader_epoch, end_offset)) => response.with_leader_epoch(leader_epoch).with_end_offset(end_offset),
                 Err(code) => response.with_error_code(code.code()).with_leader_epoch(-1).with_end_offset(-1),
             }

@@ -29,6 +29,7 @@ use crate::protocol::record_batch::{BatchHeader, batches};
 use crate::quota::QuotaType;
 use crate::replication::hosted_partition::{Appended, HostedPartition};
 use crate::replication::partition::RequiredAcks;
+use crate::security::{Operation, Resource};
 use crate::storage::{AppendOrigin, RecordError};
 
 /// The first version that names topics by id (KIP-516).
@@ -52,9 +53,10 @@ pub async fn handle(
         Ok(acks) => acks,
         Err(code) => return Ok(Reply::Ready(refuse_all(request, code))),
     };
-    if request.transactional_id.is_some() {
+    if let Some(id) = &request.transactional_id {
+        let denied = context.authorize(Operation::Write, Resource::transactional_id(id)).err();
         // Unlike Kafka, transactions are not served yet, and a producer that has none cannot append to one.
-        return Ok(Reply::Ready(refuse_all(request, ErrorCode::InvalidProducerIdMapping)));
+        return Ok(Reply::Ready(refuse_all(request, denied.unwrap_or(ErrorCode::InvalidProducerIdMapping))));
     }
     if request.topic_data.iter().flat_map(|topic| &topic.partition_data).any(is_transactional) {
         return Ok(Reply::Ready(refuse_all(request, ErrorCode::TransactionalIdAuthorizationFailed)));
@@ -119,11 +121,15 @@ impl Appender<'_> {
             .with_partition_responses(responses)
     }
 
-    /// The topic, which may not be an internal one except for Kafka's own tools.
+    /// The topic, which may not be an internal one except for Kafka's own tools. Who may not write to a topic is not told
+    /// whether one of that name exists.
     fn resolve(&self, topic: &TopicProduceData) -> Result<Arc<TopicImage>, ErrorCode> {
+        let may_write = |name: &str| self.context.authorize(Operation::Write, Resource::topic(name));
         let known = if self.context.api_version >= FIRST_VERSION_WITH_TOPIC_IDS {
-            self.image.topic_by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId)
+            let known = self.image.topic_by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId)?;
+            may_write(&known.name).map(|()| known)
         } else {
+            may_write(&topic.name)?;
             self.image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)
         }?;
         if is_internal_topic(&known.name) && &*self.context.client_id != ADMIN_CLIENT_ID {

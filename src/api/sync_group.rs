@@ -8,6 +8,7 @@ use crate::broker::Broker;
 use crate::coordinator::group::request::{MemberRequest, SyncRequest};
 use crate::coordinator::group::response::SyncResponse;
 use crate::protocol::ErrorCode;
+use crate::security::{Operation, Resource};
 
 /// The first version in which a member must say which protocol it believes in (KIP-559).
 const FIRST_WITH_PROTOCOL: i16 = 5;
@@ -21,6 +22,9 @@ pub async fn handle(
     let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
     if context.api_version >= FIRST_WITH_PROTOCOL && !names_protocol {
         return Ok(Reply::Ready(refused(ErrorCode::InconsistentGroupProtocol)));
+    }
+    if let Err(denied) = context.authorize(Operation::Read, Resource::group(&request.group_id)) {
+        return Ok(Reply::Ready(refused(denied)));
     }
     if request.group_id.is_empty() {
         return Ok(Reply::Ready(refused(ErrorCode::InvalidGroupId)));

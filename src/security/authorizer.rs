@@ -81,9 +81,24 @@ pub struct Resource<'a> {
     pub name: &'a str,
 }
 
-impl Resource<'_> {
+impl<'a> Resource<'a> {
     /// The cluster.
     pub const CLUSTER: Self = Self { resource_type: ResourceType::Cluster, name: CLUSTER_NAME };
+
+    /// The topic of that name.
+    pub const fn topic(name: &'a str) -> Self {
+        Self { resource_type: ResourceType::Topic, name }
+    }
+
+    /// The group of that id.
+    pub const fn group(name: &'a str) -> Self {
+        Self { resource_type: ResourceType::Group, name }
+    }
+
+    /// That transactional id.
+    pub const fn transactional_id(name: &'a str) -> Self {
+        Self { resource_type: ResourceType::TransactionalId, name }
+    }
 }
 
 /// Decides what is allowed.

@@ -4,6 +4,7 @@
 mod administration;
 mod alter_configs;
 mod api_table;
+mod authorization;
 mod bad_groups;
 mod bad_input;
 mod bad_records;

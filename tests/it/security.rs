@@ -29,7 +29,7 @@ type Question = (String, IpAddr, Operation, ResourceType, String);
 
 /// Allows nothing, and remembers what it was asked.
 #[derive(Debug, Default)]
-struct AllowNothing {
+pub(crate) struct AllowNothing {
     asked: Mutex<Vec<Question>>,
 }
 

@@ -106,8 +106,11 @@ fn partition_error(key: &PartitionRef, code: ErrorCode, version: i16, image: &Me
         .with_last_stable_offset(-1)
         .with_log_start_offset(-1)
         .with_records(Some(Bytes::new()));
-    let is_known = !matches!(code, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
-    if is_known {
+    let is_asked_of_log = !matches!(
+        code,
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::TopicAuthorizationFailed
+    );
+    if is_asked_of_log {
         // As in Kafka, where the log says "none" and the metadata says nothing.
         data.aborted_transactions = None;
     }

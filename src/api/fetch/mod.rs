@@ -25,6 +25,7 @@ use crate::quota::QuotaType;
 use crate::replication::fetch_session::{
     ContextPartition, FetchContext, PartitionFetch, PartitionRef, SessionRequest, TopicRef,
 };
+use crate::security::{Operation, Resource};
 use long_poll::{LongPoll, Target};
 
 /// The first version with sessions (KIP-227).
@@ -52,8 +53,16 @@ pub async fn handle(
         Ok(session) => session,
         Err(code) => return Ok(Reply::Ready(FetchResponse::default().with_error_code(code.code()).into())),
     };
-    let targets = resolve_all(&mut session, &image);
     let is_replica = replica_id(&request, context.api_version) >= 0;
+    let may_read = |topic: &str| {
+        if is_replica {
+            let allowed = context.authorize(Operation::ClusterAction, Resource::CLUSTER);
+            allowed.map_err(|_| ErrorCode::TopicAuthorizationFailed)
+        } else {
+            context.authorize(Operation::Read, Resource::topic(topic))
+        }
+    };
+    let targets = resolve_all(&mut session, &image, may_read);
     let meter = context.meter(&broker.quotas, QuotaType::Fetch).filter(|_| !is_replica);
     let within_quota = meter.as_ref().and_then(Meter::largest_at_once).map_or(i32::MAX, |bytes| bytes as i32);
     let max_bytes = request.max_bytes.min(broker.config.load().broker.fetch_max_bytes).min(within_quota).max(0);
@@ -124,8 +133,13 @@ fn forgotten(topic: &ForgottenTopic, uses_topic_ids: bool) -> impl Iterator<Item
 }
 
 /// Where each partition is to be read. As in Kafka, those that the metadata does not know come last in the answer.
-fn resolve_all(session: &mut FetchContext, image: &MetadataImage) -> Vec<Target> {
-    let targets: Vec<Target> = session.partitions.iter().map(|partition| resolve(partition, image)).collect();
+fn resolve_all(
+    session: &mut FetchContext,
+    image: &MetadataImage,
+    may_read: impl Fn(&str) -> Result<(), ErrorCode>,
+) -> Vec<Target> {
+    let target = |partition| resolve(partition, image, &may_read).unwrap_or_else(Target::Unknown);
+    let targets: Vec<Target> = session.partitions.iter().map(target).collect();
     if !targets.iter().any(Target::is_unknown) {
         return targets;
     }
@@ -138,23 +152,28 @@ fn resolve_all(session: &mut FetchContext, image: &MetadataImage) -> Vec<Target>
 
 /// A topic whose id is gone is looked for by the name that the session knows: what bears it now is another topic, which
 /// its log will say.
-fn resolve(partition: &ContextPartition, image: &MetadataImage) -> Target {
+fn resolve(
+    partition: &ContextPartition,
+    image: &MetadataImage,
+    may_read: impl Fn(&str) -> Result<(), ErrorCode>,
+) -> Result<Target, ErrorCode> {
     let ContextPartition { key, topic_name, .. } = partition;
     let (topic, id) = match &key.topic {
-        TopicRef::Name(name) => (image.topic(name), None),
+        TopicRef::Name(name) => {
+            may_read(name)?;
+            (image.topic(name), None)
+        }
         TopicRef::Id(id) => {
-            let by_name = || topic_name.as_ref().and_then(|name| image.topic(name));
             let topic = image.topic_by_id(*id);
-            if topic.is_none() && topic_name.is_none() {
-                return Target::Unknown(ErrorCode::UnknownTopicId);
-            }
-            (topic.or_else(by_name), Some(*id))
+            let name = topic.map(|topic| &topic.name).or(topic_name.as_ref()).ok_or(ErrorCode::UnknownTopicId)?;
+            may_read(name)?;
+            (topic.or_else(|| image.topic(name)), Some(*id))
         }
     };
     match topic {
         Some(topic) if topic.partition(key.partition).is_some() => {
-            Target::Log { name: topic.name.clone(), id: id.unwrap_or(topic.id) }
+            Ok(Target::Log { name: topic.name.clone(), id: id.unwrap_or(topic.id) })
         }
-        _ => Target::Unknown(ErrorCode::UnknownTopicOrPartition),
+        _ => Err(ErrorCode::UnknownTopicOrPartition),
     }
 }
