@@ -8,31 +8,30 @@ use super::{
 };
 use crate::protocol::ErrorCode;
 use crate::quorum::driver::{Committed, MachineClient};
+use crate::state_machine::questions;
 
-/// Submits requests to the controller.
+/// Puts questions to the controller.
 pub type ControllerClient = MachineClient<Controller>;
 
-/// Declares one method per question: `name(Request) -> Response(what is in it)`.
-macro_rules! questions {
-    ($($question:ident($request:ident) -> $answer:ident($response:ty);)*) => {
+/// Declares the questions, and a method for each: `name(Request) -> Response(what is in it)`.
+macro_rules! controller_questions {
+    ($($name:ident($request:ident) -> $response:ident($answer:ty);)*) => {
+        questions! { Controller:
+            $($request => ControllerRequest::$request, ControllerResponse::$response: $answer;)*
+        }
+
         impl ControllerClient {
             $(
                 #[doc = concat!("See [`ControllerRequest::", stringify!($request), "`].")]
-                pub async fn $question(&self, request: $request) -> Result<Committed<$response>, ErrorCode> {
-                    let Committed { response, image_offset } =
-                        self.submit(ControllerRequest::$request(request)).await?;
-                    match response {
-                        ControllerResponse::$answer(response) => Ok(Committed { response, image_offset }),
-                        // The controller answers a question by the variant that belongs to it.
-                        _ => Err(ErrorCode::UnknownServerError),
-                    }
+                pub async fn $name(&self, request: $request) -> Result<Committed<$answer>, ErrorCode> {
+                    self.ask(request).await
                 }
             )*
         }
     };
 }
 
-questions! {
+controller_questions! {
     register_broker(RegisterBroker) -> BrokerRegistered(Result<i64, Refusal>);
     unregister_broker(UnregisterBroker) -> BrokerUnregistered(Result<(), Refusal>);
     create_topics(CreateTopics) -> TopicsCreated(Vec<TopicCreation>);

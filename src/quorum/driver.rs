@@ -14,7 +14,7 @@ use super::MetadataQuorum;
 use crate::clock::Clock;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
-use crate::state_machine::{Effects, ReplyTo, StateMachine};
+use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
 
 /// Requests that may wait; beyond, those who submit wait.
 const QUEUE: usize = 1_024;
@@ -33,7 +33,7 @@ pub struct Committed<R> {
 
 type AnswerSender<M> = oneshot::Sender<Result<Committed<<M as StateMachine>::Response>, ErrorCode>>;
 
-/// Submits requests to a machine; clones submit to the same one.
+/// Puts questions to a machine; clones ask the same one.
 #[derive(Debug)]
 pub struct MachineClient<M: StateMachine> {
     requests: mpsc::Sender<(M::Request, AnswerSender<M>)>,
@@ -46,13 +46,16 @@ impl<M: StateMachine> Clone for MachineClient<M> {
 }
 
 impl<M: StateMachine> MachineClient<M> {
-    /// Gives `request` to the machine, and returns its answer once it is committed and published.
+    /// Puts `question` to the machine, and returns its answer once it is committed and published.
     ///
     /// `NotController` where this node does not lead or is stopping; other codes as of [`MetadataQuorum::propose`].
-    pub async fn submit(&self, request: M::Request) -> Result<Committed<M::Response>, ErrorCode> {
+    pub async fn ask<Q: Question<M>>(&self, question: Q) -> Result<Committed<Q::Answer>, ErrorCode> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send((request, answer)).await.map_err(|_| ErrorCode::NotController)?;
-        answered.await.map_err(|_| ErrorCode::NotController)?
+        self.requests.send((question.into_request(), answer)).await.map_err(|_| ErrorCode::NotController)?;
+        let Committed { response, image_offset } = answered.await.map_err(|_| ErrorCode::NotController)??;
+        // A machine that is gone gives no answer, and none gives another question's.
+        let response = Q::answer(response).ok_or(ErrorCode::NotController)?;
+        Ok(Committed { response, image_offset })
     }
 }
 
