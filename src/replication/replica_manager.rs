@@ -34,7 +34,7 @@ enum PartitionSlot {
 /// Logs found on disk that no image has named yet. One lock, so that changes are applied one after the other.
 struct Unclaimed {
     logs: HashMap<TopicPartition, LoadedLog>,
-    /// Whether the first change was applied, so that what is left belongs to no topic.
+    /// Whether the first change was applied; what was left then belonged to no topic and is gone.
     is_told: bool,
 }
 
@@ -138,8 +138,17 @@ impl ReplicaManager {
             self.apply_topic(topic, &mut unclaimed);
         }
         if !std::mem::replace(&mut unclaimed.is_told, true) {
-            for stray in unclaimed.logs.keys() {
-                tracing::warn!(partition = %stray, "a log on disk belongs to no topic; it is left alone");
+            self.set_strays_aside(std::mem::take(&mut unclaimed.logs));
+        }
+    }
+
+    /// A log that no topic of the first image wants is what a crash has left of a deletion after it was committed, or of a
+    /// replica that is another broker's now. As in Kafka (`LogManager.isStrayKraftReplica`) it gives its name free, so that
+    /// no later topic meets it, and keeps its records.
+    fn set_strays_aside(&self, strays: HashMap<TopicPartition, LoadedLog>) {
+        for (partition, stray) in strays {
+            if let Err(error) = self.log_dir.set_aside(stray.log) {
+                tracing::error!(%partition, %error, "a log that belongs to no topic stays where it is");
             }
         }
     }

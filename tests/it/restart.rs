@@ -229,6 +229,44 @@ async fn a_topic_made_anew_starts_empty_and_stays_itself() {
     broker.stop().await;
 }
 
+/// A crash after a topic's deletion was committed, and before its directory was renamed: the next start frees the name, and
+/// keeps the records as Kafka keeps a stray's.
+#[tokio::test]
+async fn a_deletion_that_a_crash_has_cut_short_is_finished_at_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let directories = |end: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(directory.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("gone-0") && name.ends_with(end)).collect()
+    };
+    let mortal = Mortal::on(directory.path()).await;
+    let (mut client, gone) = mortal.broker.client_with_topic("gone", 1).await;
+    let kept = client.create_topic("kept", 1, &[]).await;
+    for topic in [&gone, &kept] {
+        client.append(topic, 0, &["old"]).await;
+    }
+    delete(&mut client, &gone).await;
+    until(|| directories("-delete").len() == 1).await;
+    mortal.kill().await;
+    let renamed = directory.path().join(&directories("-delete")[0]);
+    std::fs::rename(renamed, directory.path().join("gone-0")).unwrap();
+
+    let broker = Broker::on(directory.path()).await;
+    assert_eq!((directories("gone-0"), directories("-stray").len()), (vec![], 1));
+    let stray = directory.path().join(&directories("-stray")[0]);
+    assert!(std::fs::metadata(stray.join("00000000000000000000.log")).unwrap().len() > 0, "the records are kept");
+    let mut client = broker.client().await;
+    assert_eq!(client.read(&kept, 0, 0).await, ["old"]);
+    let anew = client.create_topic("gone", 1, &[]).await;
+    assert_eq!(client.append(&anew, 0, &["new"]).await, 0);
+    broker.stop().await;
+
+    let broker = Broker::on(directory.path()).await;
+    assert_eq!(broker.client().await.read(&anew, 0, 0).await, ["new"]);
+    assert_eq!(directories("-stray").len(), 1, "and no start looks at them again");
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn two_brokers_in_one_process_know_nothing_of_each_other() {
     let (one, other) = (Broker::start().await, Broker::start().await);
