@@ -60,6 +60,33 @@ const DELEGATION_TOKEN_REQUEST_NOT_ALLOWED: i16 = 64;
 /// Versions up to which an API's answer has no place for its error, so that it is empty.
 const SILENT: (i16, i16) = (DescribeLogDirsRequest::KEY, 2);
 
+/// APIs whose requests here are refused for other reasons than authorisation, in the order of their keys.
+const NEVER_DONE: &[i16] = &[
+    // Nobody is a member of the group.
+    JoinGroupRequest::KEY,
+    HeartbeatRequest::KEY,
+    LeaveGroupRequest::KEY,
+    SyncGroupRequest::KEY,
+    // There are no ACLs.
+    DescribeAclsRequest::KEY,
+    CreateAclsRequest::KEY,
+    DeleteAclsRequest::KEY,
+    // There is no such directory.
+    AlterReplicaLogDirsRequest::KEY,
+    // There are no tokens.
+    CreateDelegationTokenRequest::KEY,
+    RenewDelegationTokenRequest::KEY,
+    ExpireDelegationTokenRequest::KEY,
+    DescribeDelegationTokenRequest::KEY,
+    // The leader is the preferred one.
+    ElectLeadersRequest::KEY,
+    // There is no such credential, level or voter.
+    AlterUserScramCredentialsRequest::KEY,
+    UpdateFeaturesRequest::KEY,
+    AddRaftVoterRequest::KEY,
+    RemoveRaftVoterRequest::KEY,
+];
+
 /// A request that names something, and the only error that its answer may hold; 0 where Kafka says nothing and leaves out.
 struct Case {
     key: i16,
@@ -81,7 +108,9 @@ where
         frame: Box::new(move |version| encode_request(1, &text("it"), version, &request(version)).ok()),
         tell: |mut bytes, version| {
             ResponseHeader::decode(&mut bytes, R::Response::header_version(version)).unwrap();
-            format!("{:?}", R::Response::decode(&mut bytes, version).unwrap())
+            let response = R::Response::decode(&mut bytes, version).unwrap();
+            assert!(bytes.is_empty(), "bytes are left over after {response:?}");
+            format!("{response:?}")
         },
     }
 }
@@ -203,7 +232,8 @@ fn of_topics(topic: &Topic) -> Vec<Case> {
             }
         }),
         case(TOPIC_AUTHORIZATION_FAILED, |_| {
-            let topic = CreatePartitionsTopic::default().with_name(topic_name(TOPIC)).with_count(5);
+            let topic =
+                CreatePartitionsTopic::default().with_name(topic_name(TOPIC)).with_count(5).with_assignments(None);
             CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(1000)
         }),
         case(TOPIC_AUTHORIZATION_FAILED, |_| {
@@ -295,6 +325,11 @@ fn of_the_cluster() -> Vec<Case> {
     ]
 }
 
+/// At least one case for every API.
+fn cases(topic: &Topic) -> Vec<Case> {
+    [produced(topic), of_groups(), of_topics(topic), of_the_cluster()].into_iter().flatten().collect()
+}
+
 async fn ask(dispatcher: &Dispatcher, mut frame: Bytes) -> Bytes {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
     let mut session = dispatcher.open(Endpoints { listener: "PLAINTEXT".into(), peer: address, local: address });
@@ -358,8 +393,7 @@ fn dispatcher(broker: &Broker, authorizer: impl Authorizer + 'static) -> Dispatc
 #[tokio::test]
 async fn who_may_do_nothing_learns_nothing_and_changes_nothing_by_any_api() {
     let (broker, topic) = start().await;
-    let cases: Vec<_> =
-        [produced(&topic), of_groups(), of_topics(&topic), of_the_cluster()].into_iter().flatten().collect();
+    let cases = cases(&topic);
     let missing: Vec<_> =
         APIS.iter().map(|api| api.key).filter(|key| cases.iter().all(|case| case.key != *key)).collect();
     assert!(missing.is_empty(), "APIs without a case: {missing:?}");
@@ -465,5 +499,36 @@ async fn who_may_see_or_create_is_told_no_more_than_that() {
     assert_eq!((created.error_code, created.topic_config_error_code), (0, TOPIC_AUTHORIZATION_FAILED));
     assert_eq!((created.num_partitions, created.replication_factor), (-1, -1));
     assert_eq!(created.configs.as_deref(), Some(&[][..]));
+    broker.stop().await;
+}
+
+/// The same requests as above, so that it is authorisation alone that refuses them there; each answer, with what there is
+/// in it, is one of the request's version.
+#[tokio::test]
+async fn who_may_do_everything_is_answered_at_every_version() {
+    let (broker, topic) = start().await;
+    let dispatcher = Dispatcher::new(Arc::clone(broker.0.broker()), Clock::system());
+    let mut cases = cases(&topic);
+    // What the others ask about is gone then.
+    let last = [DeleteGroupsRequest::KEY, DeleteTopicsRequest::KEY, UnregisterBrokerRequest::KEY];
+    cases.sort_by_key(|case| last.contains(&case.key));
+    let refused = [
+        TOPIC_AUTHORIZATION_FAILED,
+        GROUP_AUTHORIZATION_FAILED,
+        CLUSTER_AUTHORIZATION_FAILED,
+        TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    ];
+    let mut without_error = BTreeSet::new();
+    for case in &cases {
+        for told in tell_all(&dispatcher, case).await {
+            let errors = errors(&told);
+            assert!(errors.is_disjoint(&refused.into()), "key {}: {told}", case.key);
+            if errors.is_empty() {
+                without_error.insert(case.key);
+            }
+        }
+    }
+    let failing: Vec<_> = APIS.iter().map(|api| api.key).filter(|key| !without_error.contains(key)).collect();
+    assert_eq!(failing, NEVER_DONE, "APIs that never succeed");
     broker.stop().await;
 }
