@@ -47,13 +47,13 @@ impl ConfigRules for TableRules {
     }
 }
 
-/// The row of a key of `resource`.
+/// The row of a key of `resource`, where its type is known to what adds to lists: as in Kafka (`KafkaRaftServer.configSchema`),
+/// whose controller knows those of topics' and brokers' keys alone.
 fn row(resource: &ConfigResource, key: &str) -> Option<&'static Key> {
     match resource {
         ConfigResource::Topic(_) => keys::topic_key_rows(key).next(),
         ConfigResource::Broker(_) => keys::dynamic_broker_key(key),
-        ConfigResource::ClientMetrics(_) => keys::client_metrics_key(key),
-        ConfigResource::Group(_) => keys::group_key(key),
+        ConfigResource::ClientMetrics(_) | ConfigResource::Group(_) => None,
     }
 }
 

@@ -222,6 +222,21 @@ async fn what_is_wrong_is_told_by_resource() {
     broker.stop().await;
 }
 
+/// The lists of a subscription can only be set as a whole: as in Kafka, adding is for the keys of topics and brokers.
+#[tokio::test]
+async fn nothing_is_added_to_the_lists_of_client_metrics() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    set(&mut client, CLIENT_METRICS, "s", "metrics", "a.").await;
+    for (operation, name) in [(APPEND, "APPEND"), (SUBTRACT, "SUBTRACT")] {
+        let told = alter(&mut client, CLIENT_METRICS, "s", &[("metrics", operation, Some("a."))]).await;
+        let message = format!("Can't {name} to key metrics because its type is not LIST.");
+        assert_eq!(told, (INVALID_CONFIG, message));
+    }
+    assert_eq!(value(&mut client, CLIENT_METRICS, "s", "metrics").await, (Some("a.".to_owned()), OF_SUBSCRIPTION));
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn a_brokers_configuration_changes_while_it_runs() {
     let broker = Broker::with(&[("message.max.bytes", "2000")]).await;
