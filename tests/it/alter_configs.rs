@@ -1,16 +1,22 @@
 //! AlterConfigs, IncrementalAlterConfigs and ListConfigResources, at every version: what changes, what is refused, and
 //! what acts at once and is still there after the broker died.
 
+use std::path::Path;
+use std::time::Duration;
+
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::{
     AlterConfigsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest, alter_configs_request as legacy,
 };
+use klamm::protocol::compression::Compression;
+use klamm::server::Server;
 
-use crate::broker::{Broker, Client, batch, text};
+use crate::broker::{Broker, Client, Topic, batch, config, text};
 use crate::configs::{
     BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, OF_FILE, OF_TABLE, OF_TOPIC, TOPIC, describe, value,
 };
 use crate::restart::Mortal;
+use crate::server::within;
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const MESSAGE_TOO_LARGE: i16 = 10;
@@ -295,6 +301,87 @@ async fn what_was_changed_is_still_there_after_the_broker_died() {
     let refused = client.produce(&topic, 0, batch(&["x".repeat(1_000).as_str()])).await;
     assert_eq!(refused.error_code, MESSAGE_TOO_LARGE);
     broker.stop().await;
+}
+
+/// A broker on `directory` that looks every `interval` milliseconds for segments to delete.
+async fn retaining(directory: &Path, interval: &str) -> Broker {
+    let path = directory.to_str().unwrap();
+    let config = config(&[("log.dirs", path), ("log.retention.check.interval.ms", interval)]);
+    Broker(within(Server::start(config)).await.unwrap())
+}
+
+/// That the log goes by the settings that the test below makes: a limit, a codec, and a size of segments of which each takes
+/// one of the records that are appended.
+async fn assert_new_settings_act(client: &mut Client, topic: &Topic, directory: &Path) {
+    let segments = || {
+        let entries = std::fs::read_dir(directory.join("t-0")).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "log")).count()
+    };
+    let before = segments();
+    for _ in 0..2 {
+        let appended = client.append(topic, 0, &[&digits(600_000)]).await;
+        let stored = client.fetch(topic, 0, appended).await.records.unwrap();
+        assert_eq!(stored[22] & 7, Compression::Lz4 as u8, "the codec, in the batch's attributes");
+    }
+    assert!(segments() > before, "segment.bytes");
+    let refused = client.produce(topic, 0, batch(&[&digits(900_000)])).await;
+    assert_eq!(refused.error_code, MESSAGE_TOO_LARGE);
+}
+
+/// So many digits that no codec makes half of.
+fn digits(count: usize) -> String {
+    let mut text = String::new();
+    for number in 1_u64.. {
+        text += &number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_string();
+        if text.len() >= count {
+            break;
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_topics_settings_act_on_its_open_log_and_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = retaining(directory.path(), "10").await;
+    let mut client = broker.client().await;
+    let topic = client.create_topic("t", 1, &[]).await;
+    // Under the settings of the start, all this goes into one segment, as it is.
+    let appended = client.append(&topic, 0, &[&digits(900_000)]).await;
+    assert_eq!(client.fetch(&topic, 0, appended).await.records.unwrap()[22] & 7, 0);
+    client.append(&topic, 0, &[&digits(600_000)]).await;
+    for (key, value) in [("max.message.bytes", "750000"), ("compression.type", "lz4"), ("segment.bytes", "1048576")] {
+        set(&mut client, TOPIC, "t", key, value).await;
+    }
+    assert_new_settings_act(&mut client, &topic, directory.path()).await;
+    assert_eq!(client.offset(&topic, 0, -2).await, 0, "nothing is old");
+    broker.stop().await;
+
+    let broker = retaining(directory.path(), "300000").await;
+    let mut client = broker.client().await;
+    assert_new_settings_act(&mut client, &topic, directory.path()).await;
+    broker.stop().await;
+
+    let broker = retaining(directory.path(), "10").await;
+    let mut client = broker.client().await;
+    set(&mut client, TOPIC, "t", "retention.ms", "1").await;
+    assert_all_expires(&mut client, &topic).await;
+    broker.stop().await;
+    let broker = retaining(directory.path(), "10").await;
+    let mut client = broker.client().await;
+    client.append(&topic, 0, &["soon gone"]).await;
+    assert_all_expires(&mut client, &topic).await;
+    broker.stop().await;
+}
+
+async fn assert_all_expires(client: &mut Client, topic: &Topic) {
+    let end = client.offset(topic, 0, -1).await;
+    let expiry = async {
+        while client.offset(topic, 0, -2).await < end {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(expiry).await;
 }
 
 #[tokio::test]
