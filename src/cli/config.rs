@@ -5,37 +5,70 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::Failure;
-use crate::config::{Config, Settings, reference};
+use super::sources::{configuration, environment};
+use super::{Failure, StartArguments};
+use crate::config::{Config, reference};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Print every key with its default, type and meaning.
     Keys,
-    /// Say whether a configuration file would be accepted.
+    /// Say whether a configuration file, or what the environment says, would be accepted.
     Check {
-        /// The file: YAML, or Java properties if its name ends in .properties.
+        /// The file: YAML, or Java properties if its name ends in .properties; the environment where there is none.
+        file: Option<String>,
+    },
+    /// Print every value that a start with the same arguments would have, and where it comes from.
+    Print(StartArguments),
+    /// Write a short configuration to begin with; a file that is there is left alone.
+    Init {
+        /// Where to write it.
+        #[arg(default_value = "klamm.yaml")]
         file: String,
     },
 }
+
+/// Origins stand in one column, unless a value is longer than this.
+const WIDEST: usize = 72;
+
+/// What `init` writes.
+const FIRST_CONFIGURATION: &str = include_str!("../../config/klamm.yaml");
 
 pub(super) fn run(command: &ConfigCommand) -> Result<ExitCode, Failure> {
     match command {
         ConfigCommand::Keys => print(&reference::yaml()),
         ConfigCommand::Check { file } => {
-            let mut settings = Settings::default();
-            read_file(&mut settings, file)?;
-            Config::new(settings)?;
-            print(&format!("{file} is fine\n"));
+            let (arguments, environment) = match file {
+                Some(_) => (StartArguments { config: file.clone(), ..StartArguments::default() }, Vec::new()),
+                None => (StartArguments::default(), environment()),
+            };
+            let config = configuration(&arguments, environment)?;
+            for line in config.passed_over().iter().chain(&config.without_effect()) {
+                print(&format!("note: {line}\n"));
+            }
+            print(&format!("{} is fine\n", file.as_deref().unwrap_or("the environment")));
+        }
+        ConfigCommand::Print(arguments) => print(&printed(&configuration(arguments, environment())?)),
+        ConfigCommand::Init { file } => {
+            let written = std::fs::File::create_new(file)
+                .and_then(|mut created| created.write_all(FIRST_CONFIGURATION.as_bytes()));
+            written.map_err(|error| Failure {
+                what: format!("{file} cannot be written: {error}"),
+                hint: Some("another name: klamm config init FILE".to_owned()),
+            })?;
+            print(&format!("{file} is written; start with it: klamm --config {file}\n"));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Adds what a configuration file says.
-pub(super) fn read_file(settings: &mut Settings, file: &str) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))?;
-    Ok(settings.read_file(file, &text)?)
+/// `name=value` in columns with the origin; secrets are hidden.
+fn printed(config: &Config) -> String {
+    let values = config.values();
+    let width = values.iter().map(|(name, value, _)| name.len() + value.len() + 1).max().unwrap_or(0).min(WIDEST);
+    values.iter().fold(String::new(), |text, (name, value, origin)| {
+        format!("{text}{:width$}  # {origin}\n", format!("{name}={value}"))
+    })
 }
 
 /// Writes to stdout; a reader that went away is not an error, unlike with `print!`, which panics.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::IsTerminal;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::EnvFilter;
@@ -35,15 +36,26 @@ const LOGGERS: &[&str] = &[
 /// What `KLAMM_LOG` asks for; empty is as good as unset.
 pub(super) fn log_filter(wanted: &str) -> Result<String, Failure> {
     let wanted = if wanted.trim().is_empty() { DEFAULT_LOG_FILTER } else { wanted };
-    let filter = EnvFilter::builder().parse(wanted).map_err(|_| Failure {
+    let refused = || Failure {
         what: format!("KLAMM_LOG: \"{wanted}\" is not a log filter"),
         hint: Some("KLAMM_LOG=klamm=debug".to_owned()),
-    })?;
+    };
+    let filter = EnvFilter::builder().parse(wanted).map_err(|_| refused())?;
+    if let Some(lone) = wanted.split(',').map(str::trim).find(|directive| !is_known(directive)) {
+        let hint = format!("\"{lone}\" is neither a level (error, warn, info, debug, trace, off) nor a logger's name");
+        return Err(Failure { hint: Some(hint), ..refused() });
+    }
     let is_quieter = filter.max_level_hint().is_some_and(|level| level <= LevelFilter::WARN);
     if is_quieter || wanted.contains("openraft") {
         return Ok(wanted.to_owned());
     }
     Ok(format!("{CONSENSUS_LOG_FILTER},{wanted}"))
+}
+
+/// Whether a directive says something: a word alone that is no level would silence everything but a target of that name.
+fn is_known(directive: &str) -> bool {
+    let is_word = directive.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    !is_word || directive.is_empty() || LevelFilter::from_str(directive).is_ok() || LOGGERS.contains(&directive)
 }
 
 /// Logs go to stderr, so that stdout holds what a person or a script wants to read. `None` where an embedding program has
@@ -156,6 +168,8 @@ mod tests {
         assert!(filter("klamm=debug").contains("klamm=debug") && filter("klamm=debug").contains("openraft=warn"));
         assert_eq!((filter("error"), filter("off")), ("error".to_owned(), "off".to_owned()));
         assert!(!filter("openraft=debug").contains("warn"));
+        assert!(log_filter("loud").expect_err("no level").to_string().contains("\"loud\" is neither a level"));
+        assert!(log_filter("klamm").is_ok() && log_filter("hyper::client=debug").is_ok());
         assert_eq!(
             log_filter("klamm=loud").expect_err("no level").to_string(),
             "klamm: KLAMM_LOG: \"klamm=loud\" is not a log filter\n  try: KLAMM_LOG=klamm=debug"

@@ -5,7 +5,9 @@
 
 mod config;
 mod failure;
+mod hints;
 mod logging;
+mod sources;
 mod start;
 
 use std::ffi::OsString;
@@ -16,7 +18,8 @@ use clap::{Args, Parser, Subcommand};
 pub use failure::Failure;
 
 /// What `--help` says of the environment.
-const ENVIRONMENT: &str = "KLAMM_LOG sets what is logged to stderr, such as KLAMM_LOG=klamm=debug.";
+const ENVIRONMENT: &str = "KLAMM_LOG sets what is logged to stderr, such as KLAMM_LOG=klamm=debug. KAFKA_... sets keys as in \
+                           Kafka's images: KAFKA_LOG_DIRS sets log.dirs.";
 
 /// A broker that speaks the Kafka protocol.
 #[derive(Debug, Parser)]
@@ -38,7 +41,8 @@ enum Command {
     Config(config::ConfigCommand),
 }
 
-/// What a broker is started with; each flag is stronger than the file, and --set is the strongest.
+/// What a broker is started with; the environment is stronger than the file, flags are stronger still, and --set is the
+/// strongest.
 #[derive(Debug, Args, Default)]
 struct StartArguments {
     /// The configuration file: YAML, or Java properties if its name ends in .properties.
@@ -74,6 +78,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
+            let error = hints::with_hint(error);
             // A closed terminal is no reason to fail in another way.
             drop(error.print());
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));

@@ -24,6 +24,16 @@ pub enum ConfigError {
         /// Where it stands.
         origin: Origin,
     },
+    /// It asks for what this broker does not do, and what it would be dangerous to go on without.
+    #[error("{origin}: {key}: {reason}")]
+    NotServed {
+        /// The key, as written.
+        key: String,
+        /// What is not served.
+        reason: String,
+        /// Where it stands.
+        origin: Origin,
+    },
     /// The file is not readable as what it should be.
     #[error("{name}: {reason}")]
     Syntax {
@@ -39,6 +49,9 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownKey { hint, .. } => hint.clone(),
+            Self::NotServed { .. } => {
+                Some("leave it out, and let only those reach the broker who may do everything".to_owned())
+            }
             Self::Invalid { .. } | Self::Syntax { .. } => None,
         }
     }

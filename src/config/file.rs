@@ -54,14 +54,18 @@ impl YamlReader<'_> {
                 ("storage", Value::Mapping(storage)) => {
                     self.section("storage", storage, &[("kind", "klamm.storage.kind"), ("dir", "log.dirs")])?;
                 }
+                ("cluster", Value::Mapping(cluster)) => {
+                    self.section("cluster", cluster, &[("id", "klamm.cluster.id")])?;
+                }
                 ("listeners", Value::Sequence(listeners)) => self.listeners(listeners)?,
+                ("topics", Value::Sequence(topics)) => self.topics(topics)?,
                 ("properties", Value::Mapping(properties)) => {
                     for (key, value) in properties {
                         let key = name_of(key)?;
                         self.push(key, key, text_of(key, value)?);
                     }
                 }
-                (section @ ("node" | "storage" | "properties"), Value::Null) => {
+                (section @ ("node" | "cluster" | "storage" | "properties"), Value::Null) => {
                     return Err(format!("{section}: the section is empty; leave it out or fill it"));
                 }
                 (key, value) => self.push(key, key, text_of(key, value)?),
@@ -96,6 +100,41 @@ impl YamlReader<'_> {
         self.push("listeners", "listeners", bound.join(","));
         self.push("advertised.listeners", "listeners", advertised.join(","));
         self.push("listener.security.protocol.map", "listeners", protocols.join(","));
+        Ok(())
+    }
+
+    /// `- {name, partitions, replicas, config}` becomes an element of `klamm.create.topics`.
+    fn topics(&mut self, topics: &[Value]) -> Result<(), String> {
+        const FIELDS: [&str; 4] = ["name", "partitions", "replicas", "config"];
+        let mut elements = Vec::new();
+        for (index, topic) in topics.iter().enumerate() {
+            let place = format!("topics[{index}]");
+            let Value::Mapping(topic) = topic else {
+                return Err(format!("{place}: expected {{name, partitions, replicas, config}}"));
+            };
+            for key in topic.keys() {
+                let key = name_of(key)?;
+                if !FIELDS.contains(&key) {
+                    return Err(unknown_field(&place, key, FIELDS.into_iter()));
+                }
+            }
+            let field = |name: &str| topic.get(name).map(|value| text_of(name, value)).transpose();
+            let name = field("name")?.ok_or_else(|| format!("{place}: name is missing"))?;
+            let number = |name: &str| Ok::<_, String>(field(name)?.unwrap_or_default());
+            let mut parts = vec![name, number("partitions")?, number("replicas")?];
+            match topic.get("config") {
+                None => {}
+                Some(Value::Mapping(config)) => {
+                    for (key, value) in config {
+                        let key = name_of(key)?;
+                        parts.push(format!("{key}={}", text_of(key, value)?.replace(',', "+")));
+                    }
+                }
+                Some(_) => return Err(format!("{place}: config: expected \"key: value\" lines")),
+            }
+            elements.push(parts.join(":"));
+        }
+        self.push("klamm.create.topics", "topics", elements.join(","));
         Ok(())
     }
 

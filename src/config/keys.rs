@@ -90,6 +90,13 @@ const NODE: &[Key] = &[
     // Unlike Kafka, whose default /tmp/kafka-logs may be emptied at any boot.
     Key::string("log.dir", "./data", "The data directory, where log.dirs is not set.").high(),
     Key::unset(Kind::String, "log.dirs", "The data directory; one, although the name says more.").high(),
+    Key::unset(Kind::String, "klamm.cluster.id", "The id that a new cluster gets; a random one where it is not set.")
+        .low(),
+    Key::list(
+        "klamm.create.topics",
+        "",
+        "Topics to create at the start unless they are there: name:partitions:replicas:cleanup.policy, by commas.",
+    ),
     Key::string("klamm.storage.kind", "disk", "Where data is kept: on disk, or in memory until the process ends.")
         .one_of(&["disk", "memory"]),
 ];
@@ -872,7 +879,12 @@ const RUNTIME: &[Key] = &[
     Key::unset(Kind::Class, "client.quota.callback.class", "A Java class that computes quotas; there is none here.")
         .low()
         .no_effect(),
-    Key::string("authorizer.class.name", "", "A Java class that authorises; there is none here.").low().no_effect(),
+    Key::string(
+        "authorizer.class.name",
+        "",
+        "A Java class that authorises; a broker that is told one does not start, since there is none here.",
+    )
+    .low(),
     Key::list("metric.reporters", "", "Java classes that report metrics; there are none here.")
         .low()
         .cluster_wide()

@@ -2,15 +2,18 @@
 //!
 //! [`keys`] is the table. [`Settings`] collects what files and flags set, with its place; [`Config`] is what follows
 //! from that, from what clients set while the broker runs, and from the table's defaults. Precedence, from weak to
-//! strong: defaults, file, flags, `--set`, the dynamic configuration of all brokers, that of this broker.
+//! strong: defaults, file, environment variables, flags, `--set`, the dynamic configuration of all brokers, that of this broker.
 //! Nothing here opens a file or a socket; texts come in from `cli/` and from the metadata.
 
 mod client_metrics;
 mod describe;
 mod dynamic;
+mod environment;
 mod error;
 mod file;
 mod group;
+mod initial_topics;
+mod jaas;
 mod key;
 pub mod keys;
 mod listener;
@@ -21,6 +24,7 @@ mod settings;
 mod suggestion;
 mod topic;
 mod typed;
+mod unserved;
 mod value;
 
 pub use client_metrics::{ClientMetricsError, validate_client_metrics};
@@ -28,6 +32,7 @@ pub use describe::{ConfigSource, ConfigSynonym, DescribedConfig, describe_client
 pub use dynamic::DynamicConfigError;
 pub use error::ConfigError;
 pub use group::GroupConfigError;
+pub use initial_topics::InitialTopic;
 pub use key::{Importance, Key, Scope, UpdateMode};
 pub use listener::{HostPort, Listener, SecurityProtocol};
 pub use origin::Origin;

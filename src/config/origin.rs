@@ -14,6 +14,8 @@ pub enum Origin {
         /// The line, from 1, where it could be told.
         line: Option<usize>,
     },
+    /// An environment variable.
+    Variable(String),
     /// An argument, such as `--set` or `--listen`.
     Flag(&'static str),
     /// The dynamic configuration of all brokers.
@@ -28,6 +30,7 @@ impl fmt::Display for Origin {
             Self::Default => formatter.write_str("default"),
             Self::File { name, line: Some(line) } => write!(formatter, "{name}:{line}"),
             Self::File { name, line: None } => formatter.write_str(name),
+            Self::Variable(name) => write!(formatter, "env {name}"),
             Self::Flag(flag) => formatter.write_str(flag),
             Self::ClusterWide => formatter.write_str("the dynamic configuration of all brokers"),
             Self::PerBroker => formatter.write_str("the dynamic configuration of this broker"),

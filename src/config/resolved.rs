@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::error::ConfigError;
 use super::group::{self, GroupConfigError};
+use super::initial_topics::{InitialTopic, InitialTopics};
 use super::keys;
 use super::listener::{HostPort, Listener, ListenerList, ProtocolMap, SecurityProtocol};
 use super::origin::Origin;
@@ -26,6 +27,9 @@ pub const RESOLVED_KEYS: &[&str] = &[
     "log.dir",
     "log.dirs",
     "klamm.storage.kind",
+    "klamm.cluster.id",
+    "klamm.create.topics",
+    "authorizer.class.name",
     "remote.storage.enable",
 ];
 
@@ -49,6 +53,10 @@ pub struct Config {
     pub inter_broker_listener: String,
     /// Where data is kept.
     pub storage: Storage,
+    /// The id that a new cluster gets, and that an old one must have; `None` where any will do.
+    pub cluster_id: Option<String>,
+    /// The topics to create at the start, unless they are there.
+    pub initial_topics: Vec<InitialTopic>,
     /// The other keys of the broker.
     pub broker: BrokerConfig,
     /// The config of a topic that overrides nothing.
@@ -108,12 +116,15 @@ impl Config {
         let broker = BrokerConfig::read(&settings).map_err(with_origin)?;
         let topic_defaults = TopicConfig::read(&settings).map_err(with_origin)?;
         refuse_zero_retention(&settings)?;
+        refuse_an_authorizer(&settings)?;
         let listeners = listeners(&settings)?;
         Ok(Self {
             node_id: node_id(&settings)?,
             inter_broker_listener: inter_broker_listener(&settings, &listeners)?,
             listeners,
             storage: storage(&settings)?,
+            cluster_id: read(&settings, "klamm.cluster.id")?,
+            initial_topics: read::<InitialTopics>(&settings, "klamm.create.topics")?.0,
             broker,
             topic_defaults,
             settings,
@@ -183,6 +194,23 @@ impl Config {
         self.settings.origin(name)
     }
 
+    /// Every key of the broker that has a value, in the table's order: its name, its value, and where that comes from.
+    /// Secrets are hidden.
+    pub fn values(&self) -> Vec<(&'static str, String, Origin)> {
+        let keys = keys::all().filter(|key| key.is_for_broker() && !key.is_internal);
+        keys.filter_map(|key| {
+            let value = self.settings.text(key)?;
+            let value = if key.is_sensitive() { "[hidden]" } else { value };
+            Some((key.name, value.to_owned(), self.settings.origin(key.name)))
+        })
+        .collect()
+    }
+
+    /// One line for each thing that was set and passed over, because Klamm knows no such key.
+    pub fn passed_over(&self) -> &[String] {
+        self.settings.notes()
+    }
+
     /// One line for each key that somebody set and that changes nothing here, in the table's order: where it stands, and
     /// what it would have decided.
     pub fn without_effect(&self) -> Vec<String> {
@@ -250,6 +278,19 @@ fn refuse_zero_retention(settings: &Settings) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// Without it everybody may do everything, which is the opposite of what was asked for.
+fn refuse_an_authorizer(settings: &Settings) -> Result<(), ConfigError> {
+    const NAME: &str = "authorizer.class.name";
+    match read::<String>(settings, NAME)?.as_str() {
+        "" => Ok(()),
+        _ => Err(ConfigError::NotServed {
+            key: NAME.to_owned(),
+            reason: "authorisation is not served yet".to_owned(),
+            origin: settings.origin(NAME),
+        }),
+    }
 }
 
 fn listeners(settings: &Settings) -> Result<Vec<Listener>, ConfigError> {

@@ -2,30 +2,100 @@
 
 use std::collections::BTreeMap;
 
+use super::environment::{self, Variable};
 use super::error::ConfigError;
 use super::file;
+use super::jaas::JaasEntry;
 use super::key::{Key, Scope};
 use super::keys;
 use super::origin::Origin;
 use super::suggestion::closest;
+use super::unserved::{Unserved, unserved};
 use super::value::FromValue;
 
 /// The keys that were set; whoever sets a key later wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings(BTreeMap<&'static str, (String, Origin)>);
+pub struct Settings {
+    given: BTreeMap<&'static str, (String, Origin)>,
+    notes: Vec<String>,
+}
 
 impl Settings {
     /// Sets one key, by any name of the table that is for the broker.
     ///
     /// # Errors
-    /// The key is unknown, or the value is wrong for it.
+    /// The key is unknown, or not served although it would have to be, or the value is wrong for it.
     pub fn set(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
-        let Some(key) = keys::broker_key(name) else {
-            return Err(ConfigError::UnknownKey { hint: hint_for(name), key: name.to_owned(), origin });
-        };
+        let Some(key) = keys::broker_key(name) else { return self.pass_over(name, text, origin) };
         key.check(name, text).map_err(|error| ConfigError::Invalid { error, origin: origin.clone() })?;
-        self.0.insert(key.name, (text.trim().to_owned(), origin));
+        self.given.insert(key.name, (text.trim().to_owned(), origin));
         Ok(())
+    }
+
+    /// What becomes of a key without a row: a note, if it may be passed over.
+    fn pass_over(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
+        match unserved(name, text) {
+            Some(Unserved::PassedOver(reason)) => self.notes.push(format!("{origin}: {name} is passed over: {reason}")),
+            Some(Unserved::Refused(reason)) => {
+                let reason = refusal(name, text, reason);
+                return Err(ConfigError::NotServed { key: name.to_owned(), reason, origin });
+            }
+            None => return Err(ConfigError::UnknownKey { hint: hint_for(name), key: name.to_owned(), origin }),
+        }
+        Ok(())
+    }
+
+    /// The same as [`Settings::set`] where Kafka itself does not mind keys that nobody knows: a note is made of them.
+    fn set_if_known(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
+        match self.set(name, text, origin) {
+            Err(error @ ConfigError::UnknownKey { .. }) => {
+                let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                self.notes.push(format!("{error} is passed over{hint}"));
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Sets everything that environment variables say, in the order of their names; `read` reads the files that some of
+    /// them name.
+    ///
+    /// # Errors
+    /// A value is wrong for its key, asks for what is dangerous to go on without, or stands in a file that cannot be read.
+    pub fn read_environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+        read: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<(), ConfigError> {
+        let listens = self.is_set("listeners");
+        let mut variables: Vec<_> = variables.into_iter().collect();
+        variables.sort();
+        for (name, value) in variables {
+            let origin = Origin::Variable(name.clone());
+            match environment::variable(&name, &value, |key| keys::broker_key(key).is_some()) {
+                Variable::Foreign => {}
+                Variable::Javas => self.notes.push(format!("{origin} is passed over: there is no Java here")),
+                Variable::Property(key) => self.set_if_known(&key, &value, origin)?,
+                Variable::PropertyInFile(key) => {
+                    let syntax = |reason| ConfigError::Syntax { name: origin.to_string(), reason };
+                    self.set_if_known(&key, read(&value).map_err(syntax)?.trim_end_matches(['\r', '\n']), origin)?;
+                }
+            }
+        }
+        if !listens {
+            self.listen_where_advertised();
+        }
+        Ok(())
+    }
+
+    /// As in Kafka's image, where `listeners` may be left out: the listeners are those that are advertised, on every
+    /// interface.
+    fn listen_where_advertised(&mut self) {
+        if self.is_set("listeners") {
+            return;
+        }
+        let Some((advertised, origin)) = self.given.get("advertised.listeners").cloned() else { return };
+        self.given.insert("listeners", (on_every_interface(&advertised), origin));
     }
 
     /// Sets everything that a configuration file says: Java properties if `name` ends in `.properties`, else YAML.
@@ -36,9 +106,16 @@ impl Settings {
         let is_properties = name.rsplit_once('.').is_some_and(|(_, extension)| extension == "properties");
         let entries = if is_properties { file::properties(text) } else { file::yaml(name, text)? };
         for file::FileEntry { key, value, line } in entries {
-            self.set(&key, &value, Origin::File { name: name.to_owned(), line })?;
+            let origin = Origin::File { name: name.to_owned(), line };
+            // Kafka does not mind unknown keys in its properties.
+            if is_properties { self.set_if_known(&key, &value, origin) } else { self.set(&key, &value, origin) }?;
         }
         Ok(())
+    }
+
+    /// What was passed over, a line for each.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Lays `stronger` texts over these: where one is set, what was set of its other units no longer counts, so that hours
@@ -48,9 +125,9 @@ impl Settings {
         for (name, text) in stronger {
             let Some(key) = keys::broker_key(name) else { continue };
             for synonym in keys::synonyms(name) {
-                self.0.remove(synonym);
+                self.given.remove(synonym);
             }
-            self.0.insert(key.name, (text.trim().to_owned(), origin.clone()));
+            self.given.insert(key.name, (text.trim().to_owned(), origin.clone()));
         }
     }
 
@@ -78,18 +155,43 @@ impl Settings {
 
     /// What somebody set for the key called `name`.
     pub(super) fn given(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|(text, _)| text.as_str())
+        self.given.get(name).map(|(text, _)| text.as_str())
     }
 
     /// Where the value of the key called `name` came from.
     pub fn origin(&self, name: &str) -> Origin {
-        self.0.get(name).map_or(Origin::Default, |(_, origin)| origin.clone())
+        self.given.get(name).map_or(Origin::Default, |(_, origin)| origin.clone())
     }
 
     /// Whether somebody set the key called `name`.
     pub(super) fn is_set(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.given.contains_key(name)
     }
+}
+
+/// Why a key is refused; of a JAAS entry also whether it could be read, so that it is right when SASL is served.
+fn refusal(name: &str, text: &str, reason: &str) -> String {
+    if !name.ends_with("sasl.jaas.config") {
+        return reason.to_owned();
+    }
+    match JaasEntry::parse(text) {
+        Ok(entry) => {
+            let class = entry.login_module.rsplit('.').next().unwrap_or_default();
+            let users = entry.options.iter().filter(|(option, _)| option.starts_with("user_")).count();
+            format!("{reason}; it is a {class} with {users} users")
+        }
+        Err(wrong) => format!("{reason}; besides, {wrong}"),
+    }
+}
+
+/// `NAME://host:port,...` with 0.0.0.0 for every host.
+fn on_every_interface(advertised: &str) -> String {
+    let listeners = advertised.split(',').map(str::trim).filter(|listener| !listener.is_empty());
+    let bound = listeners.map(|listener| match (listener.split_once("://"), listener.rsplit_once(':')) {
+        (Some((name, _)), Some((_, port))) => format!("{name}://0.0.0.0:{port}"),
+        _ => listener.to_owned(),
+    });
+    bound.collect::<Vec<_>>().join(",")
 }
 
 /// A negative time is "unlimited", whatever its unit.
@@ -144,6 +246,76 @@ mod tests {
             Some("remote.storage.enable can only be set on a topic")
         );
         assert_eq!(refuse("qqq"), None);
+    }
+
+    fn from(variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let mut settings = Settings::default();
+        let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        settings.read_environment(owned, |path| match path {
+            "/run/secrets/racks" => Ok("west\n".to_owned()),
+            _ => Err(format!("{path} cannot be read")),
+        })?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn variables_set_properties_over_the_file() {
+        let mut settings = Settings::default();
+        settings.read_file("a.properties", "num.partitions=2\nnode.id=4\n").unwrap();
+        let variables = [("KAFKA_NUM_PARTITIONS".to_owned(), "5".to_owned()), ("HOME".to_owned(), "/".to_owned())];
+        settings.read_environment(variables, |_| Err(String::new())).unwrap();
+        assert_eq!((settings.given("num.partitions"), settings.given("node.id")), (Some("5"), Some("4")));
+        assert_eq!(settings.origin("num.partitions").to_string(), "env KAFKA_NUM_PARTITIONS");
+        assert_eq!(
+            from(&[("KAFKA_BROKER_RACK_FILE", "/run/secrets/racks")]).unwrap().given("broker.rack"),
+            Some("west")
+        );
+        let missing = from(&[("KAFKA_BROKER_RACK_FILE", "/nowhere")]).unwrap_err().to_string();
+        assert_eq!(missing, "env KAFKA_BROKER_RACK_FILE: /nowhere cannot be read");
+    }
+
+    #[test]
+    fn what_is_passed_over_is_noted_once() {
+        let settings = from(&[
+            ("KAFKA_ZOOKEEPER_CONNECT", "zk:2181"),
+            ("KAFKA_HEAP_OPTS", "-Xmx1g"),
+            ("KAFKA_NUM_PARTITION", "3"),
+            ("KAFKA_PORT", "tcp://10.0.0.1:9092"),
+        ])
+        .unwrap();
+        assert_eq!(
+            settings.notes(),
+            [
+                "env KAFKA_HEAP_OPTS is passed over: there is no Java here",
+                "env KAFKA_NUM_PARTITION: unknown key \"num.partition\" is passed over (did you mean \"num.partitions\"?)",
+                "env KAFKA_ZOOKEEPER_CONNECT: zookeeper.connect is passed over: there is no ZooKeeper: the metadata is in \
+                 this broker",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_would_be_dangerous_to_pass_over_is_refused() {
+        let refusal = |name: &str, value: &str| from(&[(name, value)]).unwrap_err().to_string();
+        assert_eq!(
+            refusal("KAFKA_SSL_KEYSTORE_LOCATION", "/k"),
+            "env KAFKA_SSL_KEYSTORE_LOCATION: ssl.keystore.location: TLS is not served yet"
+        );
+        let jaas = "org.x.PlainLoginModule required user_a=\"1\" user_b=\"2\";";
+        assert!(
+            refusal("KAFKA_LISTENER_NAME_OUT_PLAIN_SASL_JAAS_CONFIG", jaas)
+                .ends_with("SASL is not served yet; it is a PlainLoginModule with 2 users")
+        );
+        assert!(refusal("KAFKA_SASL_JAAS_CONFIG", "x").ends_with("besides, it does not end with a semicolon"));
+        assert!(from(&[("KAFKA_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM", "")]).is_ok());
+    }
+
+    #[test]
+    fn listeners_that_are_only_advertised_are_opened_on_every_interface() {
+        let settings = from(&[("KAFKA_ADVERTISED_LISTENERS", "A://one:1, TC-0://[::1]:2,")]).unwrap();
+        assert_eq!(settings.given("listeners"), Some("A://0.0.0.0:1,TC-0://0.0.0.0:2"));
+        let both = [("KAFKA_ADVERTISED_LISTENERS", "A://one:1"), ("KAFKA_LISTENERS", "A://:1,B://:2")];
+        assert_eq!(from(&both).unwrap().given("listeners"), Some("A://:1,B://:2"));
     }
 
     #[test]

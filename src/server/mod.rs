@@ -1,6 +1,7 @@
 //! Builds the floors of one broker bottom-up, and stops them in reverse.
 
 mod descriptors;
+mod initial_topics;
 mod running;
 mod start_error;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use crate::replication::replica_manager::ReplicaManager;
 use crate::storage::{LogDir, LogDirError, LogDirOptions, METADATA_DIRECTORY, Survey};
 use descriptors::Shares;
 pub use descriptors::raise_descriptor_limit;
+use initial_topics::create_initial_topics;
 use running::{Background, Running};
 pub use start_error::StartError;
 
@@ -74,7 +76,7 @@ impl Server {
 
     /// The same, with loggers that the broker's clients may set.
     pub async fn start_with_loggers(config: Config, loggers: Option<Arc<dyn Loggers>>) -> Result<Self, StartError> {
-        for line in config.without_effect() {
+        for line in config.passed_over().iter().chain(&config.without_effect()) {
             tracing::warn!("{line}");
         }
         Self::start_watched(config, loggers, &|_| Ok(())).await
@@ -148,7 +150,8 @@ async fn build(
     let (driver, controller) = Driver::start(Arc::clone(&metadata), clock.clone(), Controller::new);
     running.driver = Some(driver);
     watch(Step::ControllerStarted)?;
-    let broker_epoch = register(&config, &controller, log_dir.cluster_id().into(), &bound).await?;
+    let cluster_id = config.cluster_id.as_deref().unwrap_or(log_dir.cluster_id());
+    let broker_epoch = register(&config, &controller, cluster_id.into(), &bound).await?;
     watch(Step::Registered)?;
     let groups = group_coordinators(&config, &clock, &replicas);
     running.groups = Some(groups.clone());
@@ -180,6 +183,7 @@ async fn build(
     // A partition that is not open yet would be denied, and clients take that for an answer.
     let applied = broker.replicas_applied(broker.image().offset).await;
     applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })?;
+    create_initial_topics(&broker).await;
     watch(Step::PartitionsHosted)?;
     let network = serve(&broker, listeners, clock).map_err(|reason| StartError::ListenFailed {
         listener: bound.first().map_or_else(String::new, |(name, _)| name.to_string()),
@@ -222,7 +226,12 @@ fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
             let max_open_files = Shares::of_this_process().segments;
             let delay_ms = u64::try_from(config.topic_defaults.file_delete_delay_ms).unwrap_or(0);
             let delete_delay = Duration::from_millis(delay_ms);
-            let options = LogDirOptions { node_id: config.node_id, cluster_id: None, max_open_files, delete_delay };
+            let options = LogDirOptions {
+                node_id: config.node_id,
+                cluster_id: config.cluster_id.clone(),
+                max_open_files,
+                delete_delay,
+            };
             Ok(LogDir::open(path, &options)?)
         }
     }

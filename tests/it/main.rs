@@ -14,6 +14,7 @@ mod compressed;
 mod configs;
 mod data_directory;
 mod decode;
+mod environments;
 mod fetch_response;
 mod fetching;
 mod groups;

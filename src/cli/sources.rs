@@ -1,0 +1,148 @@
+//! Where a configuration comes from: a file, the environment, the arguments.
+
+use super::{Failure, StartArguments};
+use crate::config::{Config, FromValue, HostPort, Origin, Settings};
+
+/// The variables of this process; what is no text cannot be about a broker.
+pub(super) fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Defaults, then the file, then the environment, then the flags, then `--set`.
+pub(super) fn configuration(arguments: &StartArguments, environment: Vec<(String, String)>) -> Result<Config, Failure> {
+    let mut settings = Settings::default();
+    if let Some(file) = &arguments.config {
+        read_file(&mut settings, file)?;
+    }
+    settings.read_environment(environment, |path| {
+        std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))
+    })?;
+    if let Some(address) = &arguments.listen {
+        listen(&mut settings, address)?;
+    }
+    if let Some(directory) = &arguments.data_dir {
+        if directory.trim().is_empty() {
+            return Err(Failure { what: "--data-dir: it must name a directory".to_owned(), hint: None });
+        }
+        settings.set("log.dirs", directory, Origin::Flag("--data-dir"))?;
+        settings.set("klamm.storage.kind", "disk", Origin::Flag("--data-dir"))?;
+    }
+    if arguments.memory {
+        settings.set("klamm.storage.kind", "memory", Origin::Flag("--memory"))?;
+    }
+    if let Some(node_id) = &arguments.node_id {
+        settings.set("node.id", node_id, Origin::Flag("--node-id"))?;
+    }
+    for (key, value) in &arguments.set {
+        settings.set(key, value, Origin::Flag("--set"))?;
+    }
+    Ok(Config::new(settings)?)
+}
+
+/// `--listen` stands for one plain listener, whatever listeners the file has.
+fn listen(settings: &mut Settings, address: &str) -> Result<(), Failure> {
+    check_listen(address)?;
+    let listener = format!("PLAINTEXT://{address}");
+    let keys = [
+        ("listeners", listener.as_str()),
+        ("advertised.listeners", &listener),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT"),
+        ("inter.broker.listener.name", "PLAINTEXT"),
+    ];
+    Ok(keys.into_iter().try_for_each(|(key, text)| settings.set(key, text, Origin::Flag("--listen")))?)
+}
+
+/// Tells about an address in the words of `--listen`, before it becomes a part of `listeners`.
+fn check_listen(address: &str) -> Result<(), Failure> {
+    let Err(reason) = HostPort::from_value(address) else { return Ok(()) };
+    let has_port = address.rsplit_once(':').is_some_and(|(host, _)| !host.contains(['/', ',']));
+    let what = if has_port { reason } else { format!("\"{address}\" is not of the form HOST:PORT") };
+    let hint = if address.contains("://") {
+        format!("--set listeners={address}")
+    } else {
+        "--listen localhost:9092, or 0.0.0.0:9092 for every interface".to_owned()
+    };
+    Err(Failure { what: format!("--listen: {what}"), hint: Some(hint) })
+}
+
+/// Adds what a configuration file says.
+fn read_file(settings: &mut Settings, file: &str) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))?;
+    Ok(settings.read_file(file, &text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Storage;
+
+    fn start(arguments: &StartArguments) -> Config {
+        configuration(arguments, Vec::new()).expect("the arguments are fine")
+    }
+
+    #[test]
+    fn flags_are_stronger_than_the_file_and_set_is_the_strongest() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("klamm.yaml");
+        std::fs::write(&file, "node: {id: 4}\nlisteners: [{name: IN, bind: 'a:1'}]\nnum.partitions: 2\nlog.dirs: x\n")
+            .unwrap();
+        let file = Some(file.display().to_string());
+        let from_file = start(&StartArguments { config: file.clone(), ..StartArguments::default() });
+        assert_eq!((from_file.node_id, from_file.listeners[0].bind.to_string()), (4, "a:1".to_owned()));
+        let flags = start(&StartArguments {
+            config: file,
+            listen: Some("127.0.0.1:0".to_owned()),
+            memory: true,
+            node_id: Some("5".to_owned()),
+            set: vec![("node.id".to_owned(), "6".to_owned())],
+            ..StartArguments::default()
+        });
+        assert_eq!((flags.node_id, flags.storage.clone(), flags.broker.num_partitions), (6, Storage::Memory, 2));
+        assert_eq!(flags.listeners.len(), 1);
+        assert_eq!(flags.listeners[0].bind.to_string(), "127.0.0.1:0");
+        assert_eq!(flags.origin("node.id").to_string(), "--set");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_to_try() {
+        let told = |key: &str| {
+            let set = vec![(key.to_owned(), "1".to_owned())];
+            configuration(&StartArguments { set, ..StartArguments::default() }, Vec::new())
+                .expect_err("accepted")
+                .to_string()
+        };
+        assert_eq!(told("nodeid"), "klamm: --set: unknown key \"nodeid\"\n  try: did you mean \"node.id\"?");
+        let missing = StartArguments { config: Some("/nowhere.yaml".to_owned()), ..StartArguments::default() };
+        assert!(
+            configuration(&missing, Vec::new())
+                .expect_err("read")
+                .to_string()
+                .starts_with("klamm: /nowhere.yaml cannot be read: ")
+        );
+    }
+
+    #[test]
+    fn an_address_is_checked_in_the_words_of_its_flag() {
+        let told = |address: &str| {
+            let listen = Some(address.to_owned());
+            configuration(&StartArguments { listen, ..StartArguments::default() }, Vec::new())
+                .expect_err(address)
+                .to_string()
+        };
+        assert_eq!(
+            told("localhost"),
+            "klamm: --listen: \"localhost\" is not of the form HOST:PORT\n  \
+             try: --listen localhost:9092, or 0.0.0.0:9092 for every interface"
+        );
+        assert!(told("localhost:70000").contains("\"70000\" is not a port between 0 and 65535"));
+        assert_eq!(
+            told("IN://h:1"),
+            "klamm: --listen: \"IN://h:1\" is not of the form HOST:PORT\n  try: --set listeners=IN://h:1"
+        );
+        let data_dir = Some(String::new());
+        let nowhere = configuration(&StartArguments { data_dir, ..StartArguments::default() }, Vec::new());
+        assert_eq!(nowhere.expect_err("no directory").to_string(), "klamm: --data-dir: it must name a directory");
+    }
+}
