@@ -453,10 +453,19 @@ impl HostedPartition {
 
     /// Deletes what retention no longer keeps. Answers how many segments went.
     pub(super) fn delete_old_segments(&self, now: Now) -> usize {
+        self.delete_segments(now, Log::delete_old_segments)
+    }
+
+    /// Deletes what lies wholly before the log start. Answers how many segments went.
+    pub(super) fn delete_segments_before_start(&self, now: Now) -> usize {
+        self.delete_segments(now, Log::delete_segments_before_start)
+    }
+
+    fn delete_segments(&self, now: Now, delete: fn(&mut Log, i64, Now) -> Result<usize, StorageError>) -> usize {
         let (deleted, files) = {
             let mut guard = self.lock();
             let Some(Hosted { partition, log, .. }) = guard.as_mut() else { return 0 };
-            let deleted = log.delete_old_segments(partition.high_watermark(), now).unwrap_or_else(|error| {
+            let deleted = delete(log, partition.high_watermark(), now).unwrap_or_else(|error| {
                 tracing::error!(partition = %self.topic_partition, %error, "deleting old segments failed");
                 0
             });

@@ -273,7 +273,8 @@ impl ReplicaManager {
     }
 
     /// Makes the deletion of records in `partitions` survive a power loss, and removes the segments that are wholly gone.
-    /// Blocks on fsyncs.
+    /// What retention lets go besides waits for its own time, as in Kafka: the answer has told where the log starts. Blocks
+    /// on fsyncs.
     pub fn finish_record_deletion(&self, partitions: &[Arc<HostedPartition>]) -> Result<(), ErrorCode> {
         self.try_write_checkpoints().map_err(|error| {
             tracing::error!(%error, "the deletion of records may not last");
@@ -281,7 +282,7 @@ impl ReplicaManager {
         })?;
         let now = self.clock.now();
         for partition in partitions {
-            partition.delete_old_segments(now);
+            partition.delete_segments_before_start(now);
         }
         Ok(())
     }

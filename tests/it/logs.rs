@@ -72,6 +72,22 @@ async fn deleted_records_are_gone_for_good() {
 }
 
 #[tokio::test]
+async fn what_retention_lets_go_besides_waits_for_its_time() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let topic = client.create_topic("t", 1, &[("segment.bytes", "1048576"), ("retention.ms", "1")]).await;
+    let half_a_segment = "x".repeat(500_000);
+    for _ in 0..6 {
+        client.append(&topic, 0, &[&half_a_segment]).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    assert_eq!(delete(&mut client, 2, "t", &[(0, 3)]).await, [(0, 3, 0)]);
+    // As the answer said: by time alone all of it could go.
+    assert_eq!(client.offset(&topic, 0, -2).await, 3);
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn records_that_cannot_be_deleted() {
     let broker = Broker::start().await;
     let (mut client, topic) = broker.client_with_topic("t", 1).await;

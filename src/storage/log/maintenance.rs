@@ -13,6 +13,15 @@ impl Log {
     /// Deletes the segments that the retention settings and the log start offset let go, never beyond
     /// `high_watermark`, and says how many. Their files are only renamed; see [`Log::take_deleted_files`].
     pub fn delete_old_segments(&mut self, high_watermark: i64, now: Now) -> Result<usize, StorageError> {
+        self.delete_segments(high_watermark, now, true)
+    }
+
+    /// The same without retention: the segments wholly before the log start offset alone.
+    pub fn delete_segments_before_start(&mut self, high_watermark: i64, now: Now) -> Result<usize, StorageError> {
+        self.delete_segments(high_watermark, now, false)
+    }
+
+    fn delete_segments(&mut self, high_watermark: i64, now: Now, retention: bool) -> Result<usize, StorageError> {
         self.check_online()?;
         let summary = |segment: &Segment| SegmentSummary {
             base_offset: segment.base_offset(),
@@ -26,7 +35,7 @@ impl Log {
             high_watermark,
             now_ms: now.timestamp_ms,
         };
-        let count = retention::deletable(&summaries, log, &self.config);
+        let count = retention::deletable(&summaries, log, retention.then_some(&self.config));
         if count == 0 {
             return Ok(0);
         }
