@@ -72,8 +72,7 @@ const TABLES: &[&str] = &["src/config/keys.rs", "src/api/mod.rs"];
 const CIRCLES: &[(&str, &str)] = &[("src/storage/loader.rs", "the loader, the log and its directory are one knot")];
 
 /// Names that two types have all the same, and why.
-const TWOFOLD_TYPES: &[(&str, &str)] =
-    &[("Client", "a connection to a broker, and who a quota is for: the quotas' own folder is to be named anew")];
+const TWOFOLD_TYPES: &[(&str, &str)] = &[];
 
 const VAGUE_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "manager"];
 const KAFKAS_MANAGERS: &[&str] = &["ReplicaManager", "LogManager", "replica_manager", "log_manager"];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::metadata::{MetadataDelta, MetadataImage, QuotaEntity, QuotaValue};
-use crate::quota::{Client, ClientQuotas, QuotaType, QuotaWindows, Window};
+use crate::quota::{QuotaClient, ClientQuotas, QuotaType, QuotaWindows, Window};
 use crate::security::Principal;
 
 /// What clients may take of this broker, and what they have taken.
@@ -120,7 +120,7 @@ impl Meter {
         self.quotas.lock().record_mutations(self.client(), partitions, now)
     }
 
-    fn client(&self) -> Client<'_> {
-        Client { user: &self.user.name, client_id: &self.client_id }
+    fn client(&self) -> QuotaClient<'_> {
+        QuotaClient { user: &self.user.name, client_id: &self.client_id }
     }
 }

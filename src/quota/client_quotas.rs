@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::definitions::{Applicable, Client, Definitions};
+use super::definitions::{Applicable, QuotaClient, Definitions};
 use super::rate::Rate;
 use super::token_bucket::TokenBucket;
 use super::{QuotaType, Window};
@@ -82,7 +82,7 @@ impl ClientQuotas {
     /// Records what a client has taken: bytes, or percent of a second. Returns how long it must wait.
     ///
     /// Request quotas never make it wait for longer than one sample, as in Kafka.
-    pub fn record(&mut self, quota_type: QuotaType, client: Client<'_>, value: f64, now: Monotonic) -> Duration {
+    pub fn record(&mut self, quota_type: QuotaType, client: QuotaClient<'_>, value: f64, now: Monotonic) -> Duration {
         let window = self.windows.client;
         let Some((bound, rate)) = self.rate(quota_type, client, now) else { return Duration::ZERO };
         rate.record(window, value, now);
@@ -91,7 +91,7 @@ impl ClientQuotas {
     }
 
     /// Takes back what was recorded and then not given to the client.
-    pub fn unrecord(&mut self, quota_type: QuotaType, client: Client<'_>, value: f64, now: Monotonic) {
+    pub fn unrecord(&mut self, quota_type: QuotaType, client: QuotaClient<'_>, value: f64, now: Monotonic) {
         let window = self.windows.client;
         if let Some((_, rate)) = self.rate(quota_type, client, now) {
             rate.record(window, -value, now);
@@ -99,21 +99,21 @@ impl ClientQuotas {
     }
 
     /// The most that a client can take at once without being throttled for that alone; `None` if it has no quota.
-    pub fn largest_at_once(&self, quota_type: QuotaType, client: Client<'_>) -> Option<f64> {
+    pub fn largest_at_once(&self, quota_type: QuotaType, client: QuotaClient<'_>) -> Option<f64> {
         let Window { samples, size } = self.windows.client;
         let quota = self.definitions(quota_type).applicable(client)?;
         Some(quota.bound * f64::from(samples - 1) * size.as_secs_f64())
     }
 
     /// How many more partitions a client may create or delete; below 0 if none for a while, `None` if it has no quota.
-    pub fn mutations_left(&mut self, client: Client<'_>, now: Monotonic) -> Option<f64> {
+    pub fn mutations_left(&mut self, client: QuotaClient<'_>, now: Monotonic) -> Option<f64> {
         let window = self.windows.controller;
         let (bound, bucket) = self.bucket(client, now)?;
         Some(bucket.tokens(window, bound, now))
     }
 
     /// Records that a client has created or deleted partitions. Returns how long it must wait until it may do so again.
-    pub fn record_mutations(&mut self, client: Client<'_>, partitions: f64, now: Monotonic) -> Duration {
+    pub fn record_mutations(&mut self, client: QuotaClient<'_>, partitions: f64, now: Monotonic) -> Duration {
         let window = self.windows.controller;
         let Some((bound, bucket)) = self.bucket(client, now) else { return Duration::ZERO };
         bucket.take(window, bound, partitions, now);
@@ -138,7 +138,7 @@ impl ClientQuotas {
         }
     }
 
-    fn rate(&mut self, quota_type: QuotaType, client: Client<'_>, now: Monotonic) -> Option<(f64, &mut Rate)> {
+    fn rate(&mut self, quota_type: QuotaType, client: QuotaClient<'_>, now: Monotonic) -> Option<(f64, &mut Rate)> {
         let window = self.windows.client;
         let quota = match quota_type {
             QuotaType::Produce => &mut self.produce,
@@ -149,7 +149,7 @@ impl ClientQuotas {
         quota.meter(client, now, |_| Rate::new(now), |_, rate| rate.is_idle(window, now))
     }
 
-    fn bucket(&mut self, client: Client<'_>, now: Monotonic) -> Option<(f64, &mut TokenBucket)> {
+    fn bucket(&mut self, client: QuotaClient<'_>, now: Monotonic) -> Option<(f64, &mut TokenBucket)> {
         let window = self.windows.controller;
         self.controller_mutation.meter(
             client,
@@ -165,7 +165,7 @@ impl<M> Quota<M> {
     /// `fresh` one would be.
     fn meter(
         &mut self,
-        client: Client<'_>,
+        client: QuotaClient<'_>,
         now: Monotonic,
         fresh: impl FnOnce(f64) -> M,
         is_idle: impl Fn(f64, &mut M) -> bool,
@@ -195,7 +195,7 @@ impl<M> Quota<M> {
         let Self { definitions, meters, .. } = self;
         for (user, of_user) in meters.iter_mut() {
             of_user.retain(|client_id, meter| {
-                let quota = definitions.applicable(Client { user, client_id });
+                let quota = definitions.applicable(QuotaClient { user, client_id });
                 quota.is_some_and(|quota| !is_idle(quota.bound, meter))
             });
         }
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::metadata::EntityName;
 
-    const ALICE: Client<'static> = Client { user: "alice", client_id: "a" };
+    const ALICE: QuotaClient<'static> = QuotaClient { user: "alice", client_id: "a" };
 
     fn at(seconds: u64) -> Monotonic {
         Duration::from_secs(seconds)
@@ -229,9 +229,9 @@ mod tests {
         let mut quotas = ClientQuotas::default();
         quotas.define(QuotaType::Produce, user("alice"), Some(100.0));
         assert_eq!(quotas.record(QuotaType::Produce, ALICE, 1_000.0, at(0)), Duration::ZERO);
-        let other = Client { client_id: "b", ..ALICE };
+        let other = QuotaClient { client_id: "b", ..ALICE };
         assert_eq!(quotas.record(QuotaType::Produce, other, 1_000.0, at(0)), at(10));
-        let bob = Client { user: "bob", client_id: "a" };
+        let bob = QuotaClient { user: "bob", client_id: "a" };
         assert_eq!(quotas.record(QuotaType::Produce, bob, 1e9, at(0)), Duration::ZERO);
         assert_eq!(quotas.record(QuotaType::Fetch, ALICE, 1e9, at(0)), Duration::ZERO, "another type");
     }
@@ -280,7 +280,7 @@ mod tests {
         let mut quotas = ClientQuotas::default();
         quotas.define(QuotaType::Produce, default_client_id(), Some(1.0));
         for number in 0..MOST_METERS + 1_000 {
-            let client = Client { user: "alice", client_id: &number.to_string() };
+            let client = QuotaClient { user: "alice", client_id: &number.to_string() };
             quotas.record(QuotaType::Produce, client, 1.0, at(0));
         }
         assert_eq!(quotas.produce.meter_count, MOST_METERS);

@@ -7,7 +7,7 @@ use crate::metadata::{EntityName, QuotaEntity};
 
 /// Who a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Client<'a> {
+pub struct QuotaClient<'a> {
     /// The principal's name.
     pub user: &'a str,
     /// The client id; may be empty.
@@ -89,8 +89,8 @@ impl Definitions {
     /// The quota that counts for a client, in the order of `ClientQuotaManager`: a named user's before those of all
     /// users, and within a user that of the client id, of all client ids each, and of all of them together; last those
     /// of client ids without a user.
-    pub(super) fn applicable<'a>(&self, client: Client<'a>) -> Option<Applicable<'a>> {
-        let Client { user, client_id } = client;
+    pub(super) fn applicable<'a>(&self, client: QuotaClient<'a>) -> Option<Applicable<'a>> {
+        let QuotaClient { user, client_id } = client;
         for of_user in self.named.get(user).into_iter().chain([&self.by_default]) {
             if let Some(bound) = of_user.of_client_id(client_id) {
                 return Some(Applicable { shared_by: (user, client_id), bound });
@@ -130,7 +130,7 @@ mod tests {
         for (bound, ((user, client_id), _)) in (1..).zip(order) {
             definitions.set(entity(user, client_id), Some(f64::from(bound)));
         }
-        let client = Client { user: "u", client_id: "c" };
+        let client = QuotaClient { user: "u", client_id: "c" };
         for (bound, ((user, client_id), shared_by)) in (1..).zip(order) {
             let expected = Applicable { shared_by, bound: f64::from(bound) };
             assert_eq!(definitions.applicable(client), Some(expected));
@@ -146,7 +146,7 @@ mod tests {
         definitions.set(entity(Some("u"), None), Some(1.0));
         definitions.set(entity(None, Some("c")), Some(2.0));
         definitions.set(entity(None, None), Some(3.0));
-        let bound = |user, client_id| definitions.applicable(Client { user, client_id }).map(|quota| quota.bound);
+        let bound = |user, client_id| definitions.applicable(QuotaClient { user, client_id }).map(|quota| quota.bound);
         assert_eq!(bound("u", "x"), Some(1.0));
         assert_eq!(bound("v", "c"), Some(2.0));
         assert_eq!(bound("v", "x"), None);
@@ -157,6 +157,6 @@ mod tests {
     fn a_client_without_id_has_no_default() {
         let mut definitions = Definitions::default();
         definitions.set(entity(None, Some("*")), Some(1.0));
-        assert_eq!(definitions.applicable(Client { user: "u", client_id: "" }), None);
+        assert_eq!(definitions.applicable(QuotaClient { user: "u", client_id: "" }), None);
     }
 }

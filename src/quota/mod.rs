@@ -10,7 +10,7 @@ mod rate;
 mod token_bucket;
 
 pub use client_quotas::{ClientQuotas, QuotaWindows};
-pub use definitions::Client;
+pub use definitions::QuotaClient;
 
 use std::time::Duration;
 
