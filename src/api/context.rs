@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use kafka_protocol::protocol::StrBytes;
 
 use super::authorization::Authorized;
+use super::throttling::Work;
 use crate::broker::quotas::{Meter, Quotas};
 use crate::metadata::Endpoint;
 use crate::protocol::ErrorCode;
@@ -18,6 +19,8 @@ use crate::security::{Operation, Principal, Resource};
 #[derive(Debug, Clone)]
 pub struct RequestContext {
     pub(super) authorized: Authorized,
+    /// Measures the handler, if some client has a quota of requests.
+    pub(super) work: Option<Arc<Work>>,
     /// The name of the listener that accepted the connection, as in `listeners`.
     pub listener: Arc<str>,
     /// The client's address.

@@ -52,7 +52,7 @@ impl Dispatcher {
                 session.note(&header);
                 let session: &Session = session;
                 let meter = session.request_meter(&self.broker.quotas);
-                let work = meter.map(|meter| Work::new(meter, self.clock.clone()));
+                let work = meter.map(|meter| Arc::new(Work::new(meter, self.clock.clone())));
                 let call = Call {
                     broker: &self.broker,
                     session,
@@ -127,7 +127,7 @@ pub(super) struct Call<'a> {
     request_size: usize,
     body: Bytes,
     /// Measures the handler, if some client has a quota of requests.
-    work: Option<&'a Work>,
+    work: Option<&'a Arc<Work>>,
 }
 
 /// Writes a response: correlation id, version, message.
@@ -152,12 +152,12 @@ impl Call<'_> {
 
     /// The context for a handler that asks for itself, or that nothing is asked of.
     pub(super) fn admit(&self) -> RequestContext {
-        self.session.context(self.header, self.request_size, self.session.unasked())
+        self.session.context(self.header, self.request_size, self.work.cloned(), self.session.unasked())
     }
 
     /// The context for a handler that is called only where `operation` is allowed on the cluster.
     pub(super) fn ask(&self, operation: Operation) -> Result<RequestContext, ErrorCode> {
-        Ok(self.session.context(self.header, self.request_size, self.session.unasked().once(operation)?))
+        Ok(self.session.context(self.header, self.request_size, self.work.cloned(), self.session.unasked().once(operation)?))
     }
 
     /// The reply as the network takes it.
@@ -166,16 +166,16 @@ impl Call<'_> {
         T: ThrottleTime + Send + 'static,
     {
         let (correlation_id, api_version) = (self.header.correlation_id, self.header.api_version);
-        let due = self.work.map(Work::due);
+        let due = self.work.map(|work| work.due());
         Ok(match reply {
-            Reply::None(throttle_time) => Handled::NoAnswer(throttle_unanswered(throttle_time, due.as_ref())),
+            Reply::None(throttle_time) => Handled::NoAnswer(throttle_unanswered(throttle_time, due.as_deref())),
             Reply::Ready(mut response) => {
-                let then = throttle(&mut response, due.as_ref());
+                let then = throttle(&mut response, due.as_deref());
                 Handled::Ready(Answer { frame: encode(correlation_id, api_version, &response)?, then })
             }
             Reply::Owed(response) => Handled::Owed(Box::pin(async move {
                 let mut response = response.await;
-                let then = throttle(&mut response, due.as_ref());
+                let then = throttle(&mut response, due.as_deref());
                 let frame = encode(correlation_id, api_version, &response).map_err(|error| error.to_string())?;
                 Ok(Answer { frame, then })
             })),

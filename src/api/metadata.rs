@@ -10,6 +10,7 @@ use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::authorization::OPERATIONS_NOT_ASKED;
+use super::mutations::Mutations;
 use super::partition_view::PartitionView;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
@@ -19,11 +20,11 @@ use crate::metadata::{MetadataImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
 use crate::security::{Operation, Resource};
 
-/// How many topics one request creates.
-///
 /// The first version in which a topic may be named by its id alone.
 const FIRST_WITH_NULL_NAMES: i16 = 10;
 
+/// How many topics one request creates.
+///
 /// Unlike Kafka, there is a limit: a request is a list of names, and each of them would become files. A client that
 /// subscribes to more asks again and gets the rest.
 const MAX_AUTO_CREATED_TOPICS: usize = 100;
@@ -182,7 +183,7 @@ async fn create_missing(
         }
     }
     if !missing.is_empty() {
-        match create(broker, &missing).await {
+        match create(broker, context, &missing).await {
             Ok(refused) => errors.extend(refused),
             Err(error) => errors.extend(missing.into_iter().map(|name| (name, error))),
         }
@@ -190,7 +191,13 @@ async fn create_missing(
     errors
 }
 
-async fn create(broker: &Broker, names: &[TopicName]) -> Result<HashMap<TopicName, ErrorCode>, ErrorCode> {
+/// Creates topics at the charge of the client, as Kafka's controller does, to which a broker forwards this as a request of
+/// the client's. Above its quota the client is told that the topic is unknown, and asks again.
+async fn create(
+    broker: &Broker,
+    context: &RequestContext,
+    names: &[TopicName],
+) -> Result<HashMap<TopicName, ErrorCode>, ErrorCode> {
     let new_topic = |name: &TopicName| NewTopic {
         name: TopicName::clone(name),
         id: Uuid::new_v4(),
@@ -200,13 +207,18 @@ async fn create(broker: &Broker, names: &[TopicName]) -> Result<HashMap<TopicNam
         configs: Ok(BTreeMap::new()),
     };
     let topics = names.iter().map(new_topic).collect();
-    let create = CreateTopics::with_defaults(&broker.config.load().broker, topics);
+    let mutations = Mutations::strict(broker, context);
+    let quota = mutations.quota();
+    let create = CreateTopics { quota, ..CreateTopics::with_defaults(&broker.config.load().broker, topics) };
     let created = broker.controller.create_topics(create).await?;
     // The topics exist, but are not ready: clients ask again upon this error.
     broker.replicas_applied(created.image_offset).await.map_err(|_| ErrorCode::LeaderNotAvailable)?;
+    let partitions = created.response.iter().filter_map(|topic| topic.result.as_ref().ok()).map(|topic| topic.partitions);
+    mutations.settle(usize::try_from(partitions.sum::<i32>()).unwrap_or(0), std::iter::empty());
     let error = |refusal: crate::controller::Refusal| match refusal.code {
         // Somebody else was faster.
         ErrorCode::TopicAlreadyExists => None,
+        ErrorCode::ThrottlingQuotaExceeded => Some(ErrorCode::UnknownTopicOrPartition),
         code => Some(code),
     };
     let errors = created.response.into_iter();

@@ -23,6 +23,11 @@ impl Mutations {
         Self { meter, is_strict: context.api_version >= first_strict_version }
     }
 
+    /// Of a client on whose behalf something is created that it did not name as a creation.
+    pub(super) fn strict(broker: &Broker, context: &RequestContext) -> Self {
+        Self { meter: context.meter(&broker.quotas, QuotaType::ControllerMutation), is_strict: true }
+    }
+
     /// What the controller is to keep to.
     pub(super) fn quota(&self) -> MutationQuota {
         let meter = self.meter.as_ref().filter(|_| self.is_strict);

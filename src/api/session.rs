@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::authorization::Authorized;
 use super::context::{ClientSoftware, RequestContext};
+use super::throttling::Work;
 use crate::broker::quotas::{Meter, Quotas};
 use crate::network::Endpoints;
 use crate::protocol::header::RequestHeader;
@@ -54,10 +55,12 @@ impl Session {
         &self,
         header: &RequestHeader,
         request_size: usize,
+        work: Option<Arc<Work>>,
         authorized: Authorized,
     ) -> RequestContext {
         RequestContext {
             authorized,
+            work,
             listener: Arc::clone(&self.endpoints.listener),
             peer: self.endpoints.peer,
             local: self.endpoints.local,

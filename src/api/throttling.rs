@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -24,11 +25,12 @@ pub(super) struct Work {
     done: AtomicU64,
     /// When the poll that is under way has begun, in nanoseconds on the clock.
     began: AtomicU64,
+    due: OnceLock<Arc<Due>>,
 }
 
 impl Work {
     pub(super) fn new(meter: Meter, clock: Clock) -> Self {
-        Self { meter, clock, done: AtomicU64::new(0), began: AtomicU64::new(0) }
+        Self { meter, clock, done: AtomicU64::new(0), began: AtomicU64::new(0), due: OnceLock::new() }
     }
 
     /// Carries `future` out and counts the time of its polls.
@@ -43,10 +45,14 @@ impl Work {
         .await
     }
 
-    /// What has been worked so far, also from within a poll, as what is due when the answer is complete.
-    pub(super) fn due(&self) -> Due {
-        let nanoseconds = self.done.load(Ordering::Relaxed) + self.since_began();
-        Due { meter: self.meter.clone(), percent: nanoseconds as f64 * PERCENT_PER_NANOSECOND }
+    /// What has been worked when this is asked first, from within a poll; it is due when the answer is complete.
+    pub(super) fn due(&self) -> Arc<Due> {
+        let due = || {
+            let nanoseconds = self.done.load(Ordering::Relaxed) + self.since_began();
+            let percent = nanoseconds as f64 * PERCENT_PER_NANOSECOND;
+            Arc::new(Due { meter: self.meter.clone(), percent, throttle_time: OnceLock::new() })
+        };
+        Arc::clone(self.due.get_or_init(due))
     }
 
     fn now(&self) -> u64 {
@@ -63,6 +69,14 @@ impl Work {
 pub(super) struct Due {
     meter: Meter,
     percent: f64,
+    throttle_time: OnceLock<Duration>,
+}
+
+impl Due {
+    /// Records it, the first time that this is asked; how long the client must wait.
+    pub(super) fn throttle_time(&self) -> Duration {
+        *self.throttle_time.get_or_init(|| self.meter.record(self.percent))
+    }
 }
 
 /// Has a complete response tell the longer of its own throttle time and that of `due`, and says what follows it.
@@ -83,7 +97,7 @@ pub(super) fn throttle_unanswered(own: Duration, due: Option<&Due>) -> Then {
 }
 
 fn request_throttle_time(due: Option<&Due>) -> Duration {
-    due.map_or(Duration::ZERO, |due| due.meter.record(due.percent))
+    due.map_or(Duration::ZERO, Due::throttle_time)
 }
 
 fn mute(throttle_time: Duration) -> Then {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest,
     MetadataRequest,
@@ -77,6 +78,20 @@ async fn a_producer_without_answers_is_muted_as_well() {
     client.ask(0, &ApiVersionsRequest::default()).await;
     assert!(started.elapsed() >= Duration::from_millis(350), "{:?}", started.elapsed());
     drop(ticket);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_above_its_quota_of_requests_gets_no_records() {
+    let broker = Broker::with(WINDOW).await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    assert_eq!(client.produce(&topic, 0, batch_of(100)).await.error_code, 0);
+    let request = fetch(&topic, &[(0, 0)]).with_session_epoch(-1);
+    assert_eq!(fetched(&client.ask(FETCH, &request).await)[0].2.len(), 1);
+    define(&broker, QuotaKey::RequestPercentage, "it", 0.000_1).await;
+    let response = client.ask(FETCH, &request).await;
+    assert!(response.throttle_time_ms > 0);
+    assert_eq!((response.error_code, response.responses.len()), (0, 0));
     broker.stop().await;
 }
 
@@ -209,6 +224,23 @@ async fn partitions_are_created_and_deleted_within_a_quota() {
     );
     let response = third.ask(4, &DeleteTopicsRequest::default().with_topic_names(names)).await;
     assert_eq!(response.throttle_time_ms, 0, "who has no quota does not wait");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn topics_that_are_created_by_being_asked_for_are_within_the_quota_as_well() {
+    const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+    let window = [("controller.quota.window.num", "2"), ("controller.quota.window.size.seconds", "1")];
+    let broker = Broker::with(&window).await;
+    let mut client = broker.client().await;
+    define(&broker, QuotaKey::ControllerMutationRate, "it", 1.0).await;
+    let asked = |name: &str| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+    let topics = ["a", "b", "c", "d"].map(asked).to_vec();
+    let request = MetadataRequest::default().with_topics(Some(topics)).with_allow_auto_topic_creation(true);
+    let response = client.ask(8, &request).await;
+    let codes: Vec<_> = response.topics.iter().map(|topic| topic.error_code).collect();
+    assert_eq!(codes, [0, 0, 0, UNKNOWN_TOPIC_OR_PARTITION], "two may be created, and the one that exceeds them");
+    assert_eq!(response.throttle_time_ms, 0);
     broker.stop().await;
 }
 

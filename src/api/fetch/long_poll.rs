@@ -11,6 +11,7 @@ use kafka_protocol::messages::FetchResponse;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::throttle_time::ThrottleTime;
+use super::super::throttling::Work;
 use super::answer::{self, Loaded};
 use crate::broker::quotas::Meter;
 use crate::clock::Clock;
@@ -54,6 +55,8 @@ pub(super) struct LongPoll {
     pub(super) is_replica: bool,
     /// Measures what the client fetches, if some client has a quota.
     pub(super) meter: Option<Meter>,
+    /// Measures the handler, if some client has a quota of requests.
+    pub(super) work: Option<Arc<Work>>,
     pub(super) read_committed: bool,
     /// Over all partitions.
     pub(super) max_bytes: usize,
@@ -75,6 +78,13 @@ impl LongPoll {
             return None;
         }
         self.load_cached(&look.found).map(|loaded| self.respond(loaded))
+    }
+
+    /// What is done from here on is waiting, and not the client's to pay for.
+    pub(super) fn handler_is_done(&self) {
+        if let Some(work) = &self.work {
+            work.due();
+        }
     }
 
     /// The answer, once there is enough to send or the client has waited for as long as it wanted to.
@@ -188,18 +198,24 @@ impl LongPoll {
         self.throttled(&loaded).unwrap_or_else(|| self.respond_with(loaded))
     }
 
-    /// What a client that is above its quota gets instead of records, as in Kafka: nothing, which it is not charged for.
+    /// What a client that is above its quota of bytes or of requests gets instead of records, as in Kafka: nothing, which it is not charged for.
     /// Its session stays as it was.
     ///
     /// Unlike Kafka, the bytes of records count and those around them do not.
     fn throttled(&self, loaded: &[Result<Loaded, ErrorCode>]) -> Option<FetchAnswer> {
-        let meter = self.meter.as_ref()?;
+        if self.meter.is_none() && self.work.is_none() {
+            return None;
+        }
         let bytes = loaded.iter().flatten().map(|loaded| loaded.records.len()).sum::<usize>() as f64;
-        let throttle_time = meter.record(bytes);
+        let of_bytes = self.meter.as_ref().map_or(Duration::ZERO, |meter| meter.record(bytes));
+        let of_requests = self.work.as_ref().map_or(Duration::ZERO, |work| work.due().throttle_time());
+        let throttle_time = of_bytes.max(of_requests);
         if throttle_time.is_zero() {
             return None;
         }
-        meter.unrecord(bytes);
+        if let Some(meter) = &self.meter {
+            meter.unrecord(bytes);
+        }
         let mut response = FetchResponse::default();
         response.set_throttle_time(throttle_time);
         if self.api_version >= super::FIRST_VERSION_WITH_SESSIONS {

@@ -76,6 +76,7 @@ pub async fn handle(
         session,
         is_replica,
         meter,
+        work: context.work.clone(),
         read_committed: request.isolation_level == READ_COMMITTED,
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
         min_bytes: usize::try_from(request.min_bytes.min(max_bytes)).unwrap_or(0),
@@ -83,7 +84,10 @@ pub async fn handle(
     };
     Ok(match poll.answer_now() {
         Some(response) => Reply::Ready(response),
-        None => Reply::owed(poll.answer_later()),
+        None => {
+            poll.handler_is_done();
+            Reply::owed(poll.answer_later())
+        }
     })
 }
 
