@@ -111,7 +111,7 @@ fn a_block_is_replaced_between_its_marks_only() {
 fn the_examples_of_configuration_are_accepted() {
     let read = |name: &str| (name.to_owned(), fs::read_to_string(path(name)).unwrap());
     let reference = ("config/klamm.reference.yaml".to_owned(), reference::yaml());
-    for (name, text) in [read("config/klamm.yaml"), read("docker/klamm.yaml"), reference] {
+    for (name, text) in [read("config/klamm.yaml"), read("docker/root/etc/klamm/klamm.yaml"), reference] {
         let mut settings = Settings::default();
         settings.read_file(&name, &text).unwrap_or_else(|error| panic!("{error}"));
         Config::new(settings).unwrap_or_else(|error| panic!("{error}"));

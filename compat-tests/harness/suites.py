@@ -74,6 +74,11 @@ def oracle():
     return [toolchains.sys.executable, COMPAT_TESTS / "oracle/main.py"]
 
 
+def image():
+    """Starts the image as test containers' modules do, which needs neither a container engine nor an image."""
+    return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "image/main.py"]
+
+
 def crash():
     """Runs a few cycles of `scripts/crash_test.py`."""
     script = COMPAT_TESTS.parent / "scripts/crash_test.py"
@@ -94,5 +99,6 @@ SUITES = [
     Suite("kcat", kcat),
     Suite("tools", tools, broker=False),
     Suite("oracle", oracle, broker=False),
+    Suite("image", image, broker=False),
     Suite("crash", crash, broker=False),
 ]

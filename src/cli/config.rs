@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::print::print;
 use super::sources::{configuration, environment};
 use super::{Failure, StartArguments};
 use crate::config::{Config, reference};
@@ -39,7 +40,7 @@ pub(super) fn run(command: &ConfigCommand) -> Result<ExitCode, Failure> {
         ConfigCommand::Keys => print(&reference::yaml()),
         ConfigCommand::Check { file } => {
             let (arguments, environment) = match file {
-                Some(_) => (StartArguments { config: file.clone(), ..StartArguments::default() }, Vec::new()),
+                Some(_) => (StartArguments { config: file.iter().cloned().collect(), ..StartArguments::default() }, Vec::new()),
                 None => (StartArguments::default(), environment()),
             };
             let config = configuration(&arguments, environment)?;
@@ -71,8 +72,3 @@ fn printed(config: &Config) -> String {
     })
 }
 
-/// Writes to stdout; a reader that went away is not an error, unlike with `print!`, which panics.
-pub(super) fn print(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
-}

@@ -5,8 +5,10 @@
 
 mod config;
 mod failure;
+mod healthcheck;
 mod hints;
 mod logging;
+mod print;
 mod sources;
 mod start;
 
@@ -36,6 +38,8 @@ enum Command {
     /// Start the broker; what klamm does without a command.
     #[command(after_help = ENVIRONMENT)]
     Start(StartArguments),
+    /// Say whether a broker answers: exit code 0 if it does, 1 if not.
+    Healthcheck(healthcheck::HealthcheckArguments),
     /// Look at configuration without starting anything.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -45,9 +49,10 @@ enum Command {
 /// strongest.
 #[derive(Debug, Args, Default)]
 struct StartArguments {
-    /// The configuration file: YAML, or Java properties if its name ends in .properties.
-    #[arg(long, value_name = "FILE")]
-    config: Option<String>,
+    /// The configuration file: YAML, or Java properties if its name ends in .properties. Of several, by commas or by
+    /// repetition, the later is the stronger.
+    #[arg(long, value_name = "FILE", env = "KLAMM_CONFIG", value_delimiter = ',')]
+    config: Vec<String>,
     /// Where to listen, and what clients are told to connect to; port 0 picks a free one and prints it
     /// [default: localhost:9092].
     #[arg(long, value_name = "HOST:PORT")]
@@ -87,6 +92,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         None => start::run(&arguments.start),
         Some(Command::Start(start)) => start::run(&start),
+        Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
         Some(Command::Config(command)) => config::run(&command),
     };
     result.unwrap_or_else(|failure| {

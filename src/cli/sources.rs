@@ -13,7 +13,7 @@ pub(super) fn environment() -> Vec<(String, String)> {
 /// Defaults, then the file, then the environment, then the flags, then `--set`.
 pub(super) fn configuration(arguments: &StartArguments, environment: Vec<(String, String)>) -> Result<Config, Failure> {
     let mut settings = Settings::default();
-    if let Some(file) = &arguments.config {
+    for file in &arguments.config {
         read_file(&mut settings, file)?;
     }
     settings.read_environment(environment, |path| {
@@ -88,7 +88,7 @@ mod tests {
         let file = directory.path().join("klamm.yaml");
         std::fs::write(&file, "node: {id: 4}\nlisteners: [{name: IN, bind: 'a:1'}]\nnum.partitions: 2\nlog.dirs: x\n")
             .unwrap();
-        let file = Some(file.display().to_string());
+        let file = vec![file.display().to_string()];
         let from_file = start(&StartArguments { config: file.clone(), ..StartArguments::default() });
         assert_eq!((from_file.node_id, from_file.listeners[0].bind.to_string()), (4, "a:1".to_owned()));
         let flags = start(&StartArguments {
@@ -114,7 +114,7 @@ mod tests {
                 .to_string()
         };
         assert_eq!(told("nodeid"), "klamm: --set: unknown key \"nodeid\"\n  try: did you mean \"node.id\"?");
-        let missing = StartArguments { config: Some("/nowhere.yaml".to_owned()), ..StartArguments::default() };
+        let missing = StartArguments { config: vec!["/nowhere.yaml".to_owned()], ..StartArguments::default() };
         assert!(
             configuration(&missing, Vec::new())
                 .expect_err("read")

@@ -1,5 +1,6 @@
 //! `klamm start`: configuration from its sources, a server, and its life until a signal ends it.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,12 +9,13 @@ use std::sync::Arc;
 use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::config::print;
 use super::logging::{log_filter, start_logging};
+use super::print::print;
 use super::sources::{configuration, environment};
 use super::{Failure, StartArguments};
 use crate::broker::loggers::Loggers;
 use crate::config::{Config, Listener, Storage};
+use crate::ids::NodeId;
 use crate::server::{Server, raise_descriptor_limit};
 
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
@@ -39,9 +41,12 @@ pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
 async fn serve(config: Config, loggers: Option<Arc<dyn Loggers>>) -> Result<ExitCode, Failure> {
     let mut signals = Signals::install()
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
-    let (listeners, storage) = (config.listeners.clone(), config.storage.clone());
+    let (listeners, storage, node_id) = (config.listeners.clone(), config.storage.clone(), config.node_id);
     let server = Server::start_with_loggers(config, loggers).await?;
     print(&banner(&listeners, &storage, &server.listeners()));
+    if !std::io::stdout().is_terminal() {
+        print(&phrases(node_id));
+    }
     tokio::select! {
         () = signals.next() => {}
         what = server.failed() => {
@@ -109,6 +114,16 @@ fn banner(listeners: &[Listener], storage: &Storage, bound: &[(Arc<str>, SocketA
         lines.push(format!("  kafka-topics.sh --bootstrap-server {broker} --create --if-not-exists --topic greetings"));
     }
     lines.join("\n") + "\n"
+}
+
+/// What programs wait for that start a container of Apache Kafka's and read its log: Testcontainers for all its
+/// languages, and Strimzi's. By now the listeners accept connections and Metadata is answered.
+fn phrases(node_id: NodeId) -> String {
+    format!(
+        "INFO [BrokerLifecycleManager id={node_id}] The broker has been unfenced. Transitioning from RECOVERY to RUNNING.\n\
+         INFO [KafkaRaftServer nodeId={node_id}] Kafka Server started\n\
+         INFO [KafkaServer id={node_id}] started\n"
+    )
 }
 
 fn absolute(directory: &Path) -> String {

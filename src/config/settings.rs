@@ -67,7 +67,6 @@ impl Settings {
         variables: impl IntoIterator<Item = (String, String)>,
         read: impl Fn(&str) -> Result<String, String>,
     ) -> Result<(), ConfigError> {
-        let listens = self.is_set("listeners");
         let mut variables: Vec<_> = variables.into_iter().collect();
         variables.sort();
         for (name, value) in variables {
@@ -82,20 +81,22 @@ impl Settings {
                 }
             }
         }
-        if !listens {
-            self.listen_where_advertised();
-        }
+        self.listen_where_advertised();
         Ok(())
     }
 
-    /// As in Kafka's image, where `listeners` may be left out: the listeners are those that are advertised, on every
-    /// interface.
+    /// As in Kafka's image, where the environment may leave `listeners` out: the listeners are those that it advertises, on
+    /// every interface, unless a file has them all.
     fn listen_where_advertised(&mut self) {
-        if self.is_set("listeners") {
+        let is_of_environment = |name: &str| matches!(self.origin(name), Origin::Variable(_));
+        if !is_of_environment("advertised.listeners") || is_of_environment("listeners") {
             return;
         }
         let Some((advertised, origin)) = self.given.get("advertised.listeners").cloned() else { return };
-        self.given.insert("listeners", (on_every_interface(&advertised), origin));
+        let bound: Vec<&str> = names(self.given("listeners").unwrap_or_default()).collect();
+        if !names(&advertised).all(|name| bound.contains(&name)) {
+            self.given.insert("listeners", (on_every_interface(&advertised), origin));
+        }
     }
 
     /// Sets everything that a configuration file says: Java properties if `name` ends in `.properties`, else YAML.
@@ -182,6 +183,11 @@ fn refusal(name: &str, text: &str, reason: &str) -> String {
         }
         Err(wrong) => format!("{reason}; besides, {wrong}"),
     }
+}
+
+/// The names in a list of listeners.
+fn names(listeners: &str) -> impl Iterator<Item = &str> {
+    listeners.split(',').filter_map(|listener| Some(listener.split_once("://")?.0.trim()))
 }
 
 /// `NAME://host:port,...` with 0.0.0.0 for every host.
@@ -316,6 +322,13 @@ mod tests {
         assert_eq!(settings.given("listeners"), Some("A://0.0.0.0:1,TC-0://0.0.0.0:2"));
         let both = [("KAFKA_ADVERTISED_LISTENERS", "A://one:1"), ("KAFKA_LISTENERS", "A://:1,B://:2")];
         assert_eq!(from(&both).unwrap().given("listeners"), Some("A://:1,B://:2"));
+        for (file, expected) in [("A://:7,B://:8", "A://:7,B://:8"), ("B://:8", "A://0.0.0.0:1")] {
+            let mut settings = Settings::default();
+            settings.read_file("k.properties", &format!("listeners={file}\n")).unwrap();
+            let advertised = [("KAFKA_ADVERTISED_LISTENERS".to_owned(), "A://one:1".to_owned())];
+            settings.read_environment(advertised, |_| Err(String::new())).unwrap();
+            assert_eq!(settings.given("listeners"), Some(expected));
+        }
     }
 
     #[test]
