@@ -147,7 +147,7 @@ fn effective_configs(config: &Config, overrides: &BTreeMap<String, String>) -> V
 
 fn default_source(config: &Config, name: &str) -> i8 {
     source_id(match config.topic_default_origin(name) {
-        Origin::Default => ConfigSource::Default,
+        Origin::Default | Origin::Program => ConfigSource::Default,
         Origin::File { .. } | Origin::Variable(_) | Origin::Flag(_) => ConfigSource::StaticBroker,
         Origin::ClusterWide => ConfigSource::DynamicDefaultBroker,
         Origin::PerBroker => ConfigSource::DynamicBroker,

@@ -157,7 +157,12 @@ impl Call<'_> {
 
     /// The context for a handler that is called only where `operation` is allowed on the cluster.
     pub(super) fn ask(&self, operation: Operation) -> Result<RequestContext, ErrorCode> {
-        Ok(self.session.context(self.header, self.request_size, self.work.cloned(), self.session.unasked().once(operation)?))
+        Ok(self.session.context(
+            self.header,
+            self.request_size,
+            self.work.cloned(),
+            self.session.unasked().once(operation)?,
+        ))
     }
 
     /// The reply as the network takes it.

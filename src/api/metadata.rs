@@ -213,7 +213,8 @@ async fn create(
     let created = broker.controller.create_topics(create).await?;
     // The topics exist, but are not ready: clients ask again upon this error.
     broker.replicas_applied(created.image_offset).await.map_err(|_| ErrorCode::LeaderNotAvailable)?;
-    let partitions = created.response.iter().filter_map(|topic| topic.result.as_ref().ok()).map(|topic| topic.partitions);
+    let partitions =
+        created.response.iter().filter_map(|topic| topic.result.as_ref().ok()).map(|topic| topic.partitions);
     mutations.settle(usize::try_from(partitions.sum::<i32>()).unwrap_or(0), std::iter::empty());
     let error = |refusal: crate::controller::Refusal| match refusal.code {
         // Somebody else was faster.

@@ -59,6 +59,7 @@ pub mod expire_delegation_token;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
+pub mod http;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;

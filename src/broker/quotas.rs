@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::metadata::{MetadataDelta, MetadataImage, QuotaEntity, QuotaValue};
-use crate::quota::{QuotaClient, ClientQuotas, QuotaType, QuotaWindows, Window};
+use crate::quota::{ClientQuotas, QuotaClient, QuotaType, QuotaWindows, Window};
 use crate::security::Principal;
 
 /// What clients may take of this broker, and what they have taken.

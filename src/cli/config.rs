@@ -40,7 +40,9 @@ pub(super) fn run(command: &ConfigCommand) -> Result<ExitCode, Failure> {
         ConfigCommand::Keys => print(&reference::yaml()),
         ConfigCommand::Check { file } => {
             let (arguments, environment) = match file {
-                Some(_) => (StartArguments { config: file.iter().cloned().collect(), ..StartArguments::default() }, Vec::new()),
+                Some(_) => {
+                    (StartArguments { config: file.iter().cloned().collect(), ..StartArguments::default() }, Vec::new())
+                }
                 None => (StartArguments::default(), environment()),
             };
             let config = configuration(&arguments, environment)?;
@@ -71,4 +73,3 @@ fn printed(config: &Config) -> String {
         format!("{text}{:width$}  # {origin}\n", format!("{name}={value}"))
     })
 }
-

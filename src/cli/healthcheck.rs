@@ -36,9 +36,8 @@ pub(super) fn run(arguments: &HealthcheckArguments) -> Result<ExitCode, Failure>
         .enable_all()
         .build()
         .map_err(|error| Failure { what: format!("no runtime could be started: {error}"), hint: None })?;
-    let asked = runtime.block_on(async {
-        tokio::time::timeout(Duration::from_millis(arguments.timeout_ms), ask(&address)).await
-    });
+    let asked = runtime
+        .block_on(async { tokio::time::timeout(Duration::from_millis(arguments.timeout_ms), ask(&address)).await });
     match asked {
         Ok(Ok(node)) => {
             print(&format!("{address} is healthy: {node}\n"));

@@ -3,6 +3,9 @@
 use super::{Failure, StartArguments};
 use crate::config::{Config, FromValue, HostPort, Origin, Settings};
 
+/// Where `klamm start` serves HTTP: on this machine alone, since nobody is asked who they are.
+const DEFAULT_HTTP: &str = "localhost:9021";
+
 /// The variables of this process; what is no text cannot be about a broker.
 pub(super) fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
@@ -38,6 +41,7 @@ pub(super) fn configuration(arguments: &StartArguments, environment: Vec<(String
     for (key, value) in &arguments.set {
         settings.set(key, value, Origin::Flag("--set"))?;
     }
+    settings.set_if_unset("klamm.http.bind", DEFAULT_HTTP, Origin::Program)?;
     Ok(Config::new(settings)?)
 }
 

@@ -43,7 +43,7 @@ async fn serve(config: Config, loggers: Option<Arc<dyn Loggers>>) -> Result<Exit
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
     let (listeners, storage, node_id) = (config.listeners.clone(), config.storage.clone(), config.node_id);
     let server = Server::start_with_loggers(config, loggers).await?;
-    print(&banner(&listeners, &storage, &server.listeners()));
+    print(&banner(&listeners, &storage, &server.listeners(), server.http()));
     if !std::io::stdout().is_terminal() {
         print(&phrases(node_id));
     }
@@ -100,13 +100,19 @@ fn is_hangup_ignored() -> bool {
 }
 
 /// What a person wants to know after the start: where it listens, where its data is, and what to try.
-fn banner(listeners: &[Listener], storage: &Storage, bound: &[(Arc<str>, SocketAddr)]) -> String {
+fn banner(
+    listeners: &[Listener],
+    storage: &Storage,
+    bound: &[(Arc<str>, SocketAddr)],
+    http: Option<SocketAddr>,
+) -> String {
     let mut lines = vec![format!("Klamm {} is ready", env!("CARGO_PKG_VERSION"))];
     lines.extend(bound.iter().map(|(name, address)| format!("  listening  {address} ({name})")));
     lines.push(match storage {
         Storage::Disk(directory) => format!("  data       {}", absolute(directory)),
         Storage::Memory => "  data       in memory, gone when this process ends".to_owned(),
     });
+    lines.extend(http.map(|address| format!("  http       http://{address} (/metrics, /readyz)")));
     if let Some(broker) = reachable_at(listeners, bound) {
         lines.push("Try:".to_owned());
         lines.push(format!("  echo hello | kcat -b {broker} -P -t greetings"));
@@ -148,7 +154,7 @@ mod tests {
     fn the_banner_names_the_port_that_was_picked() {
         let config = Config::with(&[("listeners", "PLAINTEXT://0.0.0.0:0"), ("klamm.storage.kind", "memory")]).unwrap();
         let bound = [("PLAINTEXT".into(), "0.0.0.0:4711".parse().unwrap())];
-        let banner = banner(&config.listeners, &config.storage, &bound);
+        let banner = banner(&config.listeners, &config.storage, &bound, Some("127.0.0.1:9021".parse().unwrap()));
         assert!(banner.contains("listening  0.0.0.0:4711 (PLAINTEXT)\n"), "{banner}");
         assert!(banner.contains("kcat -b localhost:4711 -C"), "{banner}");
         assert!(banner.contains("in memory"), "{banner}");

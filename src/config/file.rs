@@ -57,6 +57,7 @@ impl YamlReader<'_> {
                 ("cluster", Value::Mapping(cluster)) => {
                     self.section("cluster", cluster, &[("id", "klamm.cluster.id")])?;
                 }
+                ("http", Value::Mapping(http)) => self.section("http", http, &[("bind", "klamm.http.bind")])?,
                 ("listeners", Value::Sequence(listeners)) => self.listeners(listeners)?,
                 ("topics", Value::Sequence(topics)) => self.topics(topics)?,
                 ("properties", Value::Mapping(properties)) => {
@@ -65,7 +66,7 @@ impl YamlReader<'_> {
                         self.push(key, key, text_of(key, value)?);
                     }
                 }
-                (section @ ("node" | "cluster" | "storage" | "properties"), Value::Null) => {
+                (section @ ("node" | "cluster" | "http" | "storage" | "properties"), Value::Null) => {
                     return Err(format!("{section}: the section is empty; leave it out or fill it"));
                 }
                 (key, value) => self.push(key, key, text_of(key, value)?),

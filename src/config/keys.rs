@@ -97,6 +97,11 @@ const NODE: &[Key] = &[
         "",
         "Topics to create at the start unless they are there: name:partitions:replicas:cleanup.policy, by commas.",
     ),
+    Key::unset(
+        Kind::String,
+        "klamm.http.bind",
+        "Where health and metrics are served by HTTP, host:port; klamm start has localhost:9021. Set to nothing: nowhere.",
+    ),
     Key::string("klamm.storage.kind", "disk", "Where data is kept: on disk, or in memory until the process ends.")
         .one_of(&["disk", "memory"]),
 ];

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Origin {
     /// The table of keys.
     Default,
+    /// The program that starts the broker: what it has where nobody says otherwise.
+    Program,
     /// A line of a configuration file.
     File {
         /// The file, as the user named it.
@@ -28,6 +30,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => formatter.write_str("default"),
+            Self::Program => formatter.write_str("klamm start"),
             Self::File { name, line: Some(line) } => write!(formatter, "{name}:{line}"),
             Self::File { name, line: None } => formatter.write_str(name),
             Self::Variable(name) => write!(formatter, "env {name}"),

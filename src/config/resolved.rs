@@ -29,6 +29,7 @@ pub const RESOLVED_KEYS: &[&str] = &[
     "klamm.storage.kind",
     "klamm.cluster.id",
     "klamm.create.topics",
+    "klamm.http.bind",
     "authorizer.class.name",
     "remote.storage.enable",
 ];
@@ -55,6 +56,8 @@ pub struct Config {
     pub storage: Storage,
     /// The id that a new cluster gets, and that an old one must have; `None` where any will do.
     pub cluster_id: Option<String>,
+    /// Where HTTP is served, if it is.
+    pub http: Option<HostPort>,
     /// The topics to create at the start, unless they are there.
     pub initial_topics: Vec<InitialTopic>,
     /// The other keys of the broker.
@@ -124,6 +127,7 @@ impl Config {
             listeners,
             storage: storage(&settings)?,
             cluster_id: read(&settings, "klamm.cluster.id")?,
+            http: http(&settings)?,
             initial_topics: read::<InitialTopics>(&settings, "klamm.create.topics")?.0,
             broker,
             topic_defaults,
@@ -278,6 +282,14 @@ fn refuse_zero_retention(settings: &Settings) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+fn http(settings: &Settings) -> Result<Option<HostPort>, ConfigError> {
+    const NAME: &str = "klamm.http.bind";
+    match read::<String>(settings, NAME)?.as_str() {
+        "" => Ok(None),
+        address => HostPort::from_value(address).map(Some).map_err(|reason| invalid(settings, NAME, reason)),
+    }
 }
 
 /// Without it everybody may do everything, which is the opposite of what was asked for.

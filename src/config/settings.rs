@@ -32,6 +32,14 @@ impl Settings {
         Ok(())
     }
 
+    /// Sets one key, unless it is set.
+    ///
+    /// # Errors
+    /// As [`Settings::set`].
+    pub fn set_if_unset(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
+        if self.is_set(name) { Ok(()) } else { self.set(name, text, origin) }
+    }
+
     /// What becomes of a key without a row: a note, if it may be passed over.
     fn pass_over(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
         match unserved(name, text) {

@@ -86,6 +86,13 @@ impl BoundListener {
     }
 }
 
+impl BoundListener {
+    /// The socket, for another service than a broker's.
+    pub fn into_socket(self) -> std::net::TcpListener {
+        self.socket
+    }
+}
+
 /// The address to bind: of several the first of IPv4, as Java prefers; every interface where no host is given.
 fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     if host.is_empty() {

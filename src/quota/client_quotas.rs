@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::definitions::{Applicable, QuotaClient, Definitions};
+use super::definitions::{Applicable, Definitions, QuotaClient};
 use super::rate::Rate;
 use super::token_bucket::TokenBucket;
 use super::{QuotaType, Window};

@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What is left to everything but segments and connections, at most: the metadata log, indexes and checkpoints while they
-/// are read or written, listeners, the runtime.
+/// are read or written, listeners, the runtime, HTTP.
 const RESERVE: usize = 64;
 
 /// Who may have how many of a process's descriptors. The rest is a reserve, so that neither many partitions nor many
@@ -23,7 +23,7 @@ impl Shares {
 
     fn of(limit: usize) -> Self {
         let segments = limit / 2;
-        let connections = limit - segments - RESERVE.min(limit / 4);
+        let connections = limit - segments - RESERVE.min(limit / 3);
         Self { segments, connections }
     }
 }
@@ -48,7 +48,7 @@ mod tests {
     fn something_is_always_left() {
         assert_eq!(Shares::of(256), Shares { segments: 128, connections: 64 });
         assert_eq!(Shares::of(1024), Shares { segments: 512, connections: 448 });
-        assert_eq!(Shares::of(64), Shares { segments: 32, connections: 16 });
+        assert_eq!(Shares::of(64), Shares { segments: 32, connections: 11 });
         for limit in [1, 16, 100, 20_000, usize::MAX] {
             let Shares { segments, connections } = Shares::of(limit);
             assert!(segments + connections <= limit && (limit < 16 || segments + connections < limit), "{limit}");

@@ -15,19 +15,20 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Dispatcher;
+use crate::api::http::HttpServer;
 use crate::broker::Broker;
 use crate::broker::live_config::LiveConfig;
 use crate::broker::loggers::Loggers;
 use crate::broker::metadata_followers::MetadataFollowers;
 use crate::broker::quotas::Quotas;
 use crate::clock::Clock;
-use crate::config::{Config, Storage};
+use crate::config::{Config, Origin, SecurityProtocol, Storage};
 use crate::controller::{Controller, ControllerClient, RegisterBroker};
 use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
 use crate::metadata::Endpoint;
-use crate::network::{BoundListener, Limits, SocketServer};
+use crate::network::{BindError, BoundListener, Limits, SocketServer};
 use crate::quorum::driver::Driver;
 use crate::quorum::{self, MetadataQuorum, QuorumOptions};
 use crate::replication::fetch_session::FetchSessionCache;
@@ -42,6 +43,12 @@ pub use start_error::StartError;
 
 /// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anyone configure either.
 const FETCH_SESSION_EVICTION: Duration = Duration::from_mins(2);
+
+/// The name of HTTP's listener, in what a person reads.
+const HTTP: &str = "HTTP";
+
+/// Connections that wait to be accepted by HTTP.
+const HTTP_BACKLOG: i32 = 64;
 
 /// A running broker. Dropping it without [`Server::stop`] leaves its tasks to the runtime.
 pub struct Server {
@@ -110,6 +117,11 @@ impl Server {
         }
     }
 
+    /// Where health and metrics are served by HTTP, if they are.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.running.http.as_ref().map(HttpServer::address)
+    }
+
     /// The broker inside, for a program that embeds it.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
@@ -138,6 +150,7 @@ async fn build(
     let clock = Clock::system();
     // The ports first: a broker that cannot be reached should not touch any data.
     let listeners = bind(&config)?;
+    let http = bind_http(&config)?;
     let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
     watch(Step::Bound)?;
     let log_dir = Arc::new(open_log_dir(&config)?);
@@ -185,12 +198,16 @@ async fn build(
     applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })?;
     create_initial_topics(&broker).await;
     watch(Step::PartitionsHosted)?;
-    let network = serve(&broker, listeners, clock).map_err(|reason| StartError::ListenFailed {
-        listener: bound.first().map_or_else(String::new, |(name, _)| name.to_string()),
-        address: bound.first().map_or_else(String::new, |(_, address)| address.to_string()),
-        reason,
-    })?;
-    running.network = Some(network);
+    let cannot_listen = |(name, address): (&str, SocketAddr)| {
+        let (listener, address) = (name.to_owned(), address.to_string());
+        move |reason| StartError::ListenFailed { listener, address, reason }
+    };
+    if let Some(http) = http {
+        let failed = cannot_listen((HTTP, http.local));
+        running.http = Some(HttpServer::start(http.into_socket(), Arc::clone(&broker)).map_err(failed)?);
+    }
+    let first = bound.first().map_or((HTTP, SocketAddr::from(([0; 4], 0))), |(name, address)| (&**name, *address));
+    running.network = Some(serve(&broker, listeners, clock).map_err(cannot_listen(first))?);
     watch(Step::Serving)?;
     Ok((broker, bound))
 }
@@ -216,6 +233,25 @@ fn bind(config: &Config) -> Result<Vec<BoundListener>, StartError> {
             .map_err(|error| StartError::bind(&listener.name, &listener.bind.to_string(), error))
     };
     config.listeners.iter().map(bind_one).collect()
+}
+
+/// `None` where no HTTP is wanted, or where nobody asked for it and something else has its port.
+fn bind_http(config: &Config) -> Result<Option<BoundListener>, StartError> {
+    let Some(bind) = &config.http else { return Ok(None) };
+    let listener = crate::config::Listener {
+        name: HTTP.into(),
+        bind: bind.clone(),
+        advertised: None,
+        protocol: SecurityProtocol::Plaintext,
+    };
+    match BoundListener::bind(&listener, HTTP_BACKLOG) {
+        Ok(bound) => Ok(Some(bound)),
+        Err(BindError::InUse { address, .. }) if config.origin("klamm.http.bind") == Origin::Program => {
+            tracing::info!(%address, "health and metrics are not served by HTTP: something else has the port");
+            Ok(None)
+        }
+        Err(error) => Err(StartError::bind(HTTP, &bind.to_string(), error)),
+    }
 }
 
 fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {

@@ -7,6 +7,7 @@ use futures_util::future::OptionFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::http::HttpServer;
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::network::SocketServer;
@@ -24,12 +25,14 @@ pub(super) struct Running {
     pub(super) groups: Option<CoordinatorRuntime<GroupCoordinator>>,
     pub(super) background: Option<Background>,
     pub(super) network: Option<SocketServer>,
+    pub(super) http: Option<HttpServer>,
 }
 
 impl Running {
     /// Answers the requests in flight and ends every task.
     pub(super) async fn stop(self) {
-        let Self { metadata, driver, groups, background, network } = self;
+        let Self { metadata, driver, groups, background, network, http } = self;
+        OptionFuture::from(http.map(HttpServer::stop)).await;
         OptionFuture::from(network.map(|network| network.stop(DRAIN_TIMEOUT))).await;
         OptionFuture::from(background.map(Background::stop)).await;
         OptionFuture::from(groups.as_ref().map(CoordinatorRuntime::shutdown)).await;

@@ -36,7 +36,10 @@ async fn a_start_that_fails_at_any_step_leaves_nothing_behind() {
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     let listener = format!("PLAINTEXT://127.0.0.1:{port}");
     let path = directory.path().display().to_string();
-    let config = || Config::with(&[("listeners", &*listener), ("log.dirs", &*path)]).expect("it is fine");
+    let config = || {
+        let http = ("klamm.http.bind", "127.0.0.1:0");
+        Config::with(&[("listeners", &*listener), ("log.dirs", &*path), http]).expect("it is fine")
+    };
     let before = Handle::current().metrics().num_alive_tasks();
     for failing in STEPS {
         let watch = move |step| {

@@ -81,7 +81,7 @@ mod tests {
         let config = LogConfig { retention_ms: -1, ..LogConfig::default() };
         assert_eq!(deletable(&list, LOG, Some(&config)), 0);
         let compact_only = LogConfig { retention_ms: 1, retention_bytes: 0, compact: true, delete: false, ..config };
-        assert_eq!(deletable(&list, LOG, &compact_only), 0);
+        assert_eq!(deletable(&list, LOG, Some(&compact_only)), 0);
     }
 
     #[test]
@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn size_deletes_only_what_is_wholly_too_much() {
         let list = segments(&[(0, 10, 9_999), (10, 10, 9_999), (20, 10, 9_999), (30, 3, 9_999)]);
-        let deleted = |retention_bytes| deletable(&list, LOG, Some(&LogConfig { retention_bytes, ..LogConfig::default() }));
+        let deleted =
+            |retention_bytes| deletable(&list, LOG, Some(&LogConfig { retention_bytes, ..LogConfig::default() }));
         assert_eq!([33, 24, 23, 14, 13, 3, 0].map(deleted), [0, 0, 1, 1, 2, 3, 4]);
     }
 

@@ -20,6 +20,7 @@ mod fetching;
 mod groups;
 mod groups_runtime;
 mod hostile;
+mod http;
 mod logs;
 mod network;
 mod producers;

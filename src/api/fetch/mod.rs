@@ -82,13 +82,11 @@ pub async fn handle(
         min_bytes: usize::try_from(request.min_bytes.min(max_bytes)).unwrap_or(0),
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
     };
-    Ok(match poll.answer_now() {
-        Some(response) => Reply::Ready(response),
-        None => {
-            poll.handler_is_done();
-            Reply::owed(poll.answer_later())
-        }
-    })
+    if let Some(response) = poll.answer_now() {
+        return Ok(Reply::Ready(response));
+    }
+    poll.handler_is_done();
+    Ok(Reply::owed(poll.answer_later()))
 }
 
 /// The node id of a fetching replica; negative for a consumer.
