@@ -14,7 +14,7 @@ use super::super::throttle_time::ThrottleTime;
 use super::super::throttling::Work;
 use super::answer::{self, Loaded};
 use crate::broker::quotas::Meter;
-use crate::clock::Clock;
+use crate::clock::{Clock, Monotonic};
 use crate::ids::{TopicName, Uuid};
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
@@ -46,6 +46,8 @@ pub(super) struct LongPoll {
     pub(super) replicas: Arc<ReplicaManager>,
     pub(super) sessions: Arc<Mutex<FetchSessionCache>>,
     pub(super) clock: Clock,
+    /// When the request was taken.
+    pub(super) asked_at: Monotonic,
     pub(super) image: Arc<MetadataImage>,
     pub(super) api_version: i16,
     pub(super) session: FetchContext,
@@ -77,7 +79,7 @@ impl LongPoll {
         if !look.is_enough && !self.max_wait.is_zero() {
             return None;
         }
-        self.load_cached(&look.found).map(|loaded| self.respond(loaded))
+        self.load_cached(&look.found).map(|loaded| self.respond(loaded, self.asked_at))
     }
 
     /// What is done from here on is waiting, and not the client's to pay for.
@@ -103,7 +105,7 @@ impl LongPoll {
             }
         };
         if let Some(loaded) = self.load_cached(&look.found) {
-            return self.respond(loaded);
+            return self.respond(loaded, self.clock.monotonic());
         }
         // A thread of its own, because the disk may be slow.
         let found = look.found;
@@ -111,10 +113,11 @@ impl LongPoll {
         let load_all = move || found.into_iter().map(|found| load(found, &errors)).collect::<Vec<_>>();
         let loaded = tokio::task::spawn_blocking(load_all).await;
         match loaded {
-            Ok(loaded) => self.respond(loaded),
+            Ok(loaded) => self.respond(loaded, self.clock.monotonic()),
             Err(panic) => {
                 tracing::error!(%panic, "reading for a fetch panicked");
-                self.respond(self.targets.iter().map(|_| Err(ErrorCode::KafkaStorageError)).collect())
+                let failed = self.targets.iter().map(|_| Err(ErrorCode::KafkaStorageError)).collect();
+                self.respond(failed, self.clock.monotonic())
             }
         }
     }
@@ -194,8 +197,8 @@ impl LongPoll {
     }
 
     /// The answer with what was loaded, or an empty one that tells the client to wait.
-    fn respond(&self, loaded: Vec<Result<Loaded, ErrorCode>>) -> FetchAnswer {
-        self.throttled(&loaded).unwrap_or_else(|| self.respond_with(loaded))
+    fn respond(&self, loaded: Vec<Result<Loaded, ErrorCode>>, now: Monotonic) -> FetchAnswer {
+        self.throttled(&loaded).unwrap_or_else(|| self.respond_with(loaded, now))
     }
 
     /// What a client that is above its quota of bytes or of requests gets instead of records, as in Kafka: nothing, which it is not charged for.
@@ -224,10 +227,9 @@ impl LongPoll {
         Some(response.into())
     }
 
-    fn respond_with(&self, loaded: Vec<Result<Loaded, ErrorCode>>) -> FetchAnswer {
+    fn respond_with(&self, loaded: Vec<Result<Loaded, ErrorCode>>, now: Monotonic) -> FetchAnswer {
         let outcomes: Vec<_> = loaded.iter().map(answer::outcome).collect();
         let included = {
-            let now = self.clock.monotonic();
             let fresh_id = || Uuid::new_v4().as_u128() as i32;
             let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             sessions.finish(&self.session, &outcomes, fresh_id, now)

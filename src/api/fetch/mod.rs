@@ -44,8 +44,8 @@ pub async fn handle(
     request: FetchRequest,
 ) -> Result<Reply<FetchAnswer>, ApiError> {
     let image = broker.image();
+    let now = broker.clock.monotonic();
     let session = {
-        let now = broker.clock.monotonic();
         let topic_name = |id| image.topic_by_id(id).map(|topic| topic.name.clone());
         broker.lock_fetch_sessions().begin(session_request(&request, context.api_version), topic_name, now)
     };
@@ -70,6 +70,7 @@ pub async fn handle(
         replicas: Arc::clone(&broker.replicas),
         sessions: Arc::clone(&broker.fetch_sessions),
         clock: broker.clock.clone(),
+        asked_at: now,
         image,
         api_version: context.api_version,
         targets,
