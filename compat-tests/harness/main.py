@@ -58,6 +58,7 @@ def run_command(suite, command, against, bootstrap):
     """Runs a suite's program to its end; returns its output and exit status."""
     environment = {**os.environ, "BROKER": bootstrap or "", "AGAINST": against, "PYTHONDONTWRITEBYTECODE": "1"}
     environment["PYTHONPATH"] = str(COMPAT_TESTS)
+    environment.setdefault("KLAMM", str(COMPAT_TESTS.parent / "target/release/klamm"))
     try:
         done = subprocess.run(
             [str(part) for part in command],

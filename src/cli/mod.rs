@@ -63,6 +63,9 @@ struct StartArguments {
     /// Keep all data in memory, until the process ends.
     #[arg(long)]
     memory: bool,
+    /// Written when clients are served: the address that they connect to.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<String>,
     /// The id of this node [default: 1].
     #[arg(long, value_name = "N")]
     node_id: Option<String>,

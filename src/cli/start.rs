@@ -32,13 +32,18 @@ pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
         .thread_name("klamm")
         .build()
         .map_err(|error| Failure { what: format!("no threads could be started: {error}"), hint: None })?;
-    let result = runtime.block_on(serve(config, loggers));
+    let ready_file = arguments.ready_file.as_deref().map(Path::new);
+    let result = runtime.block_on(serve(config, loggers, ready_file));
     // A stop that was cut short does not wait for what still runs.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: Config, loggers: Option<Arc<dyn Loggers>>) -> Result<ExitCode, Failure> {
+async fn serve(
+    config: Config,
+    loggers: Option<Arc<dyn Loggers>>,
+    ready_file: Option<&Path>,
+) -> Result<ExitCode, Failure> {
     let mut signals = Signals::install()
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
     let (listeners, storage, node_id) = (config.listeners.clone(), config.storage.clone(), config.node_id);
@@ -46,6 +51,12 @@ async fn serve(config: Config, loggers: Option<Arc<dyn Loggers>>) -> Result<Exit
     print(&banner(&listeners, &storage, &server.listeners(), server.http()));
     if !std::io::stdout().is_terminal() {
         print(&phrases(node_id));
+    }
+    if let Some(file) = ready_file
+        && let Err(failure) = announce(file, &reachable_at(&listeners, &server.listeners()).unwrap_or_default())
+    {
+        server.stop().await;
+        return Err(failure);
     }
     tokio::select! {
         () = signals.next() => {}
@@ -132,6 +143,16 @@ fn phrases(node_id: NodeId) -> String {
     )
 }
 
+/// Writes the address for clients into `file`, which is whole as soon as it is there.
+fn announce(file: &Path, address: &str) -> Result<(), Failure> {
+    let unfinished = file.with_added_extension("unfinished");
+    let written = std::fs::write(&unfinished, format!("{address}\n")).and_then(|()| std::fs::rename(&unfinished, file));
+    written.map_err(|error| Failure {
+        what: format!("--ready-file: {} cannot be written: {error}", file.display()),
+        hint: Some("a file in a directory that exists".to_owned()),
+    })
+}
+
 fn absolute(directory: &Path) -> String {
     std::path::absolute(directory).as_deref().unwrap_or(directory).display().to_string()
 }
@@ -149,6 +170,17 @@ fn reachable_at(listeners: &[Listener], bound: &[(Arc<str>, SocketAddr)]) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ready_file_holds_the_address_and_nothing_is_left_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ready");
+        announce(&file, "localhost:9092").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "localhost:9092\n");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        let refused = announce(&directory.path().join("nowhere/ready"), "x").expect_err("there is no directory");
+        assert!(refused.to_string().contains("nowhere/ready cannot be written"), "{refused}");
+    }
 
     #[test]
     fn the_banner_names_the_port_that_was_picked() {
