@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 6 | [`cli`] | arguments, the start of a process, what a person reads |
 //! | 6 | [`server`] | building the floors bottom-up for one broker, and stopping them in reverse |
-//! | 5 | [`api`] | the table of Kafka's APIs; one handler file each |
+//! | 5 | [`api`] | the table of Kafka's APIs; one handler file each; and [`api::http`]: health and metrics |
 //! | 4 | `broker` | what handlers share |
 //! | 3 | [`controller`] | what the cluster shall be, as a state machine |
 //! | 3 | [`coordinator`] | consumer groups and their offsets, as state machines, and the runtime that drives them |

@@ -106,36 +106,8 @@ impl YamlReader<'_> {
 
     /// `- {name, partitions, replicas, config}` becomes an element of `klamm.create.topics`.
     fn topics(&mut self, topics: &[Value]) -> Result<(), String> {
-        const FIELDS: [&str; 4] = ["name", "partitions", "replicas", "config"];
-        let mut elements = Vec::new();
-        for (index, topic) in topics.iter().enumerate() {
-            let place = format!("topics[{index}]");
-            let Value::Mapping(topic) = topic else {
-                return Err(format!("{place}: expected {{name, partitions, replicas, config}}"));
-            };
-            for key in topic.keys() {
-                let key = name_of(key)?;
-                if !FIELDS.contains(&key) {
-                    return Err(unknown_field(&place, key, FIELDS.into_iter()));
-                }
-            }
-            let field = |name: &str| topic.get(name).map(|value| text_of(name, value)).transpose();
-            let name = field("name")?.ok_or_else(|| format!("{place}: name is missing"))?;
-            let number = |name: &str| Ok::<_, String>(field(name)?.unwrap_or_default());
-            let mut parts = vec![name, number("partitions")?, number("replicas")?];
-            match topic.get("config") {
-                None => {}
-                Some(Value::Mapping(config)) => {
-                    for (key, value) in config {
-                        let key = name_of(key)?;
-                        parts.push(format!("{key}={}", text_of(key, value)?.replace(',', "+")));
-                    }
-                }
-                Some(_) => return Err(format!("{place}: config: expected \"key: value\" lines")),
-            }
-            elements.push(parts.join(":"));
-        }
-        self.push("klamm.create.topics", "topics", elements.join(","));
+        let elements: Result<Vec<String>, String> = topics.iter().enumerate().map(topic_element).collect();
+        self.push("klamm.create.topics", "topics", elements?.join(","));
         Ok(())
     }
 
@@ -161,17 +133,7 @@ struct ListenerSection {
 
 impl ListenerSection {
     fn read(index: usize, listener: &Value) -> Result<Self, String> {
-        const FIELDS: [&str; 4] = ["name", "bind", "advertise", "protocol"];
-        let place = format!("listeners[{index}]");
-        let Value::Mapping(listener) = listener else {
-            return Err(format!("{place}: expected {{name, bind, advertise, protocol}}"));
-        };
-        for key in listener.keys() {
-            let key = name_of(key)?;
-            if !FIELDS.contains(&key) {
-                return Err(unknown_field(&place, key, FIELDS.into_iter()));
-            }
-        }
+        let (place, listener) = element("listeners", index, listener, &["name", "bind", "advertise", "protocol"])?;
         let field = |name: &str| listener.get(name).map(|value| text_of(name, value)).transpose();
         Ok(Self {
             name: field("name")?.unwrap_or_else(|| "PLAINTEXT".to_owned()),
@@ -180,6 +142,45 @@ impl ListenerSection {
             protocol: field("protocol")?.unwrap_or_else(|| "PLAINTEXT".to_owned()),
         })
     }
+}
+
+/// A topic as the list of topics has it; a comma would end it there.
+fn topic_element((index, topic): (usize, &Value)) -> Result<String, String> {
+    let (place, topic) = element("topics", index, topic, &["name", "partitions", "replicas", "config"])?;
+    let field = |name: &str| topic.get(name).map(|value| text_of(name, value)).transpose();
+    let name = field("name")?.ok_or_else(|| format!("{place}: name is missing"))?;
+    let mut parts = vec![name, field("partitions")?.unwrap_or_default(), field("replicas")?.unwrap_or_default()];
+    match topic.get("config") {
+        None => {}
+        Some(Value::Mapping(config)) => {
+            for (key, value) in config {
+                let key = name_of(key)?;
+                parts.push(format!("{key}={}", text_of(key, value)?.replace(',', "+")));
+            }
+        }
+        Some(_) => return Err(format!("{place}: config: expected \"key: value\" lines")),
+    }
+    Ok(parts.join(":"))
+}
+
+/// One element of a section that is a list, with its place: a mapping of these fields and no others.
+fn element<'a>(
+    section: &str,
+    index: usize,
+    element: &'a Value,
+    fields: &[&str],
+) -> Result<(String, &'a Mapping), String> {
+    let place = format!("{section}[{index}]");
+    let Value::Mapping(element) = element else {
+        return Err(format!("{place}: expected {{{}}}", fields.join(", ")));
+    };
+    for key in element.keys() {
+        let key = name_of(key)?;
+        if !fields.contains(&key) {
+            return Err(unknown_field(&place, key, fields.iter().copied()));
+        }
+    }
+    Ok((place, element))
 }
 
 fn unknown_field<'a>(place: &str, key: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
@@ -266,6 +267,23 @@ mod tests {
         );
         assert_eq!(pairs(entries), expected);
         assert_eq!(yaml("klamm.yaml", "# nothing\n"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn topics_the_cluster_and_http_are_sections_as_well() {
+        let text = "cluster: {id: abc}\nhttp: {bind: 'localhost:1'}\ntopics:\n  - {name: a, partitions: 3}\n  \
+                    - {name: b, replicas: 1, config: {cleanup.policy: [compact, delete], retention.ms: 5}}\n";
+        let expected = vec![
+            pair("klamm.cluster.id", "abc"),
+            pair("klamm.http.bind", "localhost:1"),
+            pair("klamm.create.topics", "a:3:,b::1:cleanup.policy=compact+delete:retention.ms=5"),
+        ];
+        assert_eq!(pairs(yaml("k.yaml", text).unwrap()), expected);
+        let refuse = |text: &str| yaml("k.yaml", text).unwrap_err().to_string();
+        assert_eq!(refuse("topics: [{partitions: 1}]"), "k.yaml: topics[0]: name is missing");
+        assert_eq!(refuse("topics: [a]"), "k.yaml: topics[0]: expected {name, partitions, replicas, config}");
+        assert!(refuse("topics: [{name: a, partition: 1}]").contains("did you mean \"partitions\"?"));
+        assert!(refuse("topics: [{name: a, config: x}]").contains("topics[0]: config: expected"));
     }
 
     #[test]

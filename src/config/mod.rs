@@ -1,6 +1,6 @@
 //! Configuration: every key once, its value from the strongest source, and typed views for the floors above.
 //!
-//! [`keys`] is the table. [`Settings`] collects what files and flags set, with its place; [`Config`] is what follows
+//! [`keys`] is the table. [`Settings`] collects what files, the environment and flags set, with its place; [`Config`] is what follows
 //! from that, from what clients set while the broker runs, and from the table's defaults. Precedence, from weak to
 //! strong: defaults, file, environment variables, flags, `--set`, the dynamic configuration of all brokers, that of this broker.
 //! Nothing here opens a file or a socket; texts come in from `cli/` and from the metadata.

@@ -1,6 +1,7 @@
 //! Configurations that people have: environment blocks of compose files and of test containers, and stock properties.
 
 use klamm::config::{Config, Settings, Storage};
+use klamm::server::Server;
 
 /// The configuration of a container with these lines of `NAME=value`.
 fn container(block: &str) -> Config {
@@ -94,6 +95,30 @@ fn the_test_containers_of_java_and_dotnet() {
         listeners(&dotnet),
         ["PLAINTEXT :9092 127.0.0.1:32768", "BROKER :9093 172.17.0.3:9093", "between brokers BROKER"]
     );
+}
+
+#[tokio::test]
+async fn topics_that_are_asked_for_are_there_at_the_start_and_a_wrong_one_is_no_reason_not_to_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let topics = "payments:3:1:compact,unreplicable:1:3,odd:1:1:retention.ms=x";
+    let pairs = [
+        ("listeners", "PLAINTEXT://127.0.0.1:0"),
+        ("log.dirs", data),
+        ("klamm.create.topics", topics),
+        ("klamm.cluster.id", "abc"),
+    ];
+    // The second start finds what is there.
+    for _ in 0..2 {
+        let server = Server::start(Config::with(&pairs).unwrap()).await.unwrap();
+        let image = server.broker().image();
+        let names: Vec<_> = image.topics().map(|topic| topic.name.to_string()).collect();
+        assert_eq!(names, ["payments"]);
+        let payments = image.topic("payments").unwrap();
+        assert_eq!((payments.partitions.len(), &*payments.configs["cleanup.policy"]), (3, "compact"));
+        assert_eq!(&**image.cluster_id(), "abc");
+        server.stop().await;
+    }
 }
 
 #[test]
