@@ -58,3 +58,10 @@ class Clients:
         resource = kafka.admin.ConfigResource(kafka.admin.ConfigResourceType.TOPIC, topic)
         described = self.python.describe_configs([resource])["topic"][topic]
         return {key: config["value"] for key, config in described.items()}
+
+
+def opened(bootstrap):
+    """Clients of a broker, for a fixture to yield; closed afterwards."""
+    made = Clients(bootstrap)
+    yield made
+    made.python.close()

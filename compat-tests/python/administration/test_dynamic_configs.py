@@ -5,7 +5,7 @@ import os
 import confluent_kafka
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
-from libraries import PATIENCE_S, Clients, wait_until
+from libraries import PATIENCE_S, opened, wait_until
 
 from harness.broker import broker_class
 
@@ -21,9 +21,7 @@ def broker():
 @pytest.fixture(scope="module")
 def clients(broker):
     """Clients of that broker; they find it again after its crash, for its port stays."""
-    made = Clients(broker.bootstrap)
-    yield made
-    made.python.close()
+    yield from opened(broker.bootstrap)
 
 
 def change(clients, kind, name, **configs):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import confluent_kafka
 import pytest
 from kafka.protocol.admin import AlterClientQuotasRequest
-from libraries import PATIENCE_S, Clients
+from libraries import PATIENCE_S, opened
 
 from harness.broker import broker_class
 
@@ -30,9 +30,7 @@ def broker():
 @pytest.fixture(scope="module")
 def clients(broker):
     """Clients of that broker; they find it again after its crash, for its port stays."""
-    made = Clients(broker.bootstrap)
-    yield made
-    made.python.close()
+    yield from opened(broker.bootstrap)
 
 
 def limit(clients, client_id, key):
