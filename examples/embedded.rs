@@ -8,7 +8,7 @@ use std::error::Error;
 
 use kafka_protocol::messages::MetadataRequest;
 use klamm::config::Config;
-use klamm::network::client::Client;
+use klamm::network::channel::Channel;
 use klamm::server::Server;
 
 #[tokio::main]
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (_, address) = server.listeners().into_iter().next().ok_or("a broker has a listener")?;
 
     // Any Kafka client goes here; it connects to `address`.
-    let mut client = Client::connect(address, "embedded").await?;
+    let mut client = Channel::connect(address, "embedded").await?;
     let metadata = client.call(&MetadataRequest::default().with_topics(None)).await?;
     for topic in metadata.topics {
         let name = topic.name.map_or_else(String::new, |name| name.to_string());

@@ -11,7 +11,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ApiVersionsRequest, CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName};
 use kafka_protocol::protocol::{Request, StrBytes};
-use klamm::network::client;
+use klamm::network::channel;
 use klamm::protocol::record_batch::BatchBuilder;
 use tokio::net::TcpStream;
 
@@ -37,8 +37,8 @@ impl Process {
         Self { child, port }
     }
 
-    async fn client(&self) -> client::Client {
-        client::Client::connect(("127.0.0.1", self.port), "process").await.unwrap()
+    async fn client(&self) -> channel::Channel {
+        channel::Channel::connect(("127.0.0.1", self.port), "process").await.unwrap()
     }
 }
 
@@ -49,7 +49,7 @@ impl Drop for Process {
     }
 }
 
-async fn ask<R: Request>(client: &mut client::Client, version: i16, request: &R) -> R::Response {
+async fn ask<R: Request>(client: &mut channel::Channel, version: i16, request: &R) -> R::Response {
     tokio::time::timeout(Duration::from_secs(30), client.call_at(version, request)).await.unwrap().unwrap()
 }
 
@@ -58,7 +58,7 @@ fn topic() -> TopicName {
 }
 
 /// Each record is in a partition of its own.
-async fn produce_everywhere(client: &mut client::Client) {
+async fn produce_everywhere(client: &mut channel::Channel) {
     for partition in 0..PARTITIONS {
         let records = BatchBuilder::new(1).record(None, Some(b"a value")).build();
         let data = PartitionProduceData::default().with_index(partition).with_records(Some(records));
@@ -70,7 +70,7 @@ async fn produce_everywhere(client: &mut client::Client) {
 }
 
 /// How many of the partitions answer one fetch of all with records.
-async fn readable(client: &mut client::Client) -> usize {
+async fn readable(client: &mut channel::Channel) -> usize {
     let partition = |partition| FetchPartition::default().with_partition(partition).with_partition_max_bytes(1 << 20);
     let topics =
         vec![FetchTopic::default().with_topic(topic()).with_partitions((0..PARTITIONS).map(partition).collect())];

@@ -10,7 +10,7 @@ use super::print::print;
 use super::sources::{configuration, environment};
 use super::{Failure, StartArguments};
 use crate::config::{Config, Listener};
-use crate::network::client::{Client, ClientError};
+use crate::network::channel::{Channel, ChannelError};
 
 /// Which broker to ask.
 #[derive(Debug, Args)]
@@ -53,8 +53,8 @@ fn unhealthy(address: &str, reason: &str) -> Failure {
     Failure { what: format!("{address} is not healthy: {reason}"), hint }
 }
 
-async fn ask(address: &str) -> Result<String, ClientError> {
-    let mut client = Client::connect(address, "klamm-healthcheck").await?;
+async fn ask(address: &str) -> Result<String, ChannelError> {
+    let mut client = Channel::connect(address, "klamm-healthcheck").await?;
     // No topic, from version 1 on.
     let metadata = client.call(&MetadataRequest::default().with_topics(Some(Vec::new()))).await?;
     let cluster = metadata.cluster_id.as_ref().map_or("unknown", |id| id.as_str());

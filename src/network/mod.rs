@@ -5,7 +5,7 @@
 //! every task is owned and awaited. It must not know what is in a frame: a [`Service`] does.
 
 mod byte_stream;
-pub mod client;
+pub mod channel;
 mod connection;
 mod connection_limits;
 mod input;

@@ -39,7 +39,7 @@ use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
 use klamm::api::{APIS, Dispatcher};
 use klamm::clock::Clock;
 use klamm::ids::Uuid;
-use klamm::network::client::encode_request;
+use klamm::network::channel::encode_request;
 use klamm::network::{Answer, Endpoints, Handled, Service};
 use klamm::protocol::frame::Piece;
 use klamm::security::{Authorizer, Operation, Principal, Resource, ResourceType};

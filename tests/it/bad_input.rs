@@ -10,7 +10,7 @@ use klamm::api::{APIS, Dispatcher};
 use klamm::clock::Clock;
 use klamm::config::Config;
 use klamm::network::Limits;
-use klamm::network::client::Client;
+use klamm::network::channel::Channel;
 
 use crate::server::{Server, framed, start};
 
@@ -95,7 +95,7 @@ async fn b8_an_unsupported_version_of_api_versions_is_answered_in_version_0() {
 #[tokio::test]
 async fn b9_software_names_must_be_words() {
     let (_broker, server) = server().await;
-    let mut client = Client::connect(("127.0.0.1", server.port), "test").await.unwrap();
+    let mut client = Channel::connect(("127.0.0.1", server.port), "test").await.unwrap();
     for (name, version, expected) in [("ok-1.x", "1.0", 0), ("", "1.0", 42), ("a b", "1.0", 42), ("ok", "-", 42)] {
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str(name))
@@ -147,7 +147,7 @@ async fn b15_bytes_behind_a_body_are_ignored() {
 #[tokio::test]
 async fn answers_come_at_once() {
     let (_broker, server) = server().await;
-    let mut client = Client::connect(("127.0.0.1", server.port), "test").await.unwrap();
+    let mut client = Channel::connect(("127.0.0.1", server.port), "test").await.unwrap();
     let started = Instant::now();
     for _ in 0..100 {
         client

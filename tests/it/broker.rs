@@ -19,7 +19,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Request, StrBytes};
 use klamm::config::Config;
 use klamm::ids::Uuid;
-use klamm::network::client;
+use klamm::network::channel;
 use klamm::protocol::record_batch::{BatchBuilder, batches};
 use klamm::server::Server;
 use tokio::net::TcpStream;
@@ -92,7 +92,7 @@ impl Broker {
     }
 
     pub(crate) async fn client(&self) -> Client {
-        Client(client::Client::connect(("127.0.0.1", self.port()), "it").await.unwrap())
+        Client(channel::Channel::connect(("127.0.0.1", self.port()), "it").await.unwrap())
     }
 
     /// A client, and a topic to talk about.
@@ -135,7 +135,7 @@ impl Topic {
 }
 
 /// A connection to a broker.
-pub(crate) struct Client(pub(crate) client::Client);
+pub(crate) struct Client(pub(crate) channel::Channel);
 
 impl Client {
     /// The answer to `request`, which must come.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::{DeleteTopicsRequest, FetchRequest, MetadataRequest};
 use kafka_protocol::protocol::Request;
-use klamm::network::client::Ticket;
+use klamm::network::channel::Ticket;
 use klamm::protocol::compression::Compression;
 use klamm::protocol::record_batch::batches;
 

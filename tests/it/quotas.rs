@@ -171,7 +171,7 @@ async fn a_client_is_slowed_to_its_quota_while_another_is_not() {
     let request = produce_of(&topic, 40_000);
     while client.ask(PRODUCE, &request).await.throttle_time_ms == 0 {}
     let (started, mut sent) = (Instant::now(), 0);
-    let other = klamm::network::client::Client::connect(("127.0.0.1", broker.port()), "other").await.unwrap();
+    let other = klamm::network::channel::Channel::connect(("127.0.0.1", broker.port()), "other").await.unwrap();
     let mut other = crate::broker::Client(other);
     let mut slowest = Duration::ZERO;
     while started.elapsed() < Duration::from_secs(4) {
@@ -213,14 +213,14 @@ async fn partitions_are_created_and_deleted_within_a_quota() {
     assert_eq!(response.results[0].error_code, 0);
     assert!(response.throttle_time_ms > 0, "{}", response.throttle_time_ms);
     let mut other = crate::broker::Client(
-        klamm::network::client::Client::connect(("127.0.0.1", broker.port()), "it").await.unwrap(),
+        klamm::network::channel::Channel::connect(("127.0.0.1", broker.port()), "it").await.unwrap(),
     );
     let gone = DeleteTopicState::default().with_name(Some(topic_name("b")));
     let response = other.ask(6, &DeleteTopicsRequest::default().with_topics(vec![gone.clone()])).await;
     assert_eq!(response.responses[0].error_code, THROTTLING_QUOTA_EXCEEDED);
     let names = vec![topic_name("b"), topic_name("nowhere")];
     let mut third = crate::broker::Client(
-        klamm::network::client::Client::connect(("127.0.0.1", broker.port()), "somebody else").await.unwrap(),
+        klamm::network::channel::Channel::connect(("127.0.0.1", broker.port()), "somebody else").await.unwrap(),
     );
     let response = third.ask(4, &DeleteTopicsRequest::default().with_topic_names(names)).await;
     assert_eq!(response.throttle_time_ms, 0, "who has no quota does not wait");

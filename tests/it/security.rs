@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, HeaderVersion};
 use klamm::api::{APIS, Authorization, Dispatcher};
 use klamm::clock::Clock;
-use klamm::network::client::encode_request;
+use klamm::network::channel::encode_request;
 use klamm::network::{Endpoints, Handled, Service};
 use klamm::protocol::frame::Piece;
 use klamm::security::{Authorizer, Operation, Principal, Resource, ResourceType};

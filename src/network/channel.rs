@@ -1,4 +1,4 @@
-//! Our own client connection: typed requests out, typed responses back.
+//! The way to another node: typed requests out, typed responses back.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +15,7 @@ use crate::protocol::{DecodeError, EncodeError};
 
 /// Why a conversation failed; the connection is of no further use.
 #[derive(Debug, Error)]
-pub enum ClientError {
+pub enum ChannelError {
     /// The connection broke or was never made.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -42,9 +42,9 @@ pub struct Ticket<R> {
     request: PhantomData<R>,
 }
 
-/// A connection to a broker. Requests may be pipelined; answers may be taken in any order.
+/// A connection that we opened to a broker. Requests may be pipelined; answers may be taken in any order.
 #[derive(Debug)]
-pub struct Client {
+pub struct Channel {
     stream: TcpStream,
     id: StrBytes,
     next_correlation_id: i32,
@@ -55,9 +55,9 @@ pub struct Client {
     versions: HashMap<i16, (i16, i16)>,
 }
 
-impl Client {
+impl Channel {
     /// Connects, without sending anything yet.
-    pub async fn connect(address: impl ToSocketAddrs, client_id: &str) -> Result<Self, ClientError> {
+    pub async fn connect(address: impl ToSocketAddrs, client_id: &str) -> Result<Self, ChannelError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self {
@@ -72,19 +72,19 @@ impl Client {
 
     /// Sends a request at the newest version that both sides speak and awaits the answer; asks ApiVersions first when
     /// that has not been done.
-    pub async fn call<R: Request>(&mut self, request: &R) -> Result<R::Response, ClientError> {
+    pub async fn call<R: Request>(&mut self, request: &R) -> Result<R::Response, ChannelError> {
         let api_version = self.version_of::<R>().await?;
         self.call_at(api_version, request).await
     }
 
     /// Sends a request at `api_version` and awaits the answer.
-    pub async fn call_at<R: Request>(&mut self, api_version: i16, request: &R) -> Result<R::Response, ClientError> {
+    pub async fn call_at<R: Request>(&mut self, api_version: i16, request: &R) -> Result<R::Response, ChannelError> {
         let ticket = self.send(api_version, request).await?;
         self.receive(ticket).await
     }
 
     /// Sends a request without awaiting its answer. A request without answer (Produce with acks=0) leaves its ticket unused.
-    pub async fn send<R: Request>(&mut self, api_version: i16, request: &R) -> Result<Ticket<R>, ClientError> {
+    pub async fn send<R: Request>(&mut self, api_version: i16, request: &R) -> Result<Ticket<R>, ChannelError> {
         let correlation_id = self.next_correlation_id;
         self.next_correlation_id = correlation_id.wrapping_add(1);
         let frame = encode_request(correlation_id, &self.id, api_version, request)?;
@@ -93,7 +93,7 @@ impl Client {
     }
 
     /// Awaits the answer to a request; answers to others are kept for their tickets.
-    pub async fn receive<R: Request>(&mut self, ticket: Ticket<R>) -> Result<R::Response, ClientError> {
+    pub async fn receive<R: Request>(&mut self, ticket: Ticket<R>) -> Result<R::Response, ChannelError> {
         let mut body = loop {
             if let Some(body) = self.arrived.remove(&ticket.correlation_id) {
                 break body;
@@ -112,7 +112,7 @@ impl Client {
         Ok(R::Response::decode(&mut body, ticket.api_version).map_err(|error| malformed(&error))?)
     }
 
-    async fn version_of<R: Request>(&mut self) -> Result<i16, ClientError> {
+    async fn version_of<R: Request>(&mut self) -> Result<i16, ChannelError> {
         if self.versions.is_empty() {
             let request = ApiVersionsRequest::default()
                 .with_client_software_name(StrBytes::from_static_str("klamm"))
@@ -124,12 +124,12 @@ impl Client {
         let (min, max) = self.versions.get(&R::KEY).copied().unwrap_or((0, -1));
         let newest = max.min(R::VERSIONS.max);
         if newest < min.max(R::VERSIONS.min) {
-            return Err(ClientError::NoCommonVersion { api_key: R::KEY });
+            return Err(ChannelError::NoCommonVersion { api_key: R::KEY });
         }
         Ok(newest)
     }
 
-    async fn read_frame(&mut self) -> Result<Bytes, ClientError> {
+    async fn read_frame(&mut self) -> Result<Bytes, ChannelError> {
         loop {
             if let Some(prefix) = self.buffer.first_chunk::<4>() {
                 let length = usize::try_from(i32::from_be_bytes(*prefix)).map_err(|error| malformed(&error))?;
