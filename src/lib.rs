@@ -14,6 +14,7 @@
 //! | 3 | [`coordinator`] | consumer groups and their offsets, as state machines, and the runtime that drives them |
 //! | 2 | [`quorum`] | the metadata log and its consensus |
 //! | 2 | [`replication`] | partitions as leader and followers see them; requests that wait |
+//! | 2 | [`client`] | our own Kafka client: what the command line asks brokers with |
 //! | 1 | [`storage`] | one partition's log as files in Kafka's formats |
 //! | 1 | [`metadata`] | what the cluster is: an immutable image and its deltas |
 //! | 1 | [`network`] | sockets, frames, backpressure |
@@ -51,6 +52,7 @@
 pub mod api;
 pub mod broker;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod controller;

@@ -14,7 +14,7 @@ use source::{Source, item_end, paths, sources, without_trait_impls};
 const FLOORS: &[&[&str]] = &[
     &["protocol", "config", "ids", "clock", "metrics"],
     &["storage", "metadata", "state_machine", "security", "network", "quota"],
-    &["quorum", "replication"],
+    &["quorum", "replication", "client"],
     &["controller", "coordinator"],
     &["broker"],
     &["api"],

@@ -73,7 +73,12 @@ impl Channel {
     /// Sends a request at the newest version that both sides speak and awaits the answer; asks ApiVersions first when
     /// that has not been done.
     pub async fn call<R: Request>(&mut self, request: &R) -> Result<R::Response, ChannelError> {
-        let api_version = self.version_of::<R>().await?;
+        self.call_at_most(i16::MAX, request).await
+    }
+
+    /// As [`Channel::call`], at version `newest` or below.
+    pub async fn call_at_most<R: Request>(&mut self, newest: i16, request: &R) -> Result<R::Response, ChannelError> {
+        let api_version = self.version_of::<R>(newest).await?;
         self.call_at(api_version, request).await
     }
 
@@ -112,7 +117,7 @@ impl Channel {
         Ok(R::Response::decode(&mut body, ticket.api_version).map_err(|error| malformed(&error))?)
     }
 
-    async fn version_of<R: Request>(&mut self) -> Result<i16, ChannelError> {
+    async fn version_of<R: Request>(&mut self, at_most: i16) -> Result<i16, ChannelError> {
         if self.versions.is_empty() {
             let request = ApiVersionsRequest::default()
                 .with_client_software_name(StrBytes::from_static_str("klamm"))
@@ -122,7 +127,7 @@ impl Channel {
                 response.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
         }
         let (min, max) = self.versions.get(&R::KEY).copied().unwrap_or((0, -1));
-        let newest = max.min(R::VERSIONS.max);
+        let newest = max.min(R::VERSIONS.max).min(at_most);
         if newest < min.max(R::VERSIONS.min) {
             return Err(ChannelError::NoCommonVersion { api_key: R::KEY });
         }

@@ -9,6 +9,7 @@ mod bad_groups;
 mod bad_input;
 mod bad_records;
 mod broker;
+mod client;
 mod cluster;
 mod compressed;
 mod configs;

@@ -1,0 +1,20 @@
+//! Our own Kafka client: what the command line, and Kafka's tool names under it, ask brokers with.
+//!
+//! It is small on purpose. It has no tasks of its own and nothing in the background: a call is made, retried while
+//! Kafka's error says that this helps, and answered, within the time that [`ClientSettings`] give it. It speaks to any
+//! Kafka broker, ours or not, at the newest version that both sides know.
+//!
+//! [`ClusterClient`] knows the cluster: it connects, and brings a request to any broker, to the controller, to a leader
+//! or to a coordinator. The other files add what can be asked, one subject each.
+//!
+//! It must not know how anything is printed, nor what arguments look like.
+
+mod cluster_client;
+mod error;
+mod metadata;
+mod offsets;
+
+pub use cluster_client::{ClientSettings, ClusterClient, To, bootstrap_addresses};
+pub use error::ClientError;
+pub use metadata::{BrokerDescription, ClusterDescription, PartitionDescription, TopicDescription};
+pub use offsets::{EARLIEST, LATEST, ListedOffset, MAX_TIMESTAMP};
