@@ -3,14 +3,19 @@
 //! Exit codes: 0 for success, 1 for what went wrong, 2 for arguments that make no sense, 130 for a stop that was cut
 //! short. An error is told in three steps: what happened, why, and what to try.
 
+mod cluster;
 mod config;
+mod connection;
 mod failure;
 mod healthcheck;
 mod hints;
 mod logging;
+mod output;
 mod print;
+mod shims;
 mod sources;
 mod start;
+mod topic;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -38,6 +43,10 @@ enum Command {
     /// Start the broker; what klamm does without a command.
     #[command(after_help = ENVIRONMENT)]
     Start(StartArguments),
+    /// Work with topics and the records in them.
+    Topic(topic::TopicArguments),
+    /// Ask about the cluster.
+    Cluster(cluster::ClusterArguments),
     /// Say whether a broker answers: exit code 0 if it does, 1 if not.
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Look at configuration without starting anything.
@@ -83,6 +92,10 @@ fn key_and_value(argument: &str) -> Result<(String, String), String> {
 
 /// Runs the program named by `arguments`, the first of which is its own name, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some((shim, arguments)) = shims::find(&arguments) {
+        return shim.run(arguments);
+    }
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -95,6 +108,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         None => start::run(&arguments.start),
         Some(Command::Start(start)) => start::run(&start),
+        Some(Command::Topic(arguments)) => topic::run(&arguments),
+        Some(Command::Cluster(arguments)) => cluster::run(&arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
         Some(Command::Config(command)) => config::run(&command),
     };

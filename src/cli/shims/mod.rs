@@ -1,0 +1,57 @@
+//! Kafka's own tools by their own names: the program that is called `kafka-topics` or `kafka-topics.sh` takes the flags
+//! of Apache Kafka's, prints what it prints and ends with its exit code. `klamm kafka-topics` is the same, without a link.
+//!
+//! Each file is one tool. What they ask the cluster, they ask with the same client as `klamm`'s own commands.
+
+mod arguments;
+mod cluster;
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+/// One of Kafka's tools.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shim {
+    /// Its name, without `.sh`.
+    name: &'static str,
+    /// Runs it with the arguments after its name.
+    run: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// Every tool that we stand in for.
+const SHIMS: &[Shim] = &[Shim { name: "kafka-cluster", run: cluster::run }];
+
+/// The tool, and its arguments, that a command line means: by the program's name, or by the first argument.
+pub(super) fn find(arguments: &[OsString]) -> Option<(Shim, Vec<OsString>)> {
+    let named = |name: &OsStr| {
+        let file = std::path::Path::new(name).file_name()?.to_str()?;
+        let name = file.strip_suffix(".sh").unwrap_or(file);
+        SHIMS.iter().find(|shim| shim.name == name).copied()
+    };
+    let found = (0..2).find_map(|at| Some((named(arguments.get(at)?)?, at + 1)));
+    found.map(|(shim, rest)| (shim, arguments.get(rest..).unwrap_or_default().to_vec()))
+}
+
+impl Shim {
+    /// Runs the tool.
+    pub(super) fn run(self, arguments: Vec<OsString>) -> ExitCode {
+        (self.run)(arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_is_meant_by_the_programs_name_or_by_the_first_argument() {
+        let found = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            find(&words).map(|(shim, rest)| (shim.name, rest.len()))
+        };
+        assert_eq!(found("/opt/kafka/bin/kafka-cluster.sh cluster-id"), Some(("kafka-cluster", 1)));
+        assert_eq!(found("klamm kafka-cluster"), Some(("kafka-cluster", 0)));
+        assert_eq!(found("klamm topic kafka-cluster"), None);
+        assert_eq!(found("klamm"), None);
+    }
+}
