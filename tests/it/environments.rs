@@ -1,5 +1,7 @@
 //! Configurations that people have: environment blocks of compose files and of test containers, and stock properties.
 
+mod compose;
+
 use klamm::config::{Config, Settings, Storage};
 use klamm::server::Server;
 
