@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use kafka_protocol::protocol::StrBytes;
-
 use super::authorization::Authorized;
 use super::throttling::Work;
+use super::told_address::{ToldAddress, told_address};
+use crate::broker::Broker;
 use crate::broker::quotas::{Meter, Quotas};
 use crate::metadata::Endpoint;
 use crate::protocol::ErrorCode;
@@ -79,13 +79,8 @@ impl RequestContext {
         self.operations(Resource::CLUSTER)
     }
 
-    /// The host under which this connection's client reaches the broker at `endpoint`: the one it advertises, or, where
-    /// it advertises none, the address at which the client has reached us.
-    pub fn host_of(&self, endpoint: &Endpoint) -> StrBytes {
-        if endpoint.host.is_empty() {
-            StrBytes::from_string(self.local.ip().to_canonical().to_string())
-        } else {
-            StrBytes::from_string(endpoint.host.as_ref().to_owned())
-        }
+    /// Where this connection's client is told to connect to reach the broker at `endpoint`; see [`told_address`].
+    pub fn told_address(&self, broker: &Broker, endpoint: &Endpoint) -> ToldAddress {
+        told_address(endpoint, self.local, self.peer, &broker.gateways)
     }
 }

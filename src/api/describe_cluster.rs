@@ -5,9 +5,9 @@ use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeCluster
 use kafka_protocol::protocol::StrBytes;
 
 use super::authorization::OPERATIONS_NOT_ASKED;
-use super::{ApiError, Reply, RequestContext};
+use super::{ApiError, Reply, RequestContext, ToldAddress};
 use crate::broker::Broker;
-use crate::metadata::{BrokerRegistration, Endpoint};
+use crate::metadata::BrokerRegistration;
 use crate::protocol::ErrorCode;
 
 /// The endpoints that a client can ask for (KIP-919).
@@ -31,7 +31,10 @@ pub async fn handle(
     let brokers: Vec<_> = image
         .brokers()
         .filter(|broker| request.include_fenced_brokers || !broker.fenced)
-        .filter_map(|broker| Some(described(broker, broker.endpoint(&context.listener)?, context)))
+        .filter_map(|registration| {
+            let address = context.told_address(broker, registration.endpoint(&context.listener)?);
+            Some(described(registration, address))
+        })
         .collect();
     // A controller that is not among the brokers would confuse the client.
     let is_known = |id: &i32| brokers.iter().any(|broker| broker.broker_id.0 == *id);
@@ -48,11 +51,11 @@ pub async fn handle(
     ))
 }
 
-fn described(broker: &BrokerRegistration, endpoint: &Endpoint, context: &RequestContext) -> DescribeClusterBroker {
+fn described(broker: &BrokerRegistration, address: ToldAddress) -> DescribeClusterBroker {
     DescribeClusterBroker::default()
         .with_broker_id(BrokerId(broker.id))
-        .with_host(context.host_of(endpoint))
-        .with_port(i32::from(endpoint.port))
+        .with_host(address.host)
+        .with_port(i32::from(address.port))
         .with_rack(broker.rack.as_ref().map(|rack| StrBytes::from_string(rack.as_ref().to_owned())))
         .with_is_fenced(broker.fenced)
 }

@@ -3,10 +3,9 @@
 
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
-use kafka_protocol::protocol::StrBytes;
 
 use super::owned::message_text;
-use super::{ApiError, Reply, RequestContext};
+use super::{ApiError, Reply, RequestContext, ToldAddress};
 use crate::broker::Broker;
 use crate::coordinator::partition_for;
 use crate::ids::{GROUP_METADATA_TOPIC, NodeId, TRANSACTION_STATE_TOPIC};
@@ -27,7 +26,7 @@ const NO_NODE: NodeId = -1;
 const NO_PORT: i32 = -1;
 
 /// What the client is told of one key.
-type FoundCoordinator = Result<(NodeId, StrBytes, u16), ErrorCode>;
+type FoundCoordinator = Result<(NodeId, ToldAddress), ErrorCode>;
 
 /// Serves one request. The first one for a group creates `__consumer_offsets`.
 ///
@@ -96,7 +95,7 @@ fn coordinator(
     let leader = image.partition(topic, index).and_then(|partition| image.broker(partition.leader));
     let endpoint = leader.filter(|leader| !leader.fenced).and_then(|leader| {
         let endpoint = leader.endpoint(&context.listener)?;
-        Some((leader.id, context.host_of(endpoint), endpoint.port))
+        Some((leader.id, context.told_address(broker, endpoint)))
     });
     endpoint.ok_or(ErrorCode::CoordinatorNotAvailable)
 }
@@ -104,8 +103,8 @@ fn coordinator(
 fn shape(found: &FoundCoordinator) -> Coordinator {
     let coordinator = Coordinator::default();
     match found {
-        Ok((id, host, port)) => {
-            coordinator.with_node_id(BrokerId(*id)).with_host(host.clone()).with_port(i32::from(*port))
+        Ok((id, address)) => {
+            coordinator.with_node_id(BrokerId(*id)).with_host(address.host.clone()).with_port(i32::from(address.port))
         }
         Err(error) => coordinator
             .with_node_id(BrokerId(NO_NODE))

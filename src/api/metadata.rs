@@ -16,7 +16,7 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::controller::{CreateTopics, NewTopic};
 use crate::ids::{GROUP_METADATA_TOPIC, NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
-use crate::metadata::{MetadataImage, TopicImage, topic_name};
+use crate::metadata::{BrokerRegistration, MetadataImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
 use crate::security::{Operation, Resource};
 
@@ -60,7 +60,7 @@ pub async fn handle(
     let operations = if asked_for_cluster { context.cluster_operations() } else { OPERATIONS_NOT_ASKED };
     let image = broker.image();
     let response = MetadataResponse::default()
-        .with_brokers(brokers(&image, context))
+        .with_brokers(brokers(broker, &image, context))
         .with_cluster_id(Some(StrBytes::from_string(image.cluster_id().as_ref().to_owned())))
         .with_controller_id(BrokerId(broker.metadata.controller_id().unwrap_or(NO_CONTROLLER)))
         .with_topics(topics)
@@ -252,14 +252,15 @@ fn known_topic(image: &MetadataImage, context: &RequestContext, topic: &TopicIma
         .with_partitions((0..).zip(&topic.partitions).map(partition).collect())
 }
 
-fn brokers(image: &MetadataImage, context: &RequestContext) -> Vec<MetadataResponseBroker> {
-    let brokers = image.alive_brokers().filter_map(|broker| Some((broker, broker.endpoint(&context.listener)?)));
-    let broker = |(broker, endpoint): (&crate::metadata::BrokerRegistration, &crate::metadata::Endpoint)| {
-        MetadataResponseBroker::default()
-            .with_node_id(BrokerId(broker.id))
-            .with_host(context.host_of(endpoint))
-            .with_port(i32::from(endpoint.port))
-            .with_rack(broker.rack.as_ref().map(|rack| StrBytes::from_string(rack.as_ref().to_owned())))
+fn brokers(broker: &Broker, image: &MetadataImage, context: &RequestContext) -> Vec<MetadataResponseBroker> {
+    let told = |registration: &BrokerRegistration| {
+        let address = context.told_address(broker, registration.endpoint(&context.listener)?);
+        let answer = MetadataResponseBroker::default()
+            .with_node_id(BrokerId(registration.id))
+            .with_host(address.host)
+            .with_port(i32::from(address.port))
+            .with_rack(registration.rack.as_ref().map(|rack| StrBytes::from_string(rack.as_ref().to_owned())));
+        Some(answer)
     };
-    brokers.map(broker).collect()
+    image.alive_brokers().filter_map(told).collect()
 }

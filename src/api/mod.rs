@@ -87,6 +87,7 @@ mod session;
 pub mod sync_group;
 pub mod throttle_time;
 mod throttling;
+mod told_address;
 pub mod unregister_broker;
 pub mod update_features;
 
@@ -96,6 +97,7 @@ pub use dispatch::Dispatcher;
 pub use error::ApiError;
 pub use reply::Reply;
 pub use session::Session;
+pub use told_address::ToldAddress;
 
 use kafka_protocol::protocol::Request;
 

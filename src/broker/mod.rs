@@ -18,6 +18,7 @@ use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::{GROUP_METADATA_TOPIC, NodeId, Uuid};
 use crate::metadata::MetadataImage;
+use crate::network::Gateways;
 use crate::protocol::ErrorCode;
 use crate::quorum::MetadataQuorum;
 use crate::replication::fetch_session::FetchSessionCache;
@@ -57,6 +58,8 @@ pub struct Broker {
     pub fetch_sessions: Arc<Mutex<FetchSessionCache>>,
     /// The producer ids that it may give out.
     pub producer_ids: tokio::sync::Mutex<Range<i64>>,
+    /// Through which other machines pass connections on to this one.
+    pub gateways: Gateways,
     pub(crate) metadata: Arc<MetadataQuorum>,
 }
 

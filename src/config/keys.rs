@@ -64,7 +64,7 @@ const NODE: &[Key] = &[
     Key::unset(
         Kind::String,
         "advertised.listeners",
-        "What clients are told to connect to, per listener; by default where it listens, or how they reached it.",
+        "What clients are told to connect to, per listener; by default where it listens, or how each has come.",
     )
     .high(),
     Key::string(

@@ -106,8 +106,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Where to listen: an empty host is every interface, port 0 is the system's choice.
     pub bind: HostPort,
-    /// What clients are told. An empty host stands for the address at which the client reached us, and port 0 for the
-    /// port that was bound. `None` where `advertised.listeners` is set and leaves this listener out.
+    /// What clients are told. An empty host stands for the address by which each client has come (see
+    /// `api::told_address`), and port 0 for the port that was bound. `None` where `advertised.listeners` is set and leaves this listener out.
     pub advertised: Option<HostPort>,
     /// How bytes travel on it.
     pub protocol: SecurityProtocol,

@@ -336,7 +336,7 @@ fn listeners(settings: &Settings) -> Result<Vec<Listener>, ConfigError> {
 /// Nobody can connect to "every interface".
 ///
 /// Unlike Kafka, which refuses `0.0.0.0` here, and which takes the machine's host name for an empty host: both stand
-/// for the address at which the client reached this broker.
+/// for the address by which each client has come, `localhost` for those of this machine.
 fn without_meta_address(advertised: HostPort) -> HostPort {
     if advertised.is_any_address() { HostPort { host: String::new(), ..advertised } } else { advertised }
 }

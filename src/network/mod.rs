@@ -8,6 +8,7 @@ mod byte_stream;
 pub mod channel;
 mod connection;
 mod connection_limits;
+mod gateways;
 mod input;
 mod limits;
 mod listener;
@@ -16,6 +17,7 @@ mod output;
 mod socket_server;
 
 pub use connection_limits::ConnectionLimits;
+pub use gateways::Gateways;
 pub use limits::Limits;
 pub use listener::{BindError, BoundListener};
 pub use log_limit::LogLimit;

@@ -6,6 +6,7 @@ mod running;
 mod start_error;
 #[cfg(test)]
 mod tests;
+mod told_addresses;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,7 +29,7 @@ use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
 use crate::metadata::Endpoint;
-use crate::network::{BindError, BoundListener, Limits, SocketServer};
+use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
 use crate::quorum::driver::Driver;
 use crate::quorum::{self, MetadataQuorum, QuorumOptions};
 use crate::replication::fetch_session::FetchSessionCache;
@@ -152,6 +153,8 @@ async fn build(
     let listeners = bind(&config)?;
     let http = bind_http(&config)?;
     let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
+    let gateways = Gateways::of_this_machine();
+    told_addresses::log_rule(&config, &bound, &gateways);
     watch(Step::Bound)?;
     let log_dir = Arc::new(open_log_dir(&config)?);
     watch(Step::LogDirOpened)?;
@@ -174,7 +177,7 @@ async fn build(
         node_id: config.node_id,
         loggers,
         broker_epoch,
-        clock: clock.clone(),
+        clock,
         controller,
         followers: Arc::new(MetadataFollowers::new(
             config.node_id,
@@ -188,6 +191,7 @@ async fn build(
         quotas,
         fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
         producer_ids: tokio::sync::Mutex::default(),
+        gateways,
         metadata,
         config: live,
     });
@@ -198,18 +202,31 @@ async fn build(
     applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })?;
     create_initial_topics(&broker).await;
     watch(Step::PartitionsHosted)?;
-    let cannot_listen = |(name, address): (&str, SocketAddr)| {
+    open_to_clients(&broker, running, listeners, http)?;
+    watch(Step::Serving)?;
+    Ok((broker, bound))
+}
+
+/// From here on connections are served.
+fn open_to_clients(
+    broker: &Arc<Broker>,
+    running: &mut Running,
+    listeners: Vec<BoundListener>,
+    http: Option<BoundListener>,
+) -> Result<(), StartError> {
+    let cannot_listen = |name: &str, address: SocketAddr| {
         let (listener, address) = (name.to_owned(), address.to_string());
         move |reason| StartError::ListenFailed { listener, address, reason }
     };
     if let Some(http) = http {
-        let failed = cannot_listen((HTTP, http.local));
-        running.http = Some(HttpServer::start(http.into_socket(), Arc::clone(&broker)).map_err(failed)?);
+        let failed = cannot_listen(HTTP, http.local);
+        running.http = Some(HttpServer::start(http.into_socket(), Arc::clone(broker)).map_err(failed)?);
     }
-    let first = bound.first().map_or((HTTP, SocketAddr::from(([0; 4], 0))), |(name, address)| (&**name, *address));
-    running.network = Some(serve(&broker, listeners, clock).map_err(cannot_listen(first))?);
-    watch(Step::Serving)?;
-    Ok((broker, bound))
+    let first = listeners
+        .first()
+        .map_or((HTTP.into(), SocketAddr::from(([0; 4], 0))), |first| (Arc::clone(&first.name), first.local));
+    running.network = Some(serve(broker, listeners).map_err(cannot_listen(&first.0, first.1))?);
+    Ok(())
 }
 
 fn background(broker: &Arc<Broker>) -> Background {
@@ -349,7 +366,8 @@ fn fetch_session_cache(config: &Config) -> FetchSessionCache {
     FetchSessionCache::new(slots, FETCH_SESSION_EVICTION)
 }
 
-fn serve(broker: &Arc<Broker>, listeners: Vec<BoundListener>, clock: Clock) -> std::io::Result<SocketServer> {
+fn serve(broker: &Arc<Broker>, listeners: Vec<BoundListener>) -> std::io::Result<SocketServer> {
+    let clock = broker.clock.clone();
     let limits = Limits::from(&broker.config.load().broker);
     let service = Arc::new(Dispatcher::new(Arc::clone(broker), clock.clone()));
     let network = SocketServer::start(listeners, service, limits, clock)?;

@@ -30,5 +30,6 @@ mod restart;
 mod round_trips;
 mod security;
 mod server;
+mod told_addresses;
 mod topics;
 mod versions;
