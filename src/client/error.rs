@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::KafkaException;
 use crate::network::channel::ChannelError;
 use crate::protocol::ErrorCode;
 
@@ -36,7 +37,7 @@ pub enum ClientError {
         waited: Duration,
     },
     /// Kafka's error code, with what the broker says about it.
-    #[error("{}", message.as_deref().map_or_else(|| code.to_string(), str::to_owned))]
+    #[error("{}", message.as_deref().unwrap_or(KafkaException::of(*code).message))]
     Refused {
         /// Kafka's code.
         code: ErrorCode,
@@ -65,6 +66,13 @@ impl ClientError {
         }
     }
 
+    /// The error as Java prints an exception: the class with its package, and the message.
+    pub fn as_exception(&self) -> String {
+        let class = self.code().map_or("KafkaException", |code| KafkaException::of(code).class);
+        let package = if self.code().is_some() { "org.apache.kafka.common.errors" } else { "org.apache.kafka.common" };
+        format!("{package}.{class}: {self}")
+    }
+
     /// Whether the same question may be answered a moment later.
     pub fn is_retriable(&self) -> bool {
         match self {
@@ -81,11 +89,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_brokers_own_words_are_told_before_the_codes_name() {
+    fn the_brokers_own_words_are_told_before_kafkas() {
         assert!(ClientError::check(0, Some("fine")).is_ok());
         let told = |message| ClientError::check(36, message).expect_err("36 is an error").to_string();
         assert_eq!(told(Some("Topic 't' already exists.")), "Topic 't' already exists.");
-        assert_eq!(told(None), "TopicAlreadyExists");
+        assert_eq!(told(None), "Topic with this name already exists.");
+    }
+
+    #[test]
+    fn an_exception_is_shown_with_the_brokers_words_first() {
+        let shown = |message| ClientError::check(69, message).expect_err("69 is an error").as_exception();
+        let class = "org.apache.kafka.common.errors.GroupIdNotFoundException";
+        assert_eq!(shown(Some("Group g not found.")), format!("{class}: Group g not found."));
+        assert_eq!(shown(None), format!("{class}: The group id does not exist."));
     }
 
     #[test]

@@ -5,16 +5,19 @@
 //! Kafka broker, ours or not, at the newest version that both sides know.
 //!
 //! [`ClusterClient`] knows the cluster: it connects, and brings a request to any broker, to the controller, to a leader
-//! or to a coordinator. The other files add what can be asked, one subject each.
+//! or to a coordinator. [`KafkaException`] is what Kafka's own programs call an error code. The other files add what can
+//! be asked, one subject each.
 //!
 //! It must not know how anything is printed, nor what arguments look like.
 
 mod cluster_client;
 mod error;
+mod kafka_exception;
 mod metadata;
 mod offsets;
 
 pub use cluster_client::{ClientSettings, ClusterClient, To, bootstrap_addresses};
 pub use error::ClientError;
+pub use kafka_exception::KafkaException;
 pub use metadata::{BrokerDescription, ClusterDescription, PartitionDescription, TopicDescription};
 pub use offsets::{EARLIEST, LATEST, ListedOffset, MAX_TIMESTAMP};
