@@ -5,10 +5,10 @@
 //! ```
 
 use std::error::Error;
+use std::time::Duration;
 
-use kafka_protocol::messages::MetadataRequest;
+use klamm::client::{ClientSettings, ClusterClient, bootstrap_addresses};
 use klamm::config::Config;
-use klamm::network::channel::Channel;
 use klamm::server::Server;
 
 #[tokio::main]
@@ -21,12 +21,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::start(config).await?;
     let (_, address) = server.listeners().into_iter().next().ok_or("a broker has a listener")?;
 
-    // Any Kafka client goes here; it connects to `address`.
-    let mut client = Channel::connect(address, "embedded").await?;
-    let metadata = client.call(&MetadataRequest::default().with_topics(None)).await?;
-    for topic in metadata.topics {
-        let name = topic.name.map_or_else(String::new, |name| name.to_string());
-        println!("{name} has {} partitions at {address}", topic.partitions.len());
+    // Any Kafka client goes here; it connects to `address`. This is the one that the command line uses.
+    let mut client = ClusterClient::connect(ClientSettings {
+        bootstrap: bootstrap_addresses(&address.to_string())?,
+        client_id: "embedded".to_owned(),
+        request_timeout: Duration::from_secs(5),
+        api_timeout: Duration::from_secs(5),
+    })
+    .await?;
+    for topic in client.all_topics().await? {
+        println!("{} has {} partitions at {address}", topic.name, topic.partitions.len());
     }
 
     server.stop().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use kafka_protocol::messages::MetadataRequest;
 
+use super::connection::runtime;
 use super::print::print;
 use super::sources::{configuration, environment};
 use super::{Failure, StartArguments};
@@ -32,11 +33,7 @@ pub(super) fn run(arguments: &HealthcheckArguments) -> Result<ExitCode, Failure>
         Some(address) => address.clone(),
         None => own_address(&arguments.config)?,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure { what: format!("no runtime could be started: {error}"), hint: None })?;
-    let asked = runtime
+    let asked = runtime()?
         .block_on(async { tokio::time::timeout(Duration::from_millis(arguments.timeout_ms), ask(&address)).await });
     match asked {
         Ok(Ok(node)) => {
