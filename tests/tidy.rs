@@ -68,9 +68,6 @@ const MOST_README_LINES: usize = 120;
 /// Files that are one table each.
 const TABLES: &[&str] = &["src/config/keys.rs", "src/api/mod.rs"];
 
-/// Circles of files that are still to be untied: a file of each, and what ties it.
-const CIRCLES: &[(&str, &str)] = &[("src/storage/loader.rs", "the loader, the log and its directory are one knot")];
-
 /// Names that two types have all the same, and why.
 const TWOFOLD_TYPES: &[(&str, &str)] = &[];
 
@@ -308,14 +305,9 @@ fn untold_differences(page: &str, sources: &[Source]) -> Vec<String> {
     untold.chain(stale).collect()
 }
 
-/// Files that import each other in a circle, and exceptions from that which are not needed any more.
+/// Files that import each other in a circle.
 fn untied_circles(sources: &[Source]) -> Vec<String> {
-    let found = circles(sources);
-    let is_excepted = |group: &&Vec<&str>| CIRCLES.iter().any(|(file, _)| group.contains(file));
-    let stale = CIRCLES.iter().filter(|(file, _)| !found.iter().any(|group| group.contains(file)));
-    let wrong = found.iter().filter(|group| !is_excepted(group));
-    let wrong = wrong.map(|group| format!("a circle of imports: {}", group.join(", ")));
-    wrong.chain(stale.map(|(file, _)| format!("{file} is in no circle any more: take it from CIRCLES"))).collect()
+    circles(sources).iter().map(|group| format!("a circle of imports: {}", group.join(", "))).collect()
 }
 
 /// Applies a rule to every file of the house and fails with all that is wrong.

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::decompressors::Decompressors;
+use super::dir_state::DirState;
 use super::leader_epoch::{self, LeaderEpochs};
-use super::log::{Log, LogPlace};
-use super::log_dir::DirState;
+use super::log::Log;
 use super::log_file::LogFile;
+use super::log_place::LogPlace;
 use super::producer_snapshot::ProducerSnapshots;
 use super::producer_state::ProducerState;
 use super::segment::Segment;

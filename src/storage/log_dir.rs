@@ -4,15 +4,15 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::decompressors::Decompressors;
+use super::dir_state::DirState;
 use super::loader::{self, LoadRequest};
 use super::log::Log;
 use super::meta_properties::{self, MetaProperties};
-use super::open_files::OpenFiles;
-use super::survey::METADATA_DIRECTORY;
+use super::survey::{LogDirError, METADATA_DIRECTORY};
 use super::{LogConfig, StorageError, checkpoint, files, format_uuid, partition_dir};
 use crate::clock::{Monotonic, Now};
 use crate::ids::{NO_TOPIC_ID, NodeId, TopicPartition, Uuid};
@@ -32,54 +32,6 @@ pub struct LogDirOptions {
     pub max_open_files: usize,
     /// How long the files of a deleted log stay (`file.delete.delay.ms`, as the broker has it for its topics).
     pub delete_delay: Duration,
-}
-
-/// Why a log directory cannot be used. Each is one sentence for the person who started the broker.
-#[derive(Debug, thiserror::Error)]
-pub enum LogDirError {
-    /// Another process has it.
-    #[error("the data directory {} is in use by another process", .0.display())]
-    Locked(PathBuf),
-    /// It belongs to another node or cluster.
-    #[error("the data directory {} belongs to {theirs}, not to {ours}", .path.display())]
-    Foreign {
-        /// The directory.
-        path: PathBuf,
-        /// Whose it is.
-        theirs: String,
-        /// Who wants it.
-        ours: String,
-    },
-    /// Whose it is cannot be told, and guessing could mix up two clusters' data.
-    #[error("the data directory {} has a meta.properties that cannot be used: {reason}", .path.display())]
-    Unidentified {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with the file.
-        reason: String,
-    },
-    /// Apache Kafka has written it.
-    #[error("the data directory {} is Apache Kafka's: it holds {found}", .path.display())]
-    Kafkas {
-        /// The directory.
-        path: PathBuf,
-        /// What says so.
-        found: &'static str,
-    },
-    /// It holds data that no metadata speaks of: Apache Kafka's, or our own without its metadata log.
-    #[error(
-        "the data directory {} holds {found}, but the metadata log, {METADATA_DIRECTORY}/log, is missing or empty",
-        .path.display()
-    )]
-    MetadataMissing {
-        /// The directory.
-        path: PathBuf,
-        /// What it holds.
-        found: String,
-    },
-    /// A system call failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }
 
 /// A partition found in a log directory.
@@ -106,46 +58,6 @@ pub struct CheckpointEntry {
     pub log_start_offset: i64,
     /// The partition's high watermark.
     pub high_watermark: i64,
-}
-
-/// Whether a log directory works, shared by the directory and all its logs.
-#[derive(Debug)]
-pub(super) struct DirState {
-    pub(super) path: PathBuf,
-    pub(super) files: Arc<OpenFiles>,
-    offline: OnceLock<Arc<str>>,
-}
-
-impl DirState {
-    pub(super) fn new(path: &Path, max_open_files: usize) -> Self {
-        Self { path: path.to_path_buf(), files: OpenFiles::new(max_open_files), offline: OnceLock::new() }
-    }
-
-    /// Takes the directory offline, for good.
-    pub(super) fn mark_offline(&self, reason: &str) {
-        if self.offline.set(reason.into()).is_ok() {
-            tracing::error!(path = %self.path.display(), reason, "the log directory is offline");
-        }
-    }
-
-    pub(super) fn check_online(&self) -> Result<(), StorageError> {
-        match self.offline.get() {
-            None => Ok(()),
-            Some(reason) => {
-                Err(StorageError::Offline { path: self.path.to_string_lossy().into(), reason: reason.clone() })
-            }
-        }
-    }
-
-    /// Takes the directory offline if `result`, of something that writes, is a failure that does not pass by itself.
-    pub(super) fn observe<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
-        if let Err(error) = &result
-            && error.is_fatal()
-        {
-            self.mark_offline(&error.to_string());
-        }
-        result
-    }
 }
 
 /// An open log directory, or the absence of one in memory mode. While it lives, no other process can open it.
@@ -250,7 +162,7 @@ impl LogDir {
 
     /// Why it is offline, if it is.
     pub fn offline_reason(&self) -> Option<Arc<str>> {
-        self.on_disk.as_ref().and_then(|on_disk| on_disk.state.offline.get().cloned())
+        self.on_disk.as_ref().and_then(|on_disk| on_disk.state.offline_reason())
     }
 
     /// Whether an earlier failure took it offline.

@@ -9,11 +9,11 @@ use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use super::StorageError;
-use super::log_dir::DirState;
-use super::open_files::OpenFile;
+use super::dir_state::DirState;
+use super::open_files::{Closable, Closing, OpenFile};
 
 /// See the module.
 #[derive(Debug)]
@@ -30,17 +30,6 @@ pub(super) struct LogFile {
     has_unsynced: AtomicBool,
     /// Whether it was used since somebody thought of closing it.
     was_used: AtomicBool,
-}
-
-/// Which files may be closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Closing {
-    /// Those that nobody has used of late and that need no fsync.
-    IdleAndSynced,
-    /// Those that need no fsync.
-    Synced,
-    /// All that nobody is using.
-    Any,
 }
 
 impl LogFile {
@@ -119,7 +108,8 @@ impl LogFile {
         };
         let file = opened.map_err(StorageError::io("cannot open", &self.path))?;
         self.is_made.store(true, Ordering::Relaxed);
-        Ok(self.state.files.admit(self, file))
+        let unowned: Weak<Self> = Arc::downgrade(self);
+        Ok(self.state.files.admit(unowned, file))
     }
 
     fn open_file(&self) -> io::Result<File> {
@@ -194,9 +184,10 @@ impl LogFile {
         // Unlike other failures, none of an fsync passes by itself: not even that of a full disk.
         synced.inspect_err(|error| self.state.mark_offline(&error.to_string()))
     }
+}
 
-    /// Closes it if that is allowed, after an fsync if need be, and says whether it was open; `None` when it stays open.
-    pub(super) fn close(self: &Arc<Self>, closing: Closing) -> Result<Option<bool>, StorageError> {
+impl Closable for LogFile {
+    fn close(self: Arc<Self>, closing: Closing) -> Result<Option<bool>, StorageError> {
         let mut slot = match self.open.try_lock() {
             Ok(slot) => slot,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -207,7 +198,7 @@ impl LogFile {
         let has_unsynced = self.has_unsynced.load(Ordering::Relaxed);
         // Besides the segment and the caller, readers and flushes that have not begun may hold the file. They can open it
         // again, unless it is deleted meanwhile.
-        let is_wanted = was_used || Arc::strong_count(self) > 2;
+        let is_wanted = was_used || Arc::strong_count(&self) > 2;
         let stays = match closing {
             Closing::IdleAndSynced => is_wanted || has_unsynced,
             Closing::Synced => has_unsynced,

@@ -16,6 +16,7 @@
 
 mod checkpoint;
 mod decompressors;
+mod dir_state;
 mod error;
 mod files;
 mod index_file;
@@ -26,6 +27,7 @@ mod log;
 mod log_config;
 mod log_dir;
 mod log_file;
+mod log_place;
 mod log_slice;
 mod meta_properties;
 mod offset_index;
@@ -48,8 +50,8 @@ pub use files::remove_files;
 pub use kafka_uuid::{format_uuid, parse_uuid};
 pub use log::{AppendInfo, FlushTask, Flushed, Log, TimestampOffset};
 pub use log_config::{CompressionType, LogConfig};
-pub use log_dir::{CheckpointEntry, LoadedLog, LogDir, LogDirError, LogDirOptions};
+pub use log_dir::{CheckpointEntry, LoadedLog, LogDir, LogDirOptions};
 pub use log_slice::LogSlice;
 pub use producer_state::ActiveProducer;
-pub use survey::{METADATA_DIRECTORY, Survey};
+pub use survey::{LogDirError, METADATA_DIRECTORY, Survey};
 pub use validator::AppendOrigin;

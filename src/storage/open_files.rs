@@ -1,17 +1,34 @@
 //! How many segment files are open, and which of them is closed for another one.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::StorageError;
-use super::log_file::{Closing, LogFile};
 
 /// So many files are looked at for the best one to close, at each of the three demands on it. More would make opening a
 /// file slow where hundreds of thousands are open.
 const LOOKS: usize = 256;
+
+/// Which files may be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// Those that nobody has used of late and that need no fsync.
+    IdleAndSynced,
+    /// Those that need no fsync.
+    Synced,
+    /// All that nobody is using.
+    Any,
+}
+
+/// A file that can be closed for another one, and opened again later.
+pub(super) trait Closable: fmt::Debug + Send + Sync {
+    /// Closes it if that is allowed, after an fsync if need be, and says whether it was open; `None` when it stays open.
+    fn close(self: Arc<Self>, closing: Closing) -> Result<Option<bool>, StorageError>;
+}
 
 /// The open segment files of one log directory: no more than a bound, as long as it can be kept.
 ///
@@ -23,7 +40,7 @@ const LOOKS: usize = 256;
 pub(super) struct OpenFiles {
     max: usize,
     open: AtomicUsize,
-    ring: Mutex<VecDeque<Weak<LogFile>>>,
+    ring: Mutex<VecDeque<Weak<dyn Closable>>>,
 }
 
 /// An open file; counted until nobody has it any more.
@@ -73,14 +90,14 @@ impl OpenFiles {
     }
 
     /// Counts `file`, which is `of`'s.
-    pub(super) fn admit(self: &Arc<Self>, of: &Arc<LogFile>, file: File) -> Arc<OpenFile> {
+    pub(super) fn admit(self: &Arc<Self>, of: Weak<dyn Closable>, file: File) -> Arc<OpenFile> {
         let open = self.open.fetch_add(1, Ordering::Relaxed);
         let mut ring = self.lock();
         if ring.len() > 2 * open + LOOKS {
             // Logs were deleted whose files were open.
             ring.retain(|file| file.strong_count() > 0);
         }
-        ring.push_back(Arc::downgrade(of));
+        ring.push_back(of);
         drop(ring);
         Arc::new(OpenFile { file, files: Arc::clone(self) })
     }
@@ -111,7 +128,7 @@ impl OpenFiles {
         Ok(false)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Weak<LogFile>>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Weak<dyn Closable>>> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

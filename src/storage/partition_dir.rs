@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::dir_state::DirState;
 use super::leader_epoch::LeaderEpochs;
-use super::log::LogPlace;
-use super::log_dir::DirState;
+use super::log_place::LogPlace;
 use super::producer_snapshot::ProducerSnapshots;
 use super::{StorageError, files, format_uuid, parse_uuid};
 use crate::ids::{CLUSTER_METADATA_TOPIC, NO_TOPIC_ID, TopicPartition, Uuid};

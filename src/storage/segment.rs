@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::log_dir::DirState;
+use super::dir_state::DirState;
 use super::log_file::{LogFile, WriteError};
 use super::offset_index::OffsetIndex;
 use super::segment_data::{DataReader, SegmentData};

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::log_dir::LogDirError;
 use super::{StorageError, meta_properties, partition_dir};
 
 /// The directory of the metadata log, inside a log directory. Whoever makes a log directory makes it first, so that an
@@ -13,6 +12,54 @@ pub const METADATA_DIRECTORY: &str = "metadata";
 
 /// The directory of Apache Kafka's metadata log.
 const KAFKA_METADATA_DIRECTORY: &str = "__cluster_metadata-0";
+
+/// Why a log directory cannot be used. Each is one sentence for the person who started the broker.
+#[derive(Debug, thiserror::Error)]
+pub enum LogDirError {
+    /// Another process has it.
+    #[error("the data directory {} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// It belongs to another node or cluster.
+    #[error("the data directory {} belongs to {theirs}, not to {ours}", .path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        theirs: String,
+        /// Who wants it.
+        ours: String,
+    },
+    /// Whose it is cannot be told, and guessing could mix up two clusters' data.
+    #[error("the data directory {} has a meta.properties that cannot be used: {reason}", .path.display())]
+    Unidentified {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with the file.
+        reason: String,
+    },
+    /// Apache Kafka has written it.
+    #[error("the data directory {} is Apache Kafka's: it holds {found}", .path.display())]
+    Kafkas {
+        /// The directory.
+        path: PathBuf,
+        /// What says so.
+        found: &'static str,
+    },
+    /// It holds data that no metadata speaks of: Apache Kafka's, or our own without its metadata log.
+    #[error(
+        "the data directory {} holds {found}, but the metadata log, {METADATA_DIRECTORY}/log, is missing or empty",
+        .path.display()
+    )]
+    MetadataMissing {
+        /// The directory.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// A system call failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
 
 /// So many partitions are named to the person who started the broker.
 const NAMED_PARTITIONS: usize = 3;

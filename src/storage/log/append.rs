@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{Log, LogPlace};
+use super::Log;
 use crate::clock::Now;
 use crate::ids::LeaderEpoch;
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType, raw_records};
 use crate::storage::log_file::WriteError;
+use crate::storage::log_place::LogPlace;
 use crate::storage::producer_state::ProducerState;
 use crate::storage::segment::{RollCheck, Segment};
 use crate::storage::validator::{self, AppendOrigin, Placement};

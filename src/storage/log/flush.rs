@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Log;
 use crate::clock::Now;
-use crate::storage::log_dir::DirState;
+use crate::storage::dir_state::DirState;
 use crate::storage::log_file::LogFile;
 use crate::storage::{StorageError, leader_epoch, partition_dir};
 

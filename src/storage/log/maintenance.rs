@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Log, LogPlace, append};
+use super::{Log, append};
 use crate::clock::Now;
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, RecordBatch};
+use crate::storage::log_place::LogPlace;
 use crate::storage::retention::{self, LogSummary, SegmentSummary};
 use crate::storage::segment::Segment;
 use crate::storage::{StorageError, files};

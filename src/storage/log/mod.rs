@@ -13,10 +13,9 @@ use std::sync::Arc;
 
 use super::decompressors::Decompressors;
 use super::leader_epoch::{self, LeaderEpochs};
-use super::log_dir::DirState;
-use super::producer_snapshot::ProducerSnapshots;
+use super::log_place::LogPlace;
 use super::producer_state::{ActiveProducer, ProducerState};
-use super::segment::{Home, Segment};
+use super::segment::Segment;
 use super::{LogConfig, StorageError, files};
 use crate::clock::Now;
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
@@ -50,27 +49,6 @@ pub struct Log {
     pub(super) truncations: u64,
     /// Renamed files, and when (wall clock, milliseconds) they may be removed.
     pub(super) deleted_files: Vec<(PathBuf, i64)>,
-}
-
-/// A log's directory.
-#[derive(Debug)]
-pub(super) struct LogPlace {
-    pub(super) dir: PathBuf,
-    pub(super) state: Arc<DirState>,
-    pub(super) snapshots: ProducerSnapshots,
-    /// What `leader-epoch-checkpoint` says.
-    pub(super) written_epochs: LeaderEpochs,
-    /// How often entries of the directory, or the directory itself, were changed.
-    pub(super) dir_changes: u64,
-    /// How many of these changes survive a power loss.
-    pub(super) synced_dir_changes: u64,
-}
-
-impl LogPlace {
-    /// What a segment in it needs.
-    pub(super) fn home(&self) -> Home<'_> {
-        (&self.dir, &self.state)
-    }
 }
 
 impl Log {

@@ -1,0 +1,52 @@
+//! Whether a log directory works: what the directory, its logs and their files all know.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::StorageError;
+use super::open_files::OpenFiles;
+
+/// Whether a log directory works, shared by the directory and all its logs.
+#[derive(Debug)]
+pub(super) struct DirState {
+    pub(super) path: PathBuf,
+    pub(super) files: Arc<OpenFiles>,
+    offline: OnceLock<Arc<str>>,
+}
+
+impl DirState {
+    pub(super) fn new(path: &Path, max_open_files: usize) -> Self {
+        Self { path: path.to_path_buf(), files: OpenFiles::new(max_open_files), offline: OnceLock::new() }
+    }
+
+    /// Takes the directory offline, for good.
+    pub(super) fn mark_offline(&self, reason: &str) {
+        if self.offline.set(reason.into()).is_ok() {
+            tracing::error!(path = %self.path.display(), reason, "the log directory is offline");
+        }
+    }
+
+    /// Why it is offline, if it is.
+    pub(super) fn offline_reason(&self) -> Option<Arc<str>> {
+        self.offline.get().cloned()
+    }
+
+    pub(super) fn check_online(&self) -> Result<(), StorageError> {
+        match self.offline.get() {
+            None => Ok(()),
+            Some(reason) => {
+                Err(StorageError::Offline { path: self.path.to_string_lossy().into(), reason: reason.clone() })
+            }
+        }
+    }
+
+    /// Takes the directory offline if `result`, of something that writes, is a failure that does not pass by itself.
+    pub(super) fn observe<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(error) = &result
+            && error.is_fatal()
+        {
+            self.mark_offline(&error.to_string());
+        }
+        result
+    }
+}
