@@ -75,6 +75,9 @@ struct StartArguments {
     /// Written when clients are served: the address that they connect to.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<String>,
+    /// A line that is printed when clients are served, for a program that waits for it; can be repeated.
+    #[arg(long, value_name = "TEXT")]
+    ready_line: Vec<String>,
     /// The id of this node [default: 1].
     #[arg(long, value_name = "N")]
     node_id: Option<String>,

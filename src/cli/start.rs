@@ -32,8 +32,7 @@ pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
         .thread_name("klamm")
         .build()
         .map_err(|error| Failure { what: format!("no threads could be started: {error}"), hint: None })?;
-    let ready_file = arguments.ready_file.as_deref().map(Path::new);
-    let result = runtime.block_on(serve(config, loggers, ready_file));
+    let result = runtime.block_on(serve(config, loggers, arguments));
     // A stop that was cut short does not wait for what still runs.
     runtime.shutdown_background();
     result
@@ -42,7 +41,7 @@ pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
 async fn serve(
     config: Config,
     loggers: Option<Arc<dyn Loggers>>,
-    ready_file: Option<&Path>,
+    arguments: &StartArguments,
 ) -> Result<ExitCode, Failure> {
     let mut signals = Signals::install()
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
@@ -52,7 +51,8 @@ async fn serve(
     if !std::io::stdout().is_terminal() {
         print(&phrases(node_id));
     }
-    if let Some(file) = ready_file
+    arguments.ready_line.iter().for_each(|line| print(&format!("{line}\n")));
+    if let Some(file) = arguments.ready_file.as_deref().map(Path::new)
         && let Err(failure) = announce(file, &reachable_at(&listeners, &server.listeners()).unwrap_or_default())
     {
         server.stop().await;
