@@ -1,14 +1,17 @@
 """Starts the drop-in image as test containers' modules do, without a container engine.
 
-The image's root is this machine's with `docker/root` and the program laid over it, in a mount namespace of its own; each
-module runs its own command there and brings its own script, and a stock client produces and consumes at the address that
-it is told. Ports are the image's, 9092 to 9094: they must be free.
+The image's root is this machine's with `docker/root` and the program laid over it, in a mount namespace of its own; a network
+namespace keeps its ports apart. Each module runs its own command there and brings its own script, as the image's user and as
+root, and a stock client produces and consumes at the address that it is told.
+
+    main.py [--show] [NAME...]     the modules whose names hold one of these; --show prints the containers' logs
 """
 
+import argparse
 import os
 import re
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,29 +22,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from confluent_kafka import Consumer, Producer  # noqa: E402
-from modules import MODULES  # noqa: E402
+from container import Container, Image, build, may_be_appuser, raise_loopback  # noqa: E402
+from contract import IS_HEALTHY, PORT_IS_OPEN  # noqa: E402
+from kafka_modules import MODULES, NOT_SERVED  # noqa: E402
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-KLAMM = os.environ.get("KLAMM", str(REPOSITORY / "target/release/klamm"))
 INSIDE = "KLAMM_IMAGE_ROOT"
 PATIENCE_S = 20
-DATA = "var/lib/kafka/data"
-
-
-def lay_over(directory):
-    """Mounts the image's root: this machine's, with what the Dockerfile adds. Its path."""
-    upper, work, root = (directory / name for name in ("upper", "work", "root"))
-    for path in (work, root, upper / "usr/local/bin"):
-        path.mkdir(parents=True)
-    shutil.copytree(REPOSITORY / "docker/root", upper, dirs_exist_ok=True)
-    shutil.copy2(KLAMM, upper / "usr/local/bin/klamm")
-    for path in (DATA, "opt/kafka", "mnt/shared/config", "etc/kafka/secrets"):
-        (upper / path).mkdir(parents=True, exist_ok=True)
-    options = f"lowerdir=/,upperdir={upper},workdir={work}"
-    subprocess.run(["mount", "-t", "overlay", "image", "-o", options, root], check=True, capture_output=True)
-    for name in ("proc", "dev"):
-        subprocess.run(["mount", "--rbind", f"/{name}", root / name], check=True, capture_output=True)
-    return root
 
 
 def exchanges(bootstrap):
@@ -58,82 +44,132 @@ def exchanges(bootstrap):
     return message is not None and message.value() == value
 
 
-def wait_for(pattern, log, process):
-    """Waits for a line of the container's log, as the module does."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not any(re.fullmatch(pattern, line) for line in log.read_text().splitlines()):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"no line is {pattern}:\n{log.read_text()[-2000:]}")
-        time.sleep(0.01)
-
-
-def run(module, root, log):
-    """Starts one module's container and talks to it."""
-    shutil.rmtree(root / DATA)
-    (root / DATA).mkdir()
-    for name in ("configure", "ensure"):
-        shutil.copy2(REPOSITORY / "docker/root/etc/confluent/docker" / name, root / "etc/confluent/docker" / name)
-    script = root / module.path.lstrip("/") if module.path else None
-    if script:
-        script.unlink(missing_ok=True)
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    environment = {"PATH": path, "KLAMM_CONFIG": "/etc/klamm/klamm.yaml", **module.environment}
-    command = ["chroot", root, *module.command]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+def is_open(container, port):
+    """The rule of Testcontainers for Node: from outside, and by one of three commands inside."""
     try:
-        if script:
+        socket.create_connection(("localhost", port), 1).close()
+    except OSError:
+        return False
+    listening = f"cat /proc/net/tcp* | awk '{{print $2}}' | grep -i :{port:04x}"
+    commands = (["/bin/sh", "-c", listening], ["/bin/bash", "-c", f"</dev/tcp/localhost/{port}"])
+    return any(container.execute(command).returncode == 0 for command in commands)
+
+
+def is_ready(module, container, log):
+    """Whether the module's own rule is met."""
+    if module.waits_for == PORT_IS_OPEN:
+        return is_open(container, module.port)
+    if module.waits_for == IS_HEALTHY:
+        return container.execute(container.image.health).returncode == 0
+    return any(re.fullmatch(module.waits_for, line) for line in log.read_text().splitlines())
+
+
+def wait_for(module, container, log, process):
+    """Waits as the module does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_ready(module, container, log):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{module.waits_for}: not so:\n{log.read_text()[-2000:]}")
+        time.sleep(0.02)
+
+
+def bring(module, container):
+    """Brings the module's script and files into the container that waits for them."""
+    for path, text in module.late_files.items():
+        container.copy(path, text)
+    if module.runs:
+        done = container.execute([word.replace("SCRIPT", module.script) for word in module.runs])
+        if done.returncode != 0:
+            raise RuntimeError(f"{module.runs}: {done.stderr}")
+    elif module.path:
+        container.copy(module.path, module.script, module.mode)
+
+
+def run(module, container, log):
+    """Starts one module's container and talks to it."""
+    for path, text in module.files.items():
+        container.copy(path, text)
+    try:
+        process = container.start(module.command, log)
+        if module.path or module.late_files:
             time.sleep(0.3)
-            script.write_text(module.script)
-            script.chmod(0o777)
-        wait_for(module.waits_for, log, process)
-        health = subprocess.run(["chroot", root, "klamm", "healthcheck"], env=environment, capture_output=True, text=True)
+            bring(module, container)
+        wait_for(module, container, log, process)
+        health = container.execute(container.image.health)
         if health.returncode != 0:
-            raise RuntimeError(f"healthcheck: {health.stderr}")
+            raise RuntimeError(f"health check: {health.stderr}")
         if not exchanges(f"localhost:{module.port}"):
             raise RuntimeError(f"a client did not get back what it sent:\n{log.read_text()[-2000:]}")
+        if not module.command and not container.stops(process):
+            raise RuntimeError("SIGTERM does not stop it cleanly")
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        container.end()
 
 
-def inside():
-    """Runs all modules in the mount namespace."""
-    failed = 0
-    # Not in /tmp of the image's root, which would be in itself.
+def users():
+    """The users that each module is tried as."""
+    if may_be_appuser():
+        return ["appuser", "root"]
+    print("SKIP as appuser: this user namespace has no second user")
+    return ["root"]
+
+
+def run_all(layer, image, names, show):
+    """Runs each module as each user; the number of failures."""
+    log, failed = layer.parent / "log", 0
+    for module in (module for module in MODULES if any(name in module.name for name in names)):
+        for user in [module.user] if module.user else users():
+            try:
+                run(module, Container(layer, image, module.environment, user), log)
+                print(f"PASS {module.name}, as {user}", flush=True)
+            except RuntimeError as error:
+                failed += 1
+                print(f"{error}\nFAIL {module.name}, as {user}", flush=True)
+            if show:
+                print(log.read_text())
+    return failed
+
+
+def inside(arguments):
+    """Runs the modules in the namespaces."""
+    raise_loopback()
     with tempfile.TemporaryDirectory(prefix="klamm-image-") as directory:
+        # The image's user must come through to its root.
+        os.chmod(directory, 0o755)
+        image = Image()
         try:
             subprocess.run(["mount", "-t", "tmpfs", "image", directory], check=True, capture_output=True)
-            root = lay_over(Path(directory))
+            layer = build(Path(directory), image)
+            Container(layer, image, {}, "root").end()
         except subprocess.CalledProcessError as error:
             print(f"SKIP image: its root cannot be mounted here: {error.stderr.decode().strip()}")
             return 0
-        for module in MODULES:
-            try:
-                run(module, root, Path(directory) / "log")
-                print(f"PASS {module.name}", flush=True)
-            except RuntimeError as error:
-                failed += 1
-                print(f"{error}\nFAIL {module.name}", flush=True)
-        subprocess.run(["umount", "--recursive", "--lazy", root], check=False)
+        failed = run_all(layer, image, arguments.names or [""], arguments.show)
         subprocess.run(["umount", "--lazy", directory], check=False)
+    for what in NOT_SERVED:
+        print(f"SKIP {what}")
     return 1 if failed else 0
 
 
 def main():
-    """Enters a mount namespace first."""
+    """Enters the namespaces first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--show", action="store_true")
+    parser.add_argument("names", nargs="*")
     if INSIDE in os.environ:
-        return inside()
+        return inside(parser.parse_args())
+    parser.parse_args()
     if not shutil.which("unshare"):
         print("SKIP image: unshare is not installed")
         return 0
     mapped = [] if os.geteuid() == 0 else ["--map-root-user"]
-    unshare = ["unshare", *mapped, "--mount", "--propagation", "private"]
+    unshare = ["unshare", *mapped, "--mount", "--net", "--propagation", "private"]
     # Containers, as a rule, may not.
     if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode != 0:
-        print("SKIP image: no mount namespace can be made here")
+        print("SKIP image: no namespaces can be made here")
         return 0
-    return subprocess.run([*unshare, sys.executable, __file__], env={**os.environ, INSIDE: "1"}, check=False).returncode
+    command = [*unshare, sys.executable, __file__, *sys.argv[1:]]
+    return subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode
 
 
 if __name__ == "__main__":

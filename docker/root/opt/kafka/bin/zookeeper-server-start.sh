@@ -1,0 +1,1 @@
+../../../usr/bin/zookeeper-server-start
