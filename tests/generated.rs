@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use kafka_protocol::messages::ApiKey;
 use klamm::api::APIS;
-use klamm::config::{Config, Settings, reference};
+use klamm::config::{Config, Environment, Settings, reference};
 
 /// The page of lists that follow from the source.
 const COMPATIBILITY: &str = "docs/compatibility.md";
@@ -113,7 +113,7 @@ fn the_examples_of_configuration_are_accepted() {
     let reference = ("config/klamm.reference.yaml".to_owned(), reference::yaml());
     for (name, text) in [read("config/klamm.yaml"), read("docker/root/etc/klamm/klamm.yaml"), reference] {
         let mut settings = Settings::default();
-        settings.read_file(&name, &text).unwrap_or_else(|error| panic!("{error}"));
+        settings.read_file(&name, &text, &Environment::new()).unwrap_or_else(|error| panic!("{error}"));
         Config::new(settings).unwrap_or_else(|error| panic!("{error}"));
     }
 }

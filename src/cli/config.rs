@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::failure::Failures;
 use super::print::print;
-use super::sources::{configuration, environment};
+use super::sources::{configuration, environment, file_alone};
 use super::{Failure, StartArguments};
 use crate::config::{Config, reference};
 
@@ -35,23 +36,20 @@ const WIDEST: usize = 72;
 /// What `init` writes.
 const FIRST_CONFIGURATION: &str = include_str!("../../config/klamm.yaml");
 
-pub(super) fn run(command: &ConfigCommand) -> Result<ExitCode, Failure> {
+pub(super) fn run(command: &ConfigCommand) -> Result<ExitCode, Failures> {
     match command {
         ConfigCommand::Keys => print(&reference::yaml()),
         ConfigCommand::Check { file } => {
-            let (arguments, environment) = match file {
-                Some(_) => {
-                    (StartArguments { config: file.iter().cloned().collect(), ..StartArguments::default() }, Vec::new())
-                }
-                None => (StartArguments::default(), environment()),
+            let config = match file {
+                Some(file) => file_alone(file, &environment())?,
+                None => configuration(&StartArguments::default(), &environment())?,
             };
-            let config = configuration(&arguments, environment)?;
             for line in config.passed_over().iter().chain(&config.without_effect()) {
                 print(&format!("note: {line}\n"));
             }
             print(&format!("{} is fine\n", file.as_deref().unwrap_or("the environment")));
         }
-        ConfigCommand::Print(arguments) => print(&printed(&configuration(arguments, environment())?)),
+        ConfigCommand::Print(arguments) => print(&printed(&configuration(arguments, &environment())?)),
         ConfigCommand::Init { file } => {
             let written = std::fs::File::create_new(file)
                 .and_then(|mut created| created.write_all(FIRST_CONFIGURATION.as_bytes()));

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::process::ExitCode;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, ConfigErrors};
 use crate::server::StartError;
 use crate::storage::LogDirError;
 
@@ -17,10 +18,58 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A file that cannot be read.
+    /// A configuration file that cannot be read.
     pub(super) fn unreadable(file: &str, reason: &io::Error) -> Self {
-        Self { what: format!("{file} cannot be read: {reason}"), hint: None }
+        let hint = match reason.kind() {
+            io::ErrorKind::NotFound => Some(format!("klamm config init {file} writes one to begin with")),
+            io::ErrorKind::IsADirectory => Some("name a file in it".to_owned()),
+            _ => None,
+        };
+        Self { what: format!("{file} cannot be read: {reason}"), hint }
     }
+}
+
+/// Everything that made a command fail, and how it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failures {
+    failures: Vec<Failure>,
+    /// Whether what the command was told makes no sense, as opposed to what happened to it.
+    is_misuse: bool,
+}
+
+impl Failures {
+    /// Whatever is wrong with a configuration; an error unless that is nothing.
+    pub(super) fn of_configuration(failures: Vec<Failure>) -> Result<(), Self> {
+        if failures.is_empty() { Ok(()) } else { Err(Self { failures, is_misuse: true }) }
+    }
+
+    /// What is wrong with a configuration as a whole.
+    pub(super) fn of_errors(errors: ConfigErrors) -> Self {
+        Self { failures: failures(errors).collect(), is_misuse: true }
+    }
+
+    /// 2 for what makes no sense, 1 for the rest.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if self.is_misuse { 2 } else { 1 })
+    }
+}
+
+impl From<Failure> for Failures {
+    fn from(failure: Failure) -> Self {
+        Self { failures: vec![failure], is_misuse: false }
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told: Vec<String> = self.failures.iter().map(ToString::to_string).collect();
+        formatter.write_str(&told.join("\n"))
+    }
+}
+
+/// The failures that `errors` are.
+pub(super) fn failures(errors: ConfigErrors) -> impl Iterator<Item = Failure> {
+    errors.into_iter().map(Failure::from)
 }
 
 impl fmt::Display for Failure {
@@ -77,15 +126,15 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_without_the_systems_numbers() {
-        let failure = Failure::unreadable("k.yaml", &io::Error::from_raw_os_error(2));
-        assert_eq!(failure.to_string(), "klamm: k.yaml cannot be read: No such file or directory");
+        let failure = Failure::unreadable("k.yaml", &io::Error::from_raw_os_error(13));
+        assert_eq!(failure.to_string(), "klamm: k.yaml cannot be read: Permission denied");
         assert_eq!(without_error_numbers("a (os error 2): b (os error 13)"), "a: b");
     }
 
     #[test]
     fn the_list_of_keys_is_the_hint_for_an_unknown_key_only() {
         let hint = |key: &str, text: &str| match crate::config::Config::with(&[(key, text)]) {
-            Err(error) => Failure::from(error).hint,
+            Err(errors) => failures(errors).next().and_then(|failure| failure.hint),
             Ok(_) => panic!("{key}={text} was accepted"),
         };
         assert_eq!(hint("qqq", "1").as_deref(), Some("klamm config keys lists every key with its values"));

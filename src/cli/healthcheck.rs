@@ -7,6 +7,7 @@ use clap::Args;
 use kafka_protocol::messages::MetadataRequest;
 
 use super::connection::runtime;
+use super::failure::Failures;
 use super::print::print;
 use super::sources::{configuration, environment};
 use super::{Failure, StartArguments};
@@ -28,7 +29,7 @@ pub(super) struct HealthcheckArguments {
 }
 
 /// Asks for ApiVersions and Metadata: a broker that answers both serves clients.
-pub(super) fn run(arguments: &HealthcheckArguments) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &HealthcheckArguments) -> Result<ExitCode, Failures> {
     let address = match &arguments.bootstrap_server {
         Some(address) => address.clone(),
         None => own_address(&arguments.config)?,
@@ -40,8 +41,8 @@ pub(super) fn run(arguments: &HealthcheckArguments) -> Result<ExitCode, Failure>
             print(&format!("{address} is healthy: {node}\n"));
             Ok(ExitCode::SUCCESS)
         }
-        Ok(Err(error)) => Err(unhealthy(&address, &error.to_string())),
-        Err(_) => Err(unhealthy(&address, &format!("no answer within {} ms", arguments.timeout_ms))),
+        Ok(Err(error)) => Err(unhealthy(&address, &error.to_string()).into()),
+        Err(_) => Err(unhealthy(&address, &format!("no answer within {} ms", arguments.timeout_ms)).into()),
     }
 }
 
@@ -59,9 +60,9 @@ async fn ask(address: &str) -> Result<String, ChannelError> {
 }
 
 /// Where a broker that was started with these files, and in this environment, is reached from its own machine.
-fn own_address(files: &[String]) -> Result<String, Failure> {
+fn own_address(files: &[String]) -> Result<String, Failures> {
     let arguments = StartArguments { config: files.to_vec(), ..StartArguments::default() };
-    let config: Config = configuration(&arguments, environment())?;
+    let config: Config = configuration(&arguments, &environment())?;
     Ok(config.listeners.first().map_or_else(|| "localhost:9092".to_owned(), near))
 }
 

@@ -1,7 +1,7 @@
 //! The command line: arguments become a command, a command becomes an exit code.
 //!
-//! Exit codes: 0 for success, 1 for what went wrong, 2 for arguments that make no sense, 130 for a stop that was cut
-//! short. An error is told in three steps: what happened, why, and what to try.
+//! Exit codes: 0 for success, 1 for what went wrong, 2 for arguments and configurations that make no sense, 130 for a stop
+//! that was cut short. An error is told in three steps: what happened, why, and what to try.
 
 mod cluster;
 mod config;
@@ -111,14 +111,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         None => start::run(&arguments.start),
         Some(Command::Start(start)) => start::run(&start),
-        Some(Command::Topic(arguments)) => topic::run(&arguments),
-        Some(Command::Cluster(arguments)) => cluster::run(&arguments),
+        Some(Command::Topic(arguments)) => topic::run(&arguments).map_err(Into::into),
+        Some(Command::Cluster(arguments)) => cluster::run(&arguments).map_err(Into::into),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
         Some(Command::Config(command)) => config::run(&command),
     };
-    result.unwrap_or_else(|failure| {
-        eprintln!("{failure}");
-        ExitCode::FAILURE
+    result.unwrap_or_else(|failures| {
+        eprintln!("{failures}");
+        failures.exit_code()
     })
 }
 

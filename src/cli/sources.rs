@@ -1,61 +1,127 @@
 //! Where a configuration comes from: a file, the environment, the arguments.
 
+use super::failure::{Failures, failures};
 use super::{Failure, StartArguments};
-use crate::config::{Config, FromValue, HostPort, Origin, Settings};
+use crate::config::{Config, ConfigErrors, Environment, FromValue, HostPort, Origin, Settings};
 
 /// Where `klamm start` serves HTTP: on this machine alone, since nobody is asked who they are.
 const DEFAULT_HTTP: &str = "localhost:9021";
 
 /// The variables of this process; what is no text cannot be about a broker.
-pub(super) fn environment() -> Vec<(String, String)> {
+pub(super) fn environment() -> Environment {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
 
-/// Defaults, then the file, then the environment, then the flags, then `--set`.
-pub(super) fn configuration(arguments: &StartArguments, environment: Vec<(String, String)>) -> Result<Config, Failure> {
-    let mut settings = Settings::default();
+/// Defaults, then the files, then the environment, then the flags, then `--set`.
+pub(super) fn configuration(arguments: &StartArguments, environment: &Environment) -> Result<Config, Failures> {
+    let mut source = Sources::default();
     for file in &arguments.config {
-        read_file(&mut settings, file)?;
+        source.file(file, environment);
     }
-    settings.read_environment(environment, |path| {
-        std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))
-    })?;
-    if let Some(address) = &arguments.listen {
-        listen(&mut settings, address)?;
-    }
-    if let Some(directory) = &arguments.data_dir {
-        if directory.trim().is_empty() {
-            return Err(Failure { what: "--data-dir: it must name a directory".to_owned(), hint: None });
-        }
-        settings.set("log.dirs", directory, Origin::Flag("--data-dir"))?;
-        settings.set("klamm.storage.kind", "disk", Origin::Flag("--data-dir"))?;
-    }
-    if arguments.memory {
-        settings.set("klamm.storage.kind", "memory", Origin::Flag("--memory"))?;
-    }
-    if let Some(node_id) = &arguments.node_id {
-        settings.set("node.id", node_id, Origin::Flag("--node-id"))?;
-    }
-    for (key, value) in &arguments.set {
-        settings.set(key, value, Origin::Flag("--set"))?;
-    }
-    settings.set_if_unset("klamm.http.bind", DEFAULT_HTTP, Origin::Program)?;
-    Ok(Config::new(settings)?)
+    let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"));
+    let is_read = source.settings.read_environment(environment, read);
+    source.note(is_read);
+    source.flags(arguments);
+    source.resolve()
 }
 
-/// `--listen` stands for one plain listener, whatever listeners the file has.
-fn listen(settings: &mut Settings, address: &str) -> Result<(), Failure> {
-    check_listen(address)?;
-    let listener = format!("PLAINTEXT://{address}");
-    let keys = [
-        ("listeners", listener.as_str()),
-        ("advertised.listeners", &listener),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT"),
-        ("inter.broker.listener.name", "PLAINTEXT"),
-    ];
-    Ok(keys.into_iter().try_for_each(|(key, text)| settings.set(key, text, Origin::Flag("--listen")))?)
+/// What a configuration file says by itself, over the defaults; `environment` is there for its `${VAR}` alone.
+pub(super) fn file_alone(file: &str, environment: &Environment) -> Result<Config, Failures> {
+    let mut source = Sources::default();
+    source.file(file, environment);
+    source.resolve()
+}
+
+/// What was set so far, and everything that was wrong with it.
+#[derive(Default)]
+struct Sources {
+    settings: Settings,
+    failures: Vec<Failure>,
+}
+
+impl Sources {
+    fn note(&mut self, result: Result<(), impl Into<ConfigErrors>>) {
+        self.failures.extend(result.err().into_iter().flat_map(|errors| failures(errors.into())));
+    }
+
+    fn set(&mut self, key: &str, value: &str, origin: Origin) {
+        let is_set = self.settings.set(key, value, origin);
+        self.note(is_set);
+    }
+
+    /// Adds what a configuration file says.
+    fn file(&mut self, file: &str, environment: &Environment) {
+        match text_of(file) {
+            Ok(text) => {
+                let is_read = self.settings.read_file(file, &text, environment);
+                self.note(is_read);
+            }
+            Err(failure) => self.failures.push(failure),
+        }
+    }
+
+    fn flags(&mut self, arguments: &StartArguments) {
+        if let Some(address) = &arguments.listen {
+            self.listen(address);
+        }
+        match &arguments.data_dir {
+            Some(directory) if directory.trim().is_empty() => {
+                self.failures.push(Failure { what: "--data-dir: it must name a directory".to_owned(), hint: None });
+            }
+            Some(directory) => {
+                self.set("log.dirs", directory, Origin::Flag("--data-dir"));
+                self.set("klamm.storage.kind", "disk", Origin::Flag("--data-dir"));
+            }
+            None => {}
+        }
+        if arguments.memory {
+            self.set("klamm.storage.kind", "memory", Origin::Flag("--memory"));
+        }
+        if let Some(node_id) = &arguments.node_id {
+            self.set("node.id", node_id, Origin::Flag("--node-id"));
+        }
+        for (key, value) in &arguments.set {
+            self.set(key, value, Origin::Flag("--set"));
+        }
+    }
+
+    /// `--listen` stands for one plain listener, whatever listeners the file has.
+    fn listen(&mut self, address: &str) {
+        if let Err(failure) = check_listen(address) {
+            self.failures.push(failure);
+            return;
+        }
+        let listener = format!("PLAINTEXT://{address}");
+        for (key, text) in [
+            ("listeners", listener.as_str()),
+            ("advertised.listeners", &listener),
+            ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT"),
+            ("inter.broker.listener.name", "PLAINTEXT"),
+        ] {
+            self.set(key, text, Origin::Flag("--listen"));
+        }
+    }
+
+    /// What follows from all that was set, unless something of it was wrong: then its consequences would be, too.
+    fn resolve(mut self) -> Result<Config, Failures> {
+        let is_set = self.settings.set_if_unset("klamm.http.bind", DEFAULT_HTTP, Origin::Program);
+        self.note(is_set);
+        Failures::of_configuration(self.failures)?;
+        Config::new(self.settings).map_err(Failures::of_errors)
+    }
+}
+
+/// The text of a configuration file.
+fn text_of(file: &str) -> Result<String, Failure> {
+    let bytes = std::fs::read(file).map_err(|error| Failure::unreadable(file, &error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
+        let hint = "save the file as UTF-8 in the editor, or find the line's odd character".to_owned();
+        Failure { what: format!("{file}:{line}: this is no text in UTF-8"), hint: Some(hint) }
+    })
 }
 
 /// Tells about an address in the words of `--listen`, before it becomes a part of `listeners`.
@@ -71,19 +137,13 @@ fn check_listen(address: &str) -> Result<(), Failure> {
     Err(Failure { what: format!("--listen: {what}"), hint: Some(hint) })
 }
 
-/// Adds what a configuration file says.
-fn read_file(settings: &mut Settings, file: &str) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))?;
-    Ok(settings.read_file(file, &text)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Storage;
 
     fn start(arguments: &StartArguments) -> Config {
-        configuration(arguments, Vec::new()).expect("the arguments are fine")
+        configuration(arguments, &Environment::new()).expect("the arguments are fine")
     }
 
     #[test]
@@ -113,14 +173,14 @@ mod tests {
     fn what_is_wrong_is_told_with_what_to_try() {
         let told = |key: &str| {
             let set = vec![(key.to_owned(), "1".to_owned())];
-            configuration(&StartArguments { set, ..StartArguments::default() }, Vec::new())
+            configuration(&StartArguments { set, ..StartArguments::default() }, &Environment::new())
                 .expect_err("accepted")
                 .to_string()
         };
         assert_eq!(told("nodeid"), "klamm: --set: unknown key \"nodeid\"\n  try: did you mean \"node.id\"?");
         let missing = StartArguments { config: vec!["/nowhere.yaml".to_owned()], ..StartArguments::default() };
         assert!(
-            configuration(&missing, Vec::new())
+            configuration(&missing, &Environment::new())
                 .expect_err("read")
                 .to_string()
                 .starts_with("klamm: /nowhere.yaml cannot be read: ")
@@ -131,7 +191,7 @@ mod tests {
     fn an_address_is_checked_in_the_words_of_its_flag() {
         let told = |address: &str| {
             let listen = Some(address.to_owned());
-            configuration(&StartArguments { listen, ..StartArguments::default() }, Vec::new())
+            configuration(&StartArguments { listen, ..StartArguments::default() }, &Environment::new())
                 .expect_err(address)
                 .to_string()
         };
@@ -146,7 +206,7 @@ mod tests {
             "klamm: --listen: \"IN://h:1\" is not of the form HOST:PORT\n  try: --set listeners=IN://h:1"
         );
         let data_dir = Some(String::new());
-        let nowhere = configuration(&StartArguments { data_dir, ..StartArguments::default() }, Vec::new());
+        let nowhere = configuration(&StartArguments { data_dir, ..StartArguments::default() }, &Environment::new());
         assert_eq!(nowhere.expect_err("no directory").to_string(), "klamm: --data-dir: it must name a directory");
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::failure::Failures;
 use super::logging::{log_filter, start_logging};
 use super::print::print;
 use super::sources::{configuration, environment};
@@ -22,8 +23,8 @@ use crate::server::{Server, raise_descriptor_limit};
 const INTERRUPTED: u8 = 130;
 
 /// Runs a broker until SIGTERM, SIGHUP or Ctrl-C.
-pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
-    let config = configuration(arguments, environment())?;
+pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failures> {
+    let config = configuration(arguments, &environment())?;
     let wanted = std::env::var_os("KLAMM_LOG").unwrap_or_default();
     let loggers = start_logging(&log_filter(&wanted.to_string_lossy())?);
     raise_descriptor_limit();
@@ -35,7 +36,7 @@ pub(super) fn run(arguments: &StartArguments) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(serve(config, loggers, arguments));
     // A stop that was cut short does not wait for what still runs.
     runtime.shutdown_background();
-    result
+    Ok(result?)
 }
 
 async fn serve(

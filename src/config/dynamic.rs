@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
 use super::key::{Key, UpdateMode};
 use super::keys;
 use super::resolved::Config;
@@ -25,7 +25,7 @@ pub enum DynamicConfigError {
     Invalid(#[from] InvalidValue),
     /// What is set does not go together with what was set before the start.
     #[error("{0}")]
-    Contradiction(ConfigError),
+    Contradiction(ConfigErrors),
     /// The change is larger than Kafka allows at once.
     #[error(
         "Invalid value org.apache.kafka.common.config.ConfigException: {0} for configuration Invalid dynamic configuration"
@@ -76,9 +76,9 @@ impl Config {
         } else {
             self.with_dynamic(self.layers.cluster_wide.clone(), proposed.clone())
         };
-        let after = after.map_err(|error| match error {
-            ConfigError::Invalid { error, .. } => DynamicConfigError::Invalid(error),
-            error => DynamicConfigError::Contradiction(error),
+        let after = after.map_err(|errors| match errors.0.as_slice() {
+            [ConfigError::Invalid { error, .. }, ..] => DynamicConfigError::Invalid(error.clone()),
+            _ => DynamicConfigError::Contradiction(errors),
         })?;
         self.expect_near(&after)
     }

@@ -1,5 +1,7 @@
 //! What is wrong with a configuration.
 
+use std::fmt;
+
 use super::origin::Origin;
 use super::value::InvalidValue;
 
@@ -34,13 +36,15 @@ pub enum ConfigError {
         /// Where it stands.
         origin: Origin,
     },
-    /// The file is not readable as what it should be.
-    #[error("{name}: {reason}")]
+    /// A file, or a part of it, is not readable as what it should be.
+    #[error("{origin}: {reason}")]
     Syntax {
-        /// The file, as the user named it.
-        name: String,
-        /// What is wrong, and where.
+        /// What is wrong.
         reason: String,
+        /// What to try.
+        hint: Option<String>,
+        /// Where it stands.
+        origin: Origin,
     },
 }
 
@@ -48,11 +52,47 @@ impl ConfigError {
     /// What to try.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownKey { hint, .. } => hint.clone(),
+            Self::UnknownKey { hint, .. } | Self::Syntax { hint, .. } => hint.clone(),
             Self::NotServed { .. } => {
                 Some("leave it out, and let only those reach the broker who may do everything".to_owned())
             }
-            Self::Invalid { .. } | Self::Syntax { .. } => None,
+            Self::Invalid { .. } => None,
         }
+    }
+}
+
+/// Everything that was found wrong with a configuration: at least one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub(super) Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Nothing where nothing is wrong.
+    pub(super) fn unless_empty(errors: Vec<ConfigError>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl IntoIterator for ConfigErrors {
+    type Item = ConfigError;
+    type IntoIter = std::vec::IntoIter<ConfigError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// A line for each.
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        formatter.write_str(&lines.join("\n"))
     }
 }

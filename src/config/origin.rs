@@ -13,8 +13,10 @@ pub enum Origin {
     File {
         /// The file, as the user named it.
         name: String,
-        /// The line, from 1, where it could be told.
-        line: Option<usize>,
+        /// The line, from 1.
+        line: usize,
+        /// The environment variables that its value was taken from.
+        variables: Box<[String]>,
     },
     /// An environment variable.
     Variable(String),
@@ -31,8 +33,10 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => formatter.write_str("default"),
             Self::Program => formatter.write_str("klamm start"),
-            Self::File { name, line: Some(line) } => write!(formatter, "{name}:{line}"),
-            Self::File { name, line: None } => formatter.write_str(name),
+            Self::File { name, line, variables } => {
+                write!(formatter, "{name}:{line}")?;
+                if variables.is_empty() { Ok(()) } else { write!(formatter, " (env {})", variables.join("; ")) }
+            }
             Self::Variable(name) => write!(formatter, "env {name}"),
             Self::Flag(flag) => formatter.write_str(flag),
             Self::ClusterWide => formatter.write_str("the dynamic configuration of all brokers"),

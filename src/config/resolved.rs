@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
 use super::group::{self, GroupConfigError};
 use super::initial_topics::{InitialTopic, InitialTopics};
 use super::keys;
@@ -84,8 +84,8 @@ impl Config {
     /// Resolves what was set, over the defaults of the table.
     ///
     /// # Errors
-    /// Values contradict each other, or ask for what this broker does not do; the first one found.
-    pub fn new(settings: Settings) -> Result<Self, ConfigError> {
+    /// Values contradict each other, or ask for what this broker does not do.
+    pub fn new(settings: Settings) -> Result<Self, ConfigErrors> {
         Self::resolve(Layers { fixed: settings, ..Layers::default() })
     }
 
@@ -99,7 +99,7 @@ impl Config {
         &self,
         cluster_wide: BTreeMap<String, String>,
         per_broker: BTreeMap<String, String>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, ConfigErrors> {
         let usable = |mut texts: BTreeMap<String, String>| {
             texts.retain(|name, text| is_usable(name, text));
             texts
@@ -111,36 +111,55 @@ impl Config {
         })
     }
 
-    fn resolve(layers: Layers) -> Result<Self, ConfigError> {
+    fn resolve(layers: Layers) -> Result<Self, ConfigErrors> {
         let mut settings = layers.fixed.clone();
         settings.overlay(&layers.cluster_wide, &Origin::ClusterWide);
         settings.overlay(&layers.per_broker, &Origin::PerBroker);
         let with_origin = |error: InvalidValue| ConfigError::Invalid { origin: settings.origin(&error.key), error };
-        let broker = BrokerConfig::read(&settings).map_err(with_origin)?;
-        let topic_defaults = TopicConfig::read(&settings).map_err(with_origin)?;
-        refuse_zero_retention(&settings)?;
-        refuse_an_authorizer(&settings)?;
-        let listeners = listeners(&settings)?;
-        Ok(Self {
-            node_id: node_id(&settings)?,
-            inter_broker_listener: inter_broker_listener(&settings, &listeners)?,
-            listeners,
-            storage: storage(&settings)?,
-            cluster_id: read(&settings, "klamm.cluster.id")?,
-            http: http(&settings)?,
-            initial_topics: read::<InitialTopics>(&settings, "klamm.create.topics")?.0,
-            broker,
-            topic_defaults,
-            settings,
-            layers,
-        })
+        let mut errors = Vec::new();
+        let mut keep = KeptErrors(&mut errors);
+        let broker = keep.value(BrokerConfig::read(&settings).map_err(with_origin));
+        let topic_defaults = keep.value(TopicConfig::read(&settings).map_err(with_origin));
+        keep.value(refuse_zero_retention(&settings));
+        keep.value(refuse_an_authorizer(&settings));
+        let node_id = keep.value(node_id(&settings));
+        let listeners = keep.value(listeners(&settings));
+        let between = listeners.as_ref().map(|listeners| inter_broker_listener(&settings, listeners));
+        let between = between.and_then(|between| keep.value(between));
+        let storage = keep.value(storage(&settings));
+        let cluster_id = keep.value(read(&settings, "klamm.cluster.id"));
+        let http = keep.value(http(&settings));
+        let topics = keep.value(read::<InitialTopics>(&settings, "klamm.create.topics"));
+        let (Some(broker), Some(topic_defaults), Some(node_id), Some(listeners), Some(inter_broker_listener)) =
+            (broker, topic_defaults, node_id, listeners, between)
+        else {
+            return Err(ConfigErrors(errors));
+        };
+        match (storage, cluster_id, http, topics) {
+            (Some(storage), Some(cluster_id), Some(http), Some(InitialTopics(initial_topics))) if errors.is_empty() => {
+                Ok(Self {
+                    node_id,
+                    listeners,
+                    inter_broker_listener,
+                    storage,
+                    cluster_id,
+                    http,
+                    initial_topics,
+                    broker,
+                    topic_defaults,
+                    settings,
+                    layers,
+                })
+            }
+            _ => Err(ConfigErrors(errors)),
+        }
     }
 
     /// The configuration in which only `pairs` are set, for tests and for embedding.
     ///
     /// # Errors
     /// As [`Settings::set`] and [`Config::new`].
-    pub fn with(pairs: &[(&str, &str)]) -> Result<Self, ConfigError> {
+    pub fn with(pairs: &[(&str, &str)]) -> Result<Self, ConfigErrors> {
         let mut settings = Settings::default();
         for (key, text) in pairs {
             settings.set(key, text, Origin::Flag("--set"))?;
@@ -225,6 +244,15 @@ impl Config {
             format!("{}: {name}={value} has no effect here. In Kafka: {}", self.settings.origin(name), key.doc)
         })
         .collect()
+    }
+}
+
+/// Keeps errors, so that all of them can be told.
+struct KeptErrors<'a>(&'a mut Vec<ConfigError>);
+
+impl KeptErrors<'_> {
+    fn value<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        result.map_err(|error| self.0.push(error)).ok()
     }
 }
 

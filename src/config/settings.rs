@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::environment::{self, Variable};
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
 use super::file;
+use super::file_entry::{Fault, FileEntry};
+use super::interpolation::Environment;
 use super::jaas::JaasEntry;
 use super::key::{Key, Scope};
 use super::keys;
@@ -69,27 +71,38 @@ impl Settings {
     /// them name.
     ///
     /// # Errors
-    /// A value is wrong for its key, asks for what is dangerous to go on without, or stands in a file that cannot be read.
+    /// Everything that is wrong: a value that is wrong for its key, asks for what is dangerous to go on without, or stands
+    /// in a file that cannot be read.
     pub fn read_environment(
         &mut self,
-        variables: impl IntoIterator<Item = (String, String)>,
+        environment: &Environment,
+        read: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<(), ConfigErrors> {
+        let errors = environment.iter().filter_map(|(name, value)| self.read_variable(name, value, &read).err());
+        let errors = errors.collect();
+        self.listen_where_advertised();
+        ConfigErrors::unless_empty(errors)
+    }
+
+    fn read_variable(
+        &mut self,
+        name: &str,
+        value: &str,
         read: impl Fn(&str) -> Result<String, String>,
     ) -> Result<(), ConfigError> {
-        let mut variables: Vec<_> = variables.into_iter().collect();
-        variables.sort();
-        for (name, value) in variables {
-            let origin = Origin::Variable(name.clone());
-            match environment::variable(&name, &value, |key| keys::broker_key(key).is_some()) {
-                Variable::Foreign => {}
-                Variable::Javas => self.notes.push(format!("{origin} is passed over: there is no Java here")),
-                Variable::Property(key) => self.set_if_known(&key, &value, origin)?,
-                Variable::PropertyInFile(key) => {
-                    let syntax = |reason| ConfigError::Syntax { name: origin.to_string(), reason };
-                    self.set_if_known(&key, read(&value).map_err(syntax)?.trim_end_matches(['\r', '\n']), origin)?;
-                }
+        let origin = Origin::Variable(name.to_owned());
+        match environment::variable(name, value, |key| keys::broker_key(key).is_some()) {
+            Variable::Foreign => {}
+            Variable::Javas => self.notes.push(format!("{origin} is passed over: there is no Java here")),
+            Variable::Property(key) => self.set_if_known(&key, value, origin)?,
+            Variable::PropertyInFile(key) => {
+                let text = match read(value) {
+                    Ok(text) => text,
+                    Err(reason) => return Err(ConfigError::Syntax { reason, hint: None, origin }),
+                };
+                self.set_if_known(&key, text.trim_end_matches(['\r', '\n']), origin)?;
             }
         }
-        self.listen_where_advertised();
         Ok(())
     }
 
@@ -107,19 +120,31 @@ impl Settings {
         }
     }
 
-    /// Sets everything that a configuration file says: Java properties if `name` ends in `.properties`, else YAML.
+    /// Sets everything that a configuration file says: Java properties if `name` ends in `.properties`, else YAML, in which
+    /// `${VAR}` stands for a variable of `environment`.
     ///
     /// # Errors
-    /// The text is neither, or a key or a value in it is wrong.
-    pub fn read_file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
-        let is_properties = name.rsplit_once('.').is_some_and(|(_, extension)| extension == "properties");
-        let entries = if is_properties { file::properties(text) } else { file::yaml(name, text)? };
-        for file::FileEntry { key, value, line } in entries {
-            let origin = Origin::File { name: name.to_owned(), line };
-            // Kafka does not mind unknown keys in its properties.
-            if is_properties { self.set_if_known(&key, &value, origin) } else { self.set(&key, &value, origin) }?;
+    /// Everything that is wrong: the text is neither, or a key or a value in it is wrong.
+    pub fn read_file(&mut self, name: &str, text: &str, environment: &Environment) -> Result<(), ConfigErrors> {
+        let place =
+            |line, variables: Vec<String>| Origin::File { name: name.to_owned(), line, variables: variables.into() };
+        let (entries, faults) = file::read(name, text, environment);
+        let mut errors: Vec<(usize, ConfigError)> = Vec::new();
+        for Fault { line, reason, hint } in faults {
+            errors.push((line, ConfigError::Syntax { reason, hint, origin: place(line, Vec::new()) }));
         }
-        Ok(())
+        for FileEntry { key, value, line, variables } in entries {
+            let origin = place(line, variables);
+            // Kafka does not mind unknown keys in its properties.
+            let is_set = if file::is_properties(name) {
+                self.set_if_known(&key, &value, origin)
+            } else {
+                self.set(&key, &value, origin)
+            };
+            errors.extend(is_set.err().map(|error| (line, error)));
+        }
+        errors.sort_by_key(|(line, _)| *line);
+        ConfigErrors::unless_empty(errors.into_iter().map(|(_, error)| error).collect())
     }
 
     /// What was passed over, a line for each.
@@ -238,7 +263,7 @@ mod tests {
     #[test]
     fn the_last_one_to_set_a_key_wins_and_is_remembered() {
         let mut settings = Settings::default();
-        settings.read_file("klamm.yaml", "# comment\nnum.partitions: 3\n").unwrap();
+        settings.read_file("klamm.yaml", "# comment\nnum.partitions: 3\n", &Environment::new()).unwrap();
         assert_eq!(settings.origin("num.partitions").to_string(), "klamm.yaml:2");
         settings.set("num.partitions", " 5 ", SET).unwrap();
         let key = keys::broker_key("num.partitions").unwrap();
@@ -262,10 +287,13 @@ mod tests {
         assert_eq!(refuse("qqq"), None);
     }
 
-    fn from(variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn from(variables: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
         let mut settings = Settings::default();
-        let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        settings.read_environment(owned, |path| match path {
+        settings.read_environment(&environment(variables), |path| match path {
             "/run/secrets/racks" => Ok("west\n".to_owned()),
             _ => Err(format!("{path} cannot be read")),
         })?;
@@ -275,9 +303,9 @@ mod tests {
     #[test]
     fn variables_set_properties_over_the_file() {
         let mut settings = Settings::default();
-        settings.read_file("a.properties", "num.partitions=2\nnode.id=4\n").unwrap();
-        let variables = [("KAFKA_NUM_PARTITIONS".to_owned(), "5".to_owned()), ("HOME".to_owned(), "/".to_owned())];
-        settings.read_environment(variables, |_| Err(String::new())).unwrap();
+        settings.read_file("a.properties", "num.partitions=2\nnode.id=4\n", &Environment::new()).unwrap();
+        let variables = environment(&[("KAFKA_NUM_PARTITIONS", "5"), ("HOME", "/")]);
+        settings.read_environment(&variables, |_| Err(String::new())).unwrap();
         assert_eq!((settings.given("num.partitions"), settings.given("node.id")), (Some("5"), Some("4")));
         assert_eq!(settings.origin("num.partitions").to_string(), "env KAFKA_NUM_PARTITIONS");
         assert_eq!(
@@ -332,19 +360,29 @@ mod tests {
         assert_eq!(from(&both).unwrap().given("listeners"), Some("A://:1,B://:2"));
         for (file, expected) in [("A://:7,B://:8", "A://:7,B://:8"), ("B://:8", "A://0.0.0.0:1")] {
             let mut settings = Settings::default();
-            settings.read_file("k.properties", &format!("listeners={file}\n")).unwrap();
-            let advertised = [("KAFKA_ADVERTISED_LISTENERS".to_owned(), "A://one:1".to_owned())];
-            settings.read_environment(advertised, |_| Err(String::new())).unwrap();
+            settings.read_file("k.properties", &format!("listeners={file}\n"), &Environment::new()).unwrap();
+            let advertised = environment(&[("KAFKA_ADVERTISED_LISTENERS", "A://one:1")]);
+            settings.read_environment(&advertised, |_| Err(String::new())).unwrap();
             assert_eq!(settings.given("listeners"), Some(expected));
         }
     }
 
     #[test]
-    fn a_wrong_value_is_told_with_its_place() {
-        let error = Settings::default().read_file("a.properties", "\nnum.partitions=many\n").unwrap_err();
+    fn everything_wrong_is_told_with_its_place() {
+        let refuse = |name: &str, text: &str| {
+            Settings::default().read_file(name, text, &environment(&[("MANY", "many")])).unwrap_err().to_string()
+        };
         assert_eq!(
-            error.to_string(),
-            "a.properties:2: Invalid value many for configuration num.partitions: Not a number of type INT"
+            refuse("a.properties", "\nnum.partitions=many\nnode.id=x"),
+            "a.properties:2: Invalid value many for configuration num.partitions: Not a number of type INT\n\
+             a.properties:3: Invalid value x for configuration node.id: Not a number of type INT"
         );
+        assert_eq!(
+            refuse("k.yaml", "num.partitions: ${MANY}\nnode: {ids: 1}\nnum.partition: 1"),
+            "k.yaml:1 (env MANY): Invalid value many for configuration num.partitions: Not a number of type INT\n\
+             k.yaml:2: node: unknown key \"ids\"\nk.yaml:3: unknown key \"num.partition\""
+        );
+        let errors = from(&[("KAFKA_NODE_ID", "x"), ("KAFKA_NUM_PARTITIONS", "many")]).unwrap_err();
+        assert_eq!(errors.into_iter().count(), 2);
     }
 }

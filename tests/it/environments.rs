@@ -4,7 +4,7 @@
 mod blocks;
 mod compose;
 
-use klamm::config::{Config, Settings};
+use klamm::config::{Config, Environment, Settings};
 use klamm::server::Server;
 
 /// `NAME bind advertised` of each listener, and which one brokers use.
@@ -19,7 +19,7 @@ fn listeners(config: &Config) -> Vec<String> {
 
 fn stock(text: &str) -> Config {
     let mut settings = Settings::default();
-    settings.read_file("server.properties", text).unwrap();
+    settings.read_file("server.properties", text, &Environment::new()).unwrap();
     Config::new(settings).unwrap()
 }
 
@@ -88,6 +88,6 @@ fn a_key_that_nobody_knows_is_passed_over_in_properties_alone() {
     let config = stock("num.partition=3\n");
     let note = "server.properties:1: unknown key \"num.partition\" is passed over (did you mean \"num.partitions\"?)";
     assert_eq!(config.passed_over(), [note]);
-    let yaml = Settings::default().read_file("k.yaml", "num.partition: 3\n").unwrap_err();
+    let yaml = Settings::default().read_file("k.yaml", "num.partition: 3\n", &Environment::new()).unwrap_err();
     assert_eq!(yaml.to_string(), "k.yaml:1: unknown key \"num.partition\"");
 }

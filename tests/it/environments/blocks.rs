@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use klamm::config::{Config, Settings, Storage};
+use klamm::config::{Config, Environment, Settings, Storage};
 
 /// A file of this repository.
 fn repository(path: &str) -> PathBuf {
@@ -20,13 +20,15 @@ fn configured(block: &str) -> Result<Config, String> {
     let is_variable = |name: &str| name.starts_with(|first: char| first.is_ascii_uppercase());
     let properties: Vec<String> =
         given().filter(|(name, _)| !is_variable(name)).map(|(name, value)| format!("{name}={value}")).collect();
-    let variables =
-        given().filter(|(name, _)| is_variable(name)).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let variables: Environment = given()
+        .filter(|(name, _)| is_variable(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     let mut settings = Settings::default();
-    settings.read_file("klamm.yaml", &image).unwrap();
-    settings.read_file("server.properties", &properties.join("\n")).map_err(|error| error.to_string())?;
+    settings.read_file("klamm.yaml", &image, &variables).unwrap();
+    settings.read_file("server.properties", &properties.join("\n"), &variables).map_err(|error| error.to_string())?;
     let read = |path: &str| Err(format!("{path} is not there"));
-    settings.read_environment(variables, read).map_err(|error| error.to_string())?;
+    settings.read_environment(&variables, read).map_err(|error| error.to_string())?;
     Config::new(settings).map_err(|error| error.to_string())
 }
 
