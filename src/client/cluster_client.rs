@@ -70,6 +70,11 @@ impl ClusterClient {
         &self.settings
     }
 
+    /// How long a broker may take over one question, as requests tell it.
+    pub(super) fn request_timeout_ms(&self) -> i32 {
+        i32::try_from(self.settings.request_timeout.as_millis()).unwrap_or(i32::MAX)
+    }
+
     /// The node ids of the brokers, in their order.
     pub fn broker_ids(&self) -> Vec<NodeId> {
         let mut ids: Vec<_> = self.brokers.keys().copied().collect();

@@ -66,6 +66,11 @@ impl ClientError {
         }
     }
 
+    /// What a broker refused, or what an answer lacks, without the broker's words.
+    pub(super) fn refused(code: ErrorCode) -> Self {
+        Self::Refused { code, message: None }
+    }
+
     /// The error as Java prints an exception: the class with its package, and the message.
     pub fn as_exception(&self) -> String {
         let class = self.code().map_or("KafkaException", |code| KafkaException::of(code).class);

@@ -1,5 +1,6 @@
 //! What a cluster says of itself: brokers, topics, partitions.
 
+use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
 use kafka_protocol::messages::{DescribeClusterRequest, MetadataRequest, TopicName as WireTopicName};
@@ -59,6 +60,21 @@ pub struct PartitionDescription {
     pub replicas: Vec<NodeId>,
     /// Those of them that are in sync.
     pub isr: Vec<NodeId>,
+    /// Those that may lead although they are not in sync (KIP-966); none where the broker was not asked for them.
+    pub eligible_leaders: Option<Vec<NodeId>>,
+    /// Those that were the last that might lead; none as above.
+    pub last_known_eligible_leaders: Option<Vec<NodeId>>,
+}
+
+impl From<DescribeClusterBroker> for BrokerDescription {
+    fn from(broker: DescribeClusterBroker) -> Self {
+        Self {
+            id: broker.broker_id.0,
+            host: broker.host.to_string(),
+            port: broker.port,
+            rack: broker.rack.map(|rack| rack.to_string()),
+        }
+    }
 }
 
 impl ClusterClient {
@@ -66,14 +82,7 @@ impl ClusterClient {
     pub async fn describe_cluster(&mut self) -> Result<ClusterDescription, ClientError> {
         let response = self.ask(To::Any, &DescribeClusterRequest::default()).await?;
         ClientError::check(response.error_code, response.error_message.as_deref())?;
-        let mut brokers: Vec<_> = (response.brokers.into_iter())
-            .map(|broker| BrokerDescription {
-                id: broker.broker_id.0,
-                host: broker.host.to_string(),
-                port: broker.port,
-                rack: broker.rack.map(|rack| rack.to_string()),
-            })
-            .collect();
+        let mut brokers: Vec<_> = (response.brokers.into_iter()).map(BrokerDescription::from).collect();
         brokers.sort_by_key(|broker| broker.id);
         let controller = Some(response.controller_id.0).filter(|id| *id >= 0);
         Ok(ClusterDescription { id: response.cluster_id.to_string(), controller, brokers })
@@ -151,5 +160,7 @@ fn partition(partition: &MetadataResponsePartition) -> PartitionDescription {
         leader_epoch: partition.leader_epoch,
         replicas: partition.replica_nodes.iter().map(|id| id.0).collect(),
         isr: partition.isr_nodes.iter().map(|id| id.0).collect(),
+        eligible_leaders: None,
+        last_known_eligible_leaders: None,
     }
 }

@@ -10,14 +10,32 @@
 //!
 //! It must not know how anything is printed, nor what arguments look like.
 
+mod brokers;
+mod client_quotas;
 mod cluster_client;
+mod configs;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod describe_topics;
 mod error;
 mod kafka_exception;
 mod metadata;
 mod offsets;
+mod outcomes;
+mod reassignments;
+mod scram;
 
+pub use brokers::ServedApi;
+pub use client_quotas::QuotaMatch;
 pub use cluster_client::{ClientSettings, ClusterClient, To, bootstrap_addresses};
+pub use configs::{ConfigChange, ConfigEntry, ConfigLayer, Configured};
+pub use create_partitions::PartitionIncrease;
+pub use create_topics::{CreatedTopic, TopicToCreate};
 pub use error::ClientError;
 pub use kafka_exception::KafkaException;
 pub use metadata::{BrokerDescription, ClusterDescription, PartitionDescription, TopicDescription};
 pub use offsets::{EARLIEST, LATEST, ListedOffset, MAX_TIMESTAMP};
+pub use outcomes::ItemOutcomes;
+pub use reassignments::PartitionMove;
+pub use scram::ScramPassword;

@@ -1,4 +1,4 @@
-//! SCRAM as RFC 5802 describes it: what a server keeps of a password, by which it checks a client.
+//! SCRAM as RFC 5802 describes it: what is made of a password, and what a server keeps of it to check a client by.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256, Sha512};
@@ -19,32 +19,55 @@ impl std::fmt::Debug for ServerKeys {
     }
 }
 
-/// Declares the derivation by one hash function and the size of its blocks.
-macro_rules! server_keys {
-    ($($(#[$doc:meta])* $name:ident, $hash:ty, $block_size:literal;)*) => {
-        $($(#[$doc])*
-        pub fn $name(salted_password: &[u8]) -> ServerKeys {
-            let mut key = [0; $block_size];
-            // HMAC takes a key that is longer than a block by its hash.
-            let hashed = (salted_password.len() > key.len()).then(|| <$hash>::digest(salted_password));
-            let given = hashed.as_ref().map_or(salted_password, |hashed| hashed.as_slice());
-            key.iter_mut().zip(given).for_each(|(place, byte)| *place = *byte);
-            let hmac = |message: &[u8]| {
-                Hmac::<$hash>::new((&key).into()).chain_update(message).finalize().into_bytes()
-            };
+/// An HMAC with its key; one that is longer than a block is taken by its hash.
+macro_rules! keyed {
+    ($hash:ty, $block_size:literal, $given:expr) => {{
+        let given: &[u8] = $given;
+        let mut key = [0; $block_size];
+        let hashed = (given.len() > key.len()).then(|| <$hash>::digest(given));
+        let given = hashed.as_ref().map_or(given, |hashed| hashed.as_slice());
+        key.iter_mut().zip(given).for_each(|(place, byte)| *place = *byte);
+        Hmac::<$hash>::new((&key).into())
+    }};
+}
+
+/// Declares what is derived by one hash function, by the size of its blocks: a server's keys, and a salted password.
+macro_rules! derivations {
+    ($($(#[$keys_doc:meta])* $keys:ident, $(#[$hi_doc:meta])* $hi:ident, $hash:ty, $block_size:literal;)*) => {
+        $($(#[$keys_doc])*
+        pub fn $keys(salted_password: &[u8]) -> ServerKeys {
+            let hmac = keyed!($hash, $block_size, salted_password);
+            let answer = |message: &[u8]| hmac.clone().chain_update(message).finalize().into_bytes();
             ServerKeys {
-                stored_key: <$hash>::digest(hmac(b"Client Key")).to_vec(),
-                server_key: hmac(b"Server Key").to_vec(),
+                stored_key: <$hash>::digest(answer(b"Client Key")).to_vec(),
+                server_key: answer(b"Server Key").to_vec(),
             }
+        }
+
+        $(#[$hi_doc])*
+        pub fn $hi(password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
+            let hmac = keyed!($hash, $block_size, password);
+            let first_block = 1u32.to_be_bytes();
+            let mut last = hmac.clone().chain_update(salt).chain_update(first_block).finalize().into_bytes();
+            let mut salted = last.to_vec();
+            for _ in 1..iterations {
+                last = hmac.clone().chain_update(last).finalize().into_bytes();
+                salted.iter_mut().zip(&last).for_each(|(sum, byte)| *sum ^= byte);
+            }
+            salted
         })*
     };
 }
 
-server_keys! {
+derivations! {
     /// The keys of `SCRAM-SHA-256`, from RFC 5802's `SaltedPassword`.
-    sha_256_keys, Sha256, 64;
+    sha_256_keys,
+    /// RFC 5802's `SaltedPassword` for `SCRAM-SHA-256`, which is its `Hi`.
+    sha_256_salted, Sha256, 64;
     /// The keys of `SCRAM-SHA-512`, from RFC 5802's `SaltedPassword`.
-    sha_512_keys, Sha512, 128;
+    sha_512_keys,
+    /// RFC 5802's `SaltedPassword` for `SCRAM-SHA-512`, which is its `Hi`.
+    sha_512_salted, Sha512, 128;
 }
 
 #[cfg(test)]
@@ -80,6 +103,16 @@ mod tests {
         );
         assert_eq!(keys, ServerKeys { stored_key, server_key });
         assert_eq!(format!("{keys:?}"), "ServerKeys([hidden])");
+    }
+
+    #[test]
+    fn the_password_of_the_example_is_salted_as_there() {
+        // The salt is the example's, in Base64 `W22ZaJ0SNY7soEsUEjb6gQ==`.
+        let salt = bytes("5b6d99689d12358eeca04b141236fa81");
+        let salted = bytes("c4a49510323ab4f952cac1fa99441939e78ea74d6be81ddf7096e87513dc615d");
+        assert_eq!(sha_256_salted(b"pencil", &salt, 4096), salted);
+        assert_eq!(sha_512_salted(b"pencil", &salt, 1).len(), 64);
+        assert_ne!(sha_512_salted(b"pencil", &salt, 1), sha_512_salted(b"pencil", &salt, 2));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod bad_input;
 mod bad_records;
 mod broker;
 mod client;
+mod client_admin;
 mod cluster;
 mod compressed;
 mod configs;
