@@ -42,6 +42,11 @@ def answers(port):
         return False
 
 
+def klamm_binary():
+    """The program under test; the environment's KLAMM names another than the release build."""
+    return Path(os.environ.get("KLAMM", REPOSITORY / "target/release/klamm")).resolve()
+
+
 class Broker:
     """One broker process on a data directory. `start`, `stop` and `kill` may be repeated: port and data stay."""
 
@@ -121,13 +126,12 @@ class Broker:
 
 
 class Klamm(Broker):
-    """The broker under test; the environment's KLAMM names another binary than the release build."""
+    """The broker under test."""
 
     name = "Klamm"
 
     def command(self):
-        binary = Path(os.environ.get("KLAMM", REPOSITORY / "target/release/klamm")).resolve()
-        command = [binary, "start", "--listen", self.bootstrap, "--data-dir", self.data]
+        command = [klamm_binary(), "start", "--listen", self.bootstrap, "--data-dir", self.data]
         for key, value in self.settings.items():
             command += ["--set", f"{key}={value}"]
         return command

@@ -15,11 +15,13 @@ class Suite:
 
     `prepare` installs what the suite needs and returns its command; it raises `toolchains.Missing` when it cannot.
     A suite with `broker` finds the address of a fresh broker in the environment's BROKER; one without starts its own.
+    One that is `part_of` another is run only when it is named.
     """
 
     name: str
     prepare: Callable[[], list]
     broker: bool = True
+    part_of: str = ""
 
 
 def pytest_suite(name, folder, environment=None):
@@ -68,6 +70,11 @@ def tools():
     return [toolchains.sys.executable, COMPAT_TESTS / "java/tools/main.py"]
 
 
+def shims():
+    """Runs the tools of klamm that stand in for Kafka's, beside Kafka's."""
+    return [*tools(), "--shims"]
+
+
 def oracle():
     """Runs the oracle's conversation, which needs Apache Kafka's jars and no Python package."""
     toolchains.kafka_classpath()
@@ -98,6 +105,7 @@ SUITES = [
     Suite("kafkajs", node),
     Suite("kcat", kcat),
     Suite("tools", tools, broker=False),
+    Suite("shims", shims, broker=False, part_of="tools"),
     Suite("oracle", oracle, broker=False),
     Suite("image", image, broker=False),
     Suite("crash", crash, broker=False),

@@ -16,6 +16,11 @@ pub(super) fn is_properties(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| extension == "properties")
 }
 
+/// The pairs of a text of Java properties, in their order.
+pub fn java_properties(text: &str) -> Vec<(String, String)> {
+    properties(text).into_iter().map(|entry| (entry.key, entry.value)).collect()
+}
+
 /// Reads Java properties: `key=value`, `key: value` or `key value`, comments, and lines continued by a backslash.
 pub(super) fn properties(text: &str) -> Vec<FileEntry> {
     let mut entries = Vec::new();

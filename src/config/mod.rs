@@ -35,6 +35,7 @@ pub use client_metrics::{ClientMetricsError, validate_client_metrics};
 pub use describe::{ConfigSource, ConfigSynonym, DescribedConfig, describe_client_metrics};
 pub use dynamic::DynamicConfigError;
 pub use error::{ConfigError, ConfigErrors};
+pub use file::java_properties;
 pub use group::GroupConfigError;
 pub use initial_topics::InitialTopic;
 pub use interpolation::Environment;

@@ -24,6 +24,8 @@ MEASURING = {"kafka-producer-perf-test", "kafka-consumer-perf-test", "kafka-e2e-
 UNORDERED = {"kafka-configs", "kafka-groups", "kafka-consumer-groups", "kafka-delete-records"}
 # The frames of a stack trace.
 STACK = re.compile(r"\s*(at |\.\.\. \d+ more)")
+# The first line of a stack trace: a class, and the message.
+TRACE_HEAD = re.compile(r"(?:[a-z]\w*\.)+[A-Z]\w*: (.*)")
 # How to call a tool, as its own text tells it.
 USAGE = re.compile(r"^(Option +Description|usage: ).*", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d+([.,]\d+)*(E-?\d+)?")
@@ -42,6 +44,13 @@ def comparable(tool, output, broker):
     output = USAGE.sub("how to call it", output)
     lines = [in_order(line.strip()) for line in output.splitlines() if line.strip() and not STACK.match(line)]
     return sorted(lines) if tool in UNORDERED else lines
+
+
+def without_traces(lines):
+    """The lines of an output without the heads of stack traces that say what another line says."""
+    lines = [line for line in lines if not line.startswith("Caused by: ")]
+    heads = {line: match[1] for line in lines if (match := TRACE_HEAD.fullmatch(line))}
+    return [line for line in lines if heads.get(line) not in lines]
 
 
 def in_order(line):

@@ -1,10 +1,14 @@
-"""Runs Apache Kafka's own command-line tools against Apache Kafka and the broker under test, and compares what they print.
+"""Compares what command-line tools print, step by step, in two ways.
 
-    compat-tests/run.sh tools             AGAINST=kafka in the environment compares Apache Kafka with itself
-    python3 compat-tests/java/tools/main.py [--show] [SECTION...]        --show prints Kafka's answers to every step
+Apache Kafka's own tools are run against Apache Kafka and against the broker under test. And the tools of `klamm` that stand
+in for them are run against a broker of the same kind as theirs; those steps are called `shims SECTION`.
+
+    compat-tests/run.sh tools             AGAINST=kafka in the environment has Apache Kafka tested in place of Klamm
+    compat-tests/run.sh shims             the second comparison alone
+    python3 compat-tests/java/tools/main.py [--show] [--shims] [SECTION...]    --show prints Kafka's answers to every step
 
 `steps/SECTION.txt` are the steps; `steps.py` explains their form. Zero differences pass; so do those that
-`expected_differences.txt` names with a reason.
+`expected_differences.txt`, and `expected_shim_differences.txt`, name with a reason.
 """
 
 import argparse
@@ -14,12 +18,14 @@ import os
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-from programs import Programs, class_archive  # noqa: E402
+from comparable import without_traces  # noqa: E402
+from programs import SHIMS, OurPrograms, Programs, class_archive  # noqa: E402
 from steps import Run, read_steps  # noqa: E402
 
 from harness.broker import ApacheKafka, broker_class  # noqa: E402
@@ -30,11 +36,21 @@ FEATURES = ["eligible.leader.replicas.version=0"]
 SECTIONS = ["topics", "configs", "logs", "groups", "cluster", "clients"]
 
 
+def steps_of(section):
+    """The steps of a section."""
+    return read_steps(HERE / "steps" / f"{section}.txt")
+
+
+def has_shims(section):
+    """Whether a section runs any tool that klamm stands in for."""
+    return any(not SHIMS.isdisjoint(step.words) for step in steps_of(section))
+
+
 def run_section(broker, programs, section):
     """Runs one section against one broker; returns its notes: step -> (lines of output, exit status)."""
     run = Run(broker, programs)
     try:
-        run.all(read_steps(HERE / "steps" / f"{section}.txt"))
+        run.all(steps_of(section))
     except Exception:  # The other sections are still worth comparing.
         run.notes["broke off"] = (traceback.format_exc(limit=-4).splitlines(), None)
     finally:
@@ -48,9 +64,14 @@ def differences(ours, theirs):
     return [change for change in changes if change.startswith(("- ", "+ "))]
 
 
-def expected():
-    """The rules of `expected_differences.txt`: (pattern of `SECTION: step | line`, reason)."""
-    lines = (HERE / "expected_differences.txt").read_text().splitlines()
+def terse(notes):
+    """Notes without what Java tells of an error a second time."""
+    return {step: (without_traces(lines), status) for step, (lines, status) in notes.items()}
+
+
+def expected(file):
+    """The rules of a file of expected differences: (pattern of `SECTION: step | line`, reason)."""
+    lines = (HERE / file).read_text().splitlines()
     rules = [line.rsplit(" => ", 1) for line in lines if line.strip() and not line.startswith("#")]
     return [(pattern.strip(), reason.strip()) for pattern, reason in rules]
 
@@ -61,25 +82,44 @@ def other_broker():
     return against(features=FEATURES) if against is ApacheKafka else against()
 
 
-def compare(section, ours, theirs, rules, used):
-    """Prints what differs in a section, and a line that counts it; returns whether all differences are expected."""
-    wrong = 0
-    for step in {**theirs, **ours}:
-        missing = (["no such step"], None)
-        (mine, my_status), (kafka, status) = ours.get(step, missing), theirs.get(step, missing)
-        found = differences(mine, kafka)
-        if my_status != status:
-            found += [f"- exit status {status}", f"+ exit status {my_status}"]
-        for rule in rules:
-            matching = [line for line in found if fnmatch.fnmatchcase(f"{section}: {step} | {line}", rule[0])]
-            used |= {rule} if matching else set()
+class Comparison:
+    """Compares what two runs of a section noted. `rules` are the expected differences, `name` stands before a section's."""
+
+    def __init__(self, name, file):
+        self.name = name
+        self.rules = expected(file)
+        self.used = set()
+
+    def compare(self, section, ours, theirs):
+        """Prints what differs in a section, and a line that counts it; returns whether all differences are expected."""
+        wrong, section = 0, self.name + section
+        for step in {**theirs, **ours}:
+            missing = (["no such step"], None)
+            (mine, my_status), (kafka, status) = ours.get(step, missing), theirs.get(step, missing)
+            found = differences(mine, kafka)
+            if my_status != status:
+                found += [f"- exit status {status}", f"+ exit status {my_status}"]
+            found = self.unexpected(f"{section}: {step}", found)
+            if found:
+                wrong += 1
+                print(f"FAIL {section}: {step}")
+                print("".join(f"    {line}\n" for line in found), end="")
+        print(f"{'FAIL' if wrong else 'PASS'} {section}: {len(theirs)} programs, {wrong} differ", flush=True)
+        return not wrong
+
+    def unexpected(self, step, found):
+        """The differences of a step that no rule expects."""
+        for rule in self.rules:
+            matching = [line for line in found if fnmatch.fnmatchcase(f"{step} | {line}", rule[0])]
+            self.used |= {rule} if matching else set()
             found = [line for line in found if line not in matching]
-        if found:
-            wrong += 1
-            print(f"FAIL {section}: {step}")
-            print("".join(f"    {line}\n" for line in found), end="")
-    print(f"{'FAIL' if wrong else 'PASS'} {section}: {len(theirs)} programs, {wrong} differ", flush=True)
-    return not wrong
+        return found
+
+    def print_unused(self):
+        """Names the rules that no difference needed."""
+        for rule in self.rules:
+            if rule not in self.used:
+                print(f"    not needed any more: {rule[0]}")
 
 
 def unexpected_statuses(section, notes, wanted):
@@ -91,32 +131,56 @@ def unexpected_statuses(section, notes, wanted):
     return not bad
 
 
+def show(kafka, programs, sections):
+    """Prints Kafka's answers to every step."""
+    for section in sections:
+        for step, (lines, status) in run_section(kafka, programs, section).items():
+            print(f"{section}: {step}", *lines, f"exit status {status}", sep="\n    ", flush=True)
+
+
+def compare_all(kafka, sections):
+    """Runs the sections on all brokers at the same time and compares; `kafka` is None for the tools of klamm alone."""
+    with ExitStack() as brokers, ThreadPoolExecutor(3) as pool:
+        broker, shims_broker = brokers.enter_context(other_broker()), brokers.enter_context(other_broker())
+        programs = Programs(class_archive((kafka or broker).bootstrap))
+        tools = Comparison("", "expected_differences.txt")
+        shims = Comparison("shims ", "expected_shim_differences.txt")
+        good = True
+        for section in sections:
+            runs = {"on klamm": pool.submit(run_section, broker, programs, section)}
+            if kafka:
+                runs["on kafka"] = pool.submit(run_section, kafka, programs, section)
+            if has_shims(section):
+                ours = OurPrograms(programs)
+                runs["shims"] = pool.submit(run_section, shims_broker, ours, section)
+            notes = {name: run.result() for name, run in runs.items()}
+            if kafka:
+                wanted = {step.name: step.status for step in steps_of(section) if step.noted}
+                good &= unexpected_statuses(section, notes["on kafka"], wanted)
+                good &= tools.compare(section, notes["on klamm"], notes["on kafka"])
+            if "shims" in notes:
+                good &= shims.compare(section, terse(notes["shims"]), terse(notes["on klamm"]))
+        if sections == SECTIONS:
+            for comparison in [tools, shims] if kafka else [shims]:
+                comparison.print_unused()
+    return good
+
+
 def main():
-    """Starts both brokers, runs the sections on both at the same time and compares."""
+    """Starts the brokers and compares what the tools print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--show", action="store_true", help="print what the tools say to Apache Kafka, and stop")
+    parser.add_argument("--shims", action="store_true", help="compare the tools of klamm with Kafka's, and no brokers")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=" ".join(SECTIONS))
     arguments = parser.parse_args()
-    chosen, good, rules, used = arguments.sections or SECTIONS, True, expected(), set()
-    with ApacheKafka(features=FEATURES) as kafka, ThreadPoolExecutor(2) as pool:
-        programs = Programs(class_archive(kafka.bootstrap))
+    sections = arguments.sections or SECTIONS
+    if arguments.shims:
+        return 0 if compare_all(None, list(filter(has_shims, sections))) else 1
+    with ApacheKafka(features=FEATURES) as kafka:
         if arguments.show:
-            for section in chosen:
-                for step, (lines, status) in run_section(kafka, programs, section).items():
-                    print(f"{section}: {step}", *lines, f"exit status {status}", sep="\n    ", flush=True)
+            show(kafka, Programs(class_archive(kafka.bootstrap)), sections)
             return 0
-        with other_broker() as broker:
-            for section in chosen:
-                ours, theirs = pool.map(lambda one: run_section(one, programs, section), (broker, kafka))
-                wanted = {
-                    step.name: step.status for step in read_steps(HERE / "steps" / f"{section}.txt") if step.noted
-                }
-                good &= unexpected_statuses(section, theirs, wanted)
-                good &= compare(section, ours, theirs, rules, used)
-    for rule in rules if chosen == SECTIONS else []:
-        if rule not in used:
-            print(f"    not needed any more: {rule[0]}")
-    return 0 if good else 1
+        return 0 if compare_all(kafka, sections) else 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Apache Kafka's command-line tools by the names of their scripts, and how each is started as a program of its own."""
+"""Command-line tools by the names of Kafka's scripts, and how each is started as a program of its own: Apache Kafka's by Java,
+or klamm in their place."""
 
 import os
 import subprocess
 
+from harness.broker import klamm_binary
 from harness.toolchains import CACHE, COMPAT_TESTS, installed_once, kafka_classpath
 
 # Script -> main class, as the scripts of Kafka's distribution name them.
@@ -32,6 +34,8 @@ MAIN_CLASSES = {
     "kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
     "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
 }
+# The tools that klamm stands in for, as `klamm TOOL`.
+SHIMS = {"kafka-broker-api-versions", "kafka-cluster"}
 JVM = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off"]
 PATIENCE_S = 60
 
@@ -72,6 +76,18 @@ class Programs:
             output, _ = process.communicate()
             output += f"\nkilled after {PATIENCE_S} s"
         return output, process.returncode
+
+
+class OurPrograms(Programs):
+    """Starts klamm in the place of the tools that it stands in for, and the others as `programs` does."""
+
+    def __init__(self, programs):
+        self.classpath, self.archive = programs.classpath, programs.archive
+
+    def command(self, tool, arguments, *options):
+        if tool in SHIMS:
+            return [klamm_binary(), tool, *arguments]
+        return super().command(tool, arguments, *options)
 
 
 def class_archive(bootstrap):

@@ -1,23 +1,42 @@
-//! What the flags of Kafka's tools have in common (joptsimple, `CommandDefaultOptions`).
+//! What the flags of Kafka's tools have in common. Most tools read them with joptsimple (`CommandDefaultOptions`), some
+//! with argparse4j; both are told apart by how they complain.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
+use clap::{Arg, Command, Parser};
 
-use super::super::Failure;
-use super::super::connection::{runtime, settings};
-use crate::client::{ClientError, ClusterClient};
+use super::super::print::print;
 
-/// Kafka's `default.api.timeout.ms`.
-const API_TIMEOUT: Duration = Duration::from_mins(1);
+/// What `--version` prints: the release of Kafka that these tools take the place of.
+const KAFKA_VERSION: &str = "4.1.2";
+/// How wide Kafka's help is, and its first column at most.
+const HELP_WIDTH: usize = 80;
+const OPTION_WIDTH: usize = 38;
 
-/// Reads a tool's arguments; a long option may be shortened as long as it is the only one that begins so, as with
-/// joptsimple. Otherwise what is wrong is told on stderr, as Kafka tells it, and the tool ends with 1; with 0 after
-/// `--help` or `--version`.
+/// Reads the arguments of a tool that uses joptsimple. An option must be written out. What is wrong is told on stderr;
+/// also the help goes there, and ends the tool with 1 as well, as Kafka has it.
 pub(super) fn parse<T: Parser>(name: &'static str, arguments: Vec<OsString>) -> Result<T, ExitCode> {
+    let command = T::command().name(name).disable_help_flag(true).args_override_self(true);
+    if arguments.is_empty() || arguments.iter().any(|argument| argument == "--help") {
+        return Err(usage::<T>(&command.get_about().map(ToString::to_string).unwrap_or_default()));
+    }
+    if arguments.iter().any(|argument| argument == "--version") {
+        print(&format!("{KAFKA_VERSION}\n"));
+        return Err(ExitCode::SUCCESS);
+    }
+    let whole = std::iter::once(OsString::from(name)).chain(arguments);
+    let matched = command.try_get_matches_from(whole).and_then(|matches| T::from_arg_matches(&matches));
+    matched.map_err(|error| match error.kind() {
+        ErrorKind::MissingRequiredArgument => usage::<T>(&wording(&error)),
+        _ => failed(&wording(&error)),
+    })
+}
+
+/// Reads the arguments of a tool that uses argparse4j: a long option may be shortened as long as it is the only one that
+/// begins so. What is wrong is told on stderr, after the usage, and ends the tool with 1; help ends it with 0.
+pub(super) fn parse_subcommands<T: Parser>(name: &'static str, arguments: Vec<OsString>) -> Result<T, ExitCode> {
     let whole = std::iter::once(OsString::from(name)).chain(arguments);
     let command = T::command().name(name).infer_long_args(true).args_override_self(true);
     let matched = command.clone().try_get_matches_from(whole).and_then(|matches| T::from_arg_matches(&matches));
@@ -27,11 +46,24 @@ pub(super) fn parse<T: Parser>(name: &'static str, arguments: Vec<OsString>) -> 
             ExitCode::SUCCESS
         }
         _ => {
-            let mut command = command;
-            eprintln!("{}\n{}", wording(&error), command.render_help());
-            ExitCode::FAILURE
+            let said = error.to_string();
+            let reason = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let usage = said.lines().find_map(|line| line.strip_prefix("Usage: ")).map(str::to_owned);
+            let usage = usage.unwrap_or_else(|| format!("{name} [-h] COMMAND ..."));
+            failed(&format!("usage: {usage}\n{name}: error: {reason}"))
         }
     })
+}
+
+/// Tells on stderr why a tool fails, and ends it with 1.
+pub(super) fn failed(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::FAILURE
+}
+
+/// Tells on stderr what is wrong, and then how the tool is called; ends it with 1.
+pub(super) fn usage<T: Parser>(message: &str) -> ExitCode {
+    failed(&format!("{message}\n{}", help(&T::command())))
 }
 
 /// An error of the arguments in joptsimple's words.
@@ -52,15 +84,95 @@ fn wording(error: &clap::Error) -> String {
     }
 }
 
-/// Connects to `bootstrap` as the tool of that name, and lets `tool` ask.
-pub(super) fn with_client<T>(
-    bootstrap: &str,
-    client_id: &str,
-    tool: impl AsyncFnOnce(&mut ClusterClient) -> Result<T, ClientError>,
-) -> Result<T, Failure> {
-    let settings = settings(bootstrap, API_TIMEOUT, client_id).map_err(|what| Failure { what, hint: None })?;
-    runtime()?.block_on(async {
-        let mut client = ClusterClient::connect(settings).await?;
-        Ok(tool(&mut client).await?)
-    })
+/// The options in two columns, as joptsimple prints them.
+fn help(command: &Command) -> String {
+    let mut rows =
+        vec![("Option".to_owned(), "Description".to_owned()), ("------".to_owned(), "-----------".to_owned())];
+    let mut options: Vec<_> = command.get_arguments().filter(|argument| argument.get_long().is_some()).collect();
+    options.sort_by_key(|argument| argument.get_long());
+    rows.extend(
+        options
+            .into_iter()
+            .map(|argument| (spelling(argument), argument.get_help().map(ToString::to_string).unwrap_or_default())),
+    );
+    let widest = rows.iter().map(|(option, _)| option.len()).max().unwrap_or_default().min(OPTION_WIDTH);
+    let mut help = String::new();
+    for (option, description) in rows {
+        let (left, right) = (wrapped(&option, widest), wrapped(&description, HELP_WIDTH - widest - 2));
+        for line in 0..left.len().max(right.len()) {
+            let cell = |lines: &[String]| lines.get(line).cloned().unwrap_or_default();
+            help.push_str(format!("{:widest$}  {}", cell(&left), cell(&right)).trim_end());
+            help.push('\n');
+        }
+    }
+    help.trim_end().to_owned()
+}
+
+/// An option with the kind of its value: `--topic <String: topic>`.
+fn spelling(argument: &Arg) -> String {
+    let long = argument.get_long().unwrap_or_default();
+    let value = argument.get_value_names().and_then(|names| names.first());
+    match value.filter(|_| argument.get_action().takes_values()) {
+        Some(value) => format!("--{long} <{value}>"),
+        None => format!("--{long}"),
+    }
+}
+
+/// `text` in lines of at most `width` characters, the later ones set in by two; a word that is longer has a line to itself.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let is_full = lines.last().is_some_and(|line| !line.trim().is_empty() && line.len() + 1 + word.len() > width);
+        if is_full {
+            lines.push("  ".to_owned());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.trim().is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Sends things.
+    #[derive(Debug, Parser)]
+    struct Options {
+        /// The topic to send to, which is described at some length so that it needs more than a single line.
+        #[arg(long, value_name = "String: topic")]
+        topic: Option<String>,
+        /// Say nothing.
+        #[arg(long)]
+        quiet: bool,
+    }
+
+    #[test]
+    fn options_are_shown_in_two_columns() {
+        let expected = "Option                   Description\n\
+                        ------                   -----------\n\
+                        --quiet                  Say nothing\n\
+                        --topic <String: topic>  The topic to send to, which is described at some length\n\
+                        \x20                          so that it needs more than a single line";
+        assert_eq!(help(&Options::command().disable_help_flag(true)), expected);
+    }
+
+    #[test]
+    fn complaints_are_in_the_words_of_joptsimple() {
+        let complaint = |line: &str| {
+            let command = Options::command().disable_help_flag(true);
+            wording(&command.try_get_matches_from(line.split(' ')).expect_err(line))
+        };
+        assert_eq!(complaint("tool --top a"), "top is not a recognized option");
+        assert_eq!(complaint("tool --topic"), "Option topic requires an argument");
+        let options: Options = parse("tool", vec!["--topic=a".into(), "--quiet".into()]).unwrap();
+        assert_eq!((options.topic.as_deref(), options.quiet), (Some("a"), true));
+        assert!(parse::<Options>("tool", Vec::new()).is_err());
+    }
 }

@@ -4,6 +4,8 @@
 //! Each file is one tool. What they ask the cluster, they ask with the same client as `klamm`'s own commands.
 
 mod arguments;
+mod asking;
+mod broker_api_versions;
 mod cluster;
 
 use std::ffi::{OsStr, OsString};
@@ -19,7 +21,10 @@ pub(super) struct Shim {
 }
 
 /// Every tool that we stand in for.
-const SHIMS: &[Shim] = &[Shim { name: "kafka-cluster", run: cluster::run }];
+const SHIMS: &[Shim] = &[
+    Shim { name: "kafka-broker-api-versions", run: broker_api_versions::run },
+    Shim { name: "kafka-cluster", run: cluster::run },
+];
 
 /// The tool, and its arguments, that a command line means: by the program's name, or by the first argument.
 pub(super) fn find(arguments: &[OsString]) -> Option<(Shim, Vec<OsString>)> {
