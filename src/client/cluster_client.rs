@@ -82,6 +82,12 @@ impl ClusterClient {
         ids
     }
 
+    /// Where a broker is that the metadata, or an answer about a coordinator, has named.
+    pub fn address_of(&self, broker: NodeId) -> Result<HostPort, ClientError> {
+        let missing = || ClientError::NoBroker(format!("broker {broker} is not in the cluster's metadata"));
+        self.brokers.get(&broker).cloned().ok_or_else(missing)
+    }
+
     /// Sends a request at the newest version that both sides speak, and awaits the answer; error codes in it are the
     /// caller's to look at.
     pub async fn ask<R: Request>(&mut self, to: To, request: &R) -> Result<R::Response, ClientError> {
@@ -110,7 +116,7 @@ impl ClusterClient {
     ) -> Result<R::Response, ClientError> {
         let (address, channel) = self.channel(to).await?;
         let answer = within(&address, waited, channel.call_at_most(newest, request)).await;
-        if answer.is_err() {
+        if answer.as_ref().is_err_and(|error| !error.is_unserved()) {
             // What else arrives there belongs to a question that nobody asks any more.
             self.forget(to);
         }
@@ -140,7 +146,8 @@ impl ClusterClient {
         self.retry(async |client| client.find_coordinator(group_id).await).await
     }
 
-    async fn find_coordinator(&mut self, group_id: &str) -> Result<NodeId, ClientError> {
+    /// As [`ClusterClient::group_coordinator`], asked once.
+    pub(super) async fn find_coordinator(&mut self, group_id: &str) -> Result<NodeId, ClientError> {
         let key = StrBytes::from_string(group_id.to_owned());
         // Version 4 asks for several at once (KIP-699), which has a form of its own.
         let request = FindCoordinatorRequest::default().with_key(key).with_key_type(GROUP_KEY_TYPE);
@@ -195,9 +202,7 @@ impl ClusterClient {
 
     async fn channel(&mut self, to: To) -> Result<(HostPort, &mut Channel), ClientError> {
         let Some(node) = self.node(to) else { return self.entry().await };
-        let Some(address) = self.brokers.get(&node).cloned() else {
-            return Err(ClientError::NoBroker(format!("broker {node} is not in the cluster's metadata")));
-        };
+        let address = self.address_of(node)?;
         let channel = match self.channels.entry(node) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::hash_map::Entry::Vacant(vacant) => vacant.insert(open(&address, &self.settings).await?),

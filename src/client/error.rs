@@ -71,6 +71,11 @@ impl ClientError {
         Self::Refused { code, message: None }
     }
 
+    /// Whether the broker does not know the API at all, in any version that we speak. Nothing was sent then.
+    pub fn is_unserved(&self) -> bool {
+        matches!(self, Self::Broken { reason: ChannelError::NoCommonVersion { .. }, .. })
+    }
+
     /// The error as Java prints an exception: the class with its package, and the message.
     pub fn as_exception(&self) -> String {
         let class = self.code().map_or("KafkaException", |code| KafkaException::of(code).class);

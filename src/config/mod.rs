@@ -44,6 +44,7 @@ pub use listener::{HostPort, Listener, SecurityProtocol};
 pub use origin::Origin;
 pub use resolved::{Config, RESOLVED_KEYS, Storage};
 pub use settings::Settings;
+pub use suggestion::closest;
 pub use topic::TopicConfigError;
 pub use typed::{BrokerConfig, CleanupPolicy, CompressionType, TopicConfig};
 pub use value::{FromValue, InvalidValue, Kind, Valid};

@@ -11,6 +11,7 @@ mod bad_records;
 mod broker;
 mod client;
 mod client_admin;
+mod client_groups;
 mod cluster;
 mod compressed;
 mod configs;
