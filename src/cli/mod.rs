@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 mod connection;
 mod failure;
+mod group;
 mod healthcheck;
 mod hints;
 mod logging;
@@ -15,6 +16,7 @@ mod print;
 mod shims;
 mod sources;
 mod start;
+mod time;
 mod topic;
 
 use std::ffi::OsString;
@@ -45,6 +47,8 @@ enum Command {
     Start(StartArguments),
     /// Work with topics and the records in them.
     Topic(topic::TopicArguments),
+    /// Work with consumer groups: how far they are, and where they go on.
+    Group(group::GroupArguments),
     /// Ask about the cluster.
     Cluster(cluster::ClusterArguments),
     /// Say whether a broker answers: exit code 0 if it does, 1 if not.
@@ -112,6 +116,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => start::run(&arguments.start),
         Some(Command::Start(start)) => start::run(&start),
         Some(Command::Topic(arguments)) => topic::run(&arguments).map_err(Into::into),
+        Some(Command::Group(arguments)) => group::run(&arguments).map_err(Into::into),
         Some(Command::Cluster(arguments)) => cluster::run(&arguments).map_err(Into::into),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
         Some(Command::Config(command)) => config::run(&command),

@@ -55,11 +55,7 @@ impl Rows {
     fn to_text(&self, format: OutputFormat) -> Result<String, String> {
         match format {
             OutputFormat::Table => Ok(self.table()),
-            OutputFormat::Json => serde_json::to_string_pretty(&self.objects())
-                .map(|json| json + "\n")
-                .map_err(|error| format!("no JSON can be made of the answer: {error}")),
-            OutputFormat::Yaml => serde_yaml::to_string(&self.objects())
-                .map_err(|error| format!("no YAML can be made of the answer: {error}")),
+            OutputFormat::Json | OutputFormat::Yaml => document(&self.objects(), format),
         }
     }
 
@@ -80,6 +76,24 @@ impl Rows {
             column.set_padding((0, 2));
         }
         table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+}
+
+/// Prints an answer that is more than rows to stdout: as YAML, and otherwise as JSON.
+pub(super) fn print_document(answer: &Value, format: OutputFormat) -> Result<(), Failure> {
+    let text = document(answer, format).map_err(|what| Failure { what, hint: None })?;
+    print(&text);
+    Ok(())
+}
+
+fn document(answer: &Value, format: OutputFormat) -> Result<String, String> {
+    match format {
+        OutputFormat::Yaml => {
+            serde_yaml::to_string(answer).map_err(|error| format!("no YAML can be made of the answer: {error}"))
+        }
+        OutputFormat::Json | OutputFormat::Table => serde_json::to_string_pretty(answer)
+            .map(|json| json + "\n")
+            .map_err(|error| format!("no JSON can be made of the answer: {error}")),
     }
 }
 
