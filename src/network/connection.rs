@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::byte_stream::ByteStream;
 use super::input::Input;
 use super::output::Output;
-use super::{Answer, CloseReason, Endpoints, Handled, Limits, Service, Then};
+use super::{Answer, Asked, CloseReason, Endpoints, Handled, Limits, Service, Then};
 use crate::clock::{Alarm, Clock, Monotonic};
 
 /// Answers to requests that arrived together are written together up to this many bytes.
@@ -70,10 +70,11 @@ pub(super) async fn serve<S: Service>(
             Ok(frame) => frame,
             Err(ending) => return ending,
         };
+        let asked = connection.asked(&frame);
         // Boxed, so that a connection between two requests does not hold room for the largest handler's state.
         let mut handling = Box::pin(shared.service.handle(&mut session, frame));
         match poll_fn(|context| connection.poll_handling(context, handling.as_mut())).await {
-            Ok(handled) => connection.take_answer(handled),
+            Ok(handled) => connection.take_answer(handled, asked),
             Err(ending) => return ending,
         }
     }
@@ -91,6 +92,8 @@ struct Connection<'a, S, T> {
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// When bytes last came or went.
     active_at: Monotonic,
+    /// When bytes last came.
+    read_at: Monotonic,
     /// Since when we wait for the rest of a frame.
     frame_awaited_since: Option<Monotonic>,
     /// Since when the peer takes none of what we have for it.
@@ -111,6 +114,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             muted: None,
             stopping: Box::pin(stopping.cancelled_owned()),
             active_at: shared.clock.monotonic(),
+            read_at: Monotonic::ZERO,
             frame_awaited_since: None,
             write_blocked_since: None,
             alarm: Alarm::new(shared.clock.clone()),
@@ -160,14 +164,19 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
         self.poll_deadline(context).map(Err)
     }
 
-    fn take_answer(&mut self, handled: Handled) {
+    /// The request in `frame`, which was just taken: nothing is read while it is handled.
+    fn asked(&self, frame: &Bytes) -> Asked {
+        Asked { start: frame.first_chunk().copied().unwrap_or_default(), arrived: self.read_at }
+    }
+
+    fn take_answer(&mut self, handled: Handled, asked: Asked) {
         match handled {
             Handled::NoAnswer(then) => self.follow(then),
             Handled::Ready(Answer { frame, then }) => {
-                self.output.push_ready(frame);
+                self.output.push_ready(frame, asked);
                 self.follow(then);
             }
-            Handled::Owed(answer) => self.output.push_owed(answer),
+            Handled::Owed(answer) => self.output.push_owed(answer, asked),
         }
     }
 
@@ -229,12 +238,19 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
                 self.write_blocked_since.get_or_insert_with(|| self.shared.clock.monotonic());
                 return Ok(());
             };
-            self.turn_bytes += written?;
-            self.write_blocked_since = None;
-            self.active_at = self.shared.clock.monotonic();
+            let written = written?;
+            self.turn_bytes += written;
+            self.note_written(written, self.shared.clock.monotonic());
             self.poll_answers(context)?;
         }
         Ok(())
+    }
+
+    fn note_written(&mut self, written: usize, now: Monotonic) {
+        self.write_blocked_since = None;
+        self.active_at = now;
+        let service = &self.shared.service;
+        self.output.take_written(written, |asked| service.answered(asked, now));
     }
 
     fn poll_answers(&mut self, context: &mut Context<'_>) -> Result<(), Ending> {
@@ -269,6 +285,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
             Poll::Ready(read) => {
                 self.turn_bytes += read?;
                 self.active_at = self.shared.clock.monotonic();
+                self.read_at = self.active_at;
                 Ok(true)
             }
             Poll::Pending => {
@@ -314,8 +331,7 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
         }
         let written = self.output.write_now(&mut self.stream)?;
         if written > 0 {
-            self.write_blocked_since = None;
-            self.active_at = now;
+            self.note_written(written, now);
         }
         Ok(written)
     }

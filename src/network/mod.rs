@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::clock::Monotonic;
 use crate::protocol::frame::Frame;
 
 /// Why a connection is closed, as the end of a sentence in the log.
@@ -96,6 +97,15 @@ pub struct Endpoints {
     pub local: SocketAddr,
 }
 
+/// A request of which the answer is on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// The first bytes of its frame.
+    pub start: [u8; 4],
+    /// When the last of its bytes had been read.
+    pub arrived: Monotonic,
+}
+
 /// Answers requests.
 pub trait Service: Send + Sync + 'static {
     /// What it remembers of one connection.
@@ -109,4 +119,7 @@ pub trait Service: Send + Sync + 'static {
 
     /// Handles one request: `frame` without its length prefix. The connection's next request waits until this returns.
     fn handle(&self, session: &mut Self::Session, frame: Bytes) -> impl Future<Output = Handled> + Send;
+
+    /// The answer to a request was written to the socket, whole, at `now`.
+    fn answered(&self, _asked: Asked, _now: Monotonic) {}
 }
