@@ -23,6 +23,7 @@
 //! | 1 | [`state_machine`] | the one shape of everything that decides |
 //! | 0 | [`protocol`] | the codec: frames, headers, record batches, compression |
 //! | 0 | [`config`] | every key once |
+//! | 0 | [`metrics`] | what a broker counts, by one table, and the text that is scraped |
 //! | 0 | [`ids`], [`clock`] | names of things; the only source of time |
 //!
 //! # What holds everywhere
@@ -59,6 +60,7 @@ pub mod controller;
 pub mod coordinator;
 pub mod ids;
 pub mod metadata;
+pub mod metrics;
 pub mod network;
 pub mod protocol;
 pub mod quorum;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kafka_protocol::messages::ApiKey;
 use klamm::api::APIS;
 use klamm::config::{Config, Environment, Settings, reference};
+use klamm::metrics::{Metric, MetricOrigin};
 
 /// The page of lists that follow from the source.
 const COMPATIBILITY: &str = "docs/compatibility.md";
@@ -78,6 +79,49 @@ fn expected_differences(rules: &str) -> Option<String> {
     let rules = rules.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     let rows = rules.map(|rule| rule.split_once(" => ").map(|(pattern, reason)| format!("- `{pattern}`: {reason}.\n")));
     Some(format!("\n{}\n", rows.collect::<Option<String>>()?))
+}
+
+/// The page of metrics: for each source of names a table.
+fn metrics() -> String {
+    let sources = [
+        (
+            MetricOrigin::KafkaExporter,
+            "By the names of kafka_exporter",
+            "Dashboards for kafka_exporter, such as Grafana's 7589, need no exporter beside this broker.",
+        ),
+        (
+            MetricOrigin::Jmx,
+            "By the names of Kafka's JMX metrics",
+            "As the JMX exporter tells them with the rules that Strimzi and others give it. What Kafka counts for each topic \
+             and for all of them has both here: a series without the label `topic` is the sum.",
+        ),
+        (MetricOrigin::Process, "Of the process", "As Prometheus's client libraries name them; on Linux."),
+        (MetricOrigin::Klamm, "Our own", "`promtool check metrics` is content with these names."),
+    ];
+    let page = "\
+# Metrics
+
+Derived from the table in `src/metrics/table.rs`; a test fails when this page is stale.
+
+`http://localhost:9021/metrics` tells them in Prometheus's text format. `klamm.http.bind` is the address;
+`klamm.metrics.per.partition=false` leaves out what has a series for each partition. Counters begin with 0 when the broker
+starts. A metric without a sample, such as the lag where there is no group, is left out.
+";
+    sources.iter().fold(page.to_owned(), |page, (origin, title, about)| {
+        let metrics = Metric::ALL.iter().filter(|metric| metric.origin() == *origin);
+        let row = |metric: &Metric| {
+            let labels: Vec<String> = metric.labels().iter().map(|label| format!("`{label}`")).collect();
+            let (name, kind, labels, help) = (metric.name(), metric.kind().word(), labels.join(", "), metric.help());
+            format!("| `{name}` | {kind} | {labels} | {help} |\n")
+        };
+        let rows: String = metrics.map(row).collect();
+        format!("{page}\n## {title}\n\n{about}\n\n| Name | Kind | Labels | What it tells |\n|---|---|---|---|\n{rows}")
+    })
+}
+
+#[test]
+fn the_list_of_metrics_is_fresh() {
+    assert_fresh("docs/metrics.md", &metrics());
 }
 
 #[test]

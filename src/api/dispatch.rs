@@ -9,13 +9,15 @@ use kafka_protocol::protocol::Request;
 
 use super::context::RequestContext;
 use super::reply::Reply;
+use super::response_errors::ErrorCodes;
 use super::session::{Session, client_id};
 use super::throttle_time::ThrottleTime;
 use super::throttling::{Work, throttle, throttle_unanswered};
 use super::{Api, ApiError, api_versions, route};
 use crate::broker::Broker;
-use crate::clock::Clock;
-use crate::network::{Answer, Endpoints, Handled, LogLimit, Service, Then};
+use crate::clock::{Clock, Monotonic};
+use crate::metrics::RequestMetrics;
+use crate::network::{Answer, Asked, Endpoints, Handled, LogLimit, Service, Then};
 use crate::protocol::frame::Frame;
 use crate::protocol::header::{RequestHeader, peek_api};
 use crate::protocol::request::decode_request;
@@ -47,8 +49,10 @@ impl Dispatcher {
         let request_size = frame.len();
         let header = RequestHeader::decode(&mut frame)?;
         let api_versions = ApiKey::ApiVersions as i16;
+        let requests = self.requests(header.api_key);
         match Api::of(header.api_key) {
             Some(api) if api.serves(header.api_version) => {
+                requests.inspect(|requests| requests.count(header.api_version));
                 session.note(&header);
                 let session: &Session = session;
                 let meter = session.request_meter(&self.broker.quotas);
@@ -60,6 +64,7 @@ impl Dispatcher {
                     request_size,
                     body: frame,
                     work: work.as_ref(),
+                    requests,
                 };
                 match &work {
                     None => route(header.api_key, call).await,
@@ -68,10 +73,16 @@ impl Dispatcher {
             }
             _ if header.api_key == api_versions => {
                 let response = api_versions::unsupported_version();
+                requests.inspect(|requests| response.count_errors(&requests.errors));
                 Ok(Handled::Ready(encode_response(header.correlation_id, 0, &response)?.into()))
             }
             api => Err(self.refuse(session, &header, api)),
         }
+    }
+
+    /// What is counted of the requests of one API.
+    fn requests(&self, api_key: i16) -> Option<&RequestMetrics> {
+        Api::place(api_key).and_then(|place| self.broker.metrics.request(place))
     }
 
     /// Kafka closes such connections without a word; one line says what the client wanted and what it may have.
@@ -102,7 +113,8 @@ impl Service for Dispatcher {
     type Session = Session;
 
     fn open(&self, endpoints: Endpoints) -> Session {
-        Session::new(endpoints, Arc::clone(&self.authorizer))
+        let counted = self.broker.metrics.connection(&endpoints.listener);
+        Session::new(endpoints, Arc::clone(&self.authorizer), counted)
     }
 
     fn frame_limit(&self, _session: &Session, start: [u8; 4]) -> usize {
@@ -112,6 +124,13 @@ impl Service for Dispatcher {
 
     async fn handle(&self, session: &mut Session, frame: Bytes) -> Handled {
         self.dispatch(session, frame).await.unwrap_or_else(|ApiError::Close(reason)| Handled::close(reason))
+    }
+
+    fn answered(&self, asked: Asked, now: Monotonic) {
+        let (api_key, _) = peek_api(asked.start);
+        if let Some(requests) = self.requests(api_key) {
+            requests.duration.observe(now.saturating_sub(asked.arrived));
+        }
     }
 }
 
@@ -128,6 +147,8 @@ pub(super) struct Call<'a> {
     body: Bytes,
     /// Measures the handler, if some client has a quota of requests.
     work: Option<&'a Arc<Work>>,
+    /// What is counted of the API's requests.
+    requests: Option<&'a RequestMetrics>,
 }
 
 /// Writes a response: correlation id, version, message.
@@ -168,26 +189,33 @@ impl Call<'_> {
     /// The reply as the network takes it.
     pub(super) fn answer<T>(&self, reply: Reply<T>, encode: Encoder<T>) -> Result<Handled, ApiError>
     where
-        T: ThrottleTime + Send + 'static,
+        T: ThrottleTime + ErrorCodes + Send + 'static,
     {
         let (correlation_id, api_version) = (self.header.correlation_id, self.header.api_version);
         let due = self.work.map(|work| work.due());
         Ok(match reply {
             Reply::None(throttle_time) => Handled::NoAnswer(throttle_unanswered(throttle_time, due.as_deref())),
             Reply::Ready(mut response) => {
+                self.requests.inspect(|requests| response.count_errors(&requests.errors));
                 let then = throttle(&mut response, due.as_deref());
                 Handled::Ready(Answer { frame: encode(correlation_id, api_version, &response)?, then })
             }
-            Reply::Owed(response) => Handled::Owed(Box::pin(async move {
-                let mut response = response.await;
-                let then = throttle(&mut response, due.as_deref());
-                let frame = encode(correlation_id, api_version, &response).map_err(|error| error.to_string())?;
-                Ok(Answer { frame, then })
-            })),
-            Reply::Last(response, reason) => Handled::Ready(Answer {
-                frame: encode(correlation_id, api_version, &response)?,
-                then: Then::Close(reason),
-            }),
+            Reply::Owed(response) => {
+                let (metrics, place) = (Arc::clone(&self.broker.metrics), Api::place(self.header.api_key));
+                Handled::Owed(Box::pin(async move {
+                    let mut response = response.await;
+                    let requests = place.and_then(|place| metrics.request(place));
+                    requests.inspect(|requests| response.count_errors(&requests.errors));
+                    let then = throttle(&mut response, due.as_deref());
+                    let frame = encode(correlation_id, api_version, &response).map_err(|error| error.to_string())?;
+                    Ok(Answer { frame, then })
+                }))
+            }
+            Reply::Last(response, reason) => {
+                self.requests.inspect(|requests| response.count_errors(&requests.errors));
+                let frame = encode(correlation_id, api_version, &response)?;
+                Handled::Ready(Answer { frame, then: Then::Close(reason) })
+            }
         })
     }
 }

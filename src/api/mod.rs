@@ -14,7 +14,8 @@
 //!   `pub fn refuse(request: &Request, code: ErrorCode) -> Response`: the answer when it is not allowed.
 //! - `Place` is `Broker`, or `Controller` for what Kafka's brokers forward to the controller.
 //!
-//! The response type must stand in [`throttle_time`], where everything that clients may be answered already does.
+//! The response type must stand in [`throttle_time`] and in [`response_errors`], where what clients may be answered already
+//! does.
 //!
 //! Handlers never see bytes, sockets or files.
 
@@ -83,6 +84,7 @@ pub mod remove_raft_voter;
 pub mod renew_delegation_token;
 mod repeated;
 pub mod reply;
+mod response_errors;
 mod session;
 pub mod sync_group;
 pub mod throttle_time;
@@ -101,6 +103,7 @@ pub use told_address::ToldAddress;
 
 use kafka_protocol::protocol::Request;
 
+use crate::metrics::RequestMetrics;
 use crate::security::{Operation, ResourceType};
 
 /// Where an API does its work.
@@ -134,7 +137,18 @@ pub struct Api {
 impl Api {
     /// The row of `key`, or `None` where that API is not served.
     pub fn of(key: i16) -> Option<&'static Self> {
-        APIS.iter().find(|api| api.key == key)
+        APIS.get(Self::place(key)?)
+    }
+
+    /// The place of `key`'s row in [`APIS`].
+    fn place(key: i16) -> Option<usize> {
+        let place = PLACES.get(usize::try_from(key).ok()?)?;
+        (*place != NO_PLACE).then_some(usize::from(*place))
+    }
+
+    /// What is counted of the requests of each row, in the order of the rows; nothing yet.
+    pub fn request_metrics() -> impl Iterator<Item = RequestMetrics> {
+        APIS.iter().map(|api| RequestMetrics::new(api.min_version..=api.max_version))
     }
 
     /// Whether requests of `version` are served.
@@ -142,6 +156,21 @@ impl Api {
         (self.min_version..=self.max_version).contains(&version)
     }
 }
+
+/// Kafka's API keys are below this.
+const KEYS_END: usize = 128;
+const NO_PLACE: u8 = u8::MAX;
+
+/// The places of the rows by their keys, so that no request looks for its row.
+const PLACES: [u8; KEYS_END] = {
+    let mut places = [NO_PLACE; KEYS_END];
+    let mut place = 0;
+    while place < APIS.len() {
+        places[APIS[place].key as usize] = place as u8;
+        place += 1;
+    }
+    places
+};
 
 // Unlike Kafka, which allows `socket.request.max.bytes` to every API, only requests with records may be that large: a
 // byte on the wire can become a hundred in memory, and no honest request of the others comes near these limits.

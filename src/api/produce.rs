@@ -143,7 +143,10 @@ impl Appender<'_> {
         topic: &TopicImage,
         data: PartitionProduceData,
     ) -> Result<(Arc<HostedPartition>, Appended), AppendFailure> {
-        let hosted = self.broker.replicas.partition_of(&topic.name, topic.id, data.index)?;
+        let replicas = &self.broker.replicas;
+        let found = replicas.partition_of(&topic.name, topic.id, data.index);
+        // An append that reaches its partition is counted there.
+        let hosted = found.inspect_err(|code| replicas.count_missed_append(&topic.name, *code))?;
         let records = one_batch(data.records, self.context.api_version)?;
         let appended = hosted
             .append(&records, self.acks, AppendOrigin::Client, self.broker.clock.now())

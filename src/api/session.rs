@@ -9,6 +9,7 @@ use super::authorization::Authorized;
 use super::context::{ClientSoftware, RequestContext};
 use super::throttling::Work;
 use crate::broker::quotas::{Meter, Quotas};
+use crate::metrics::CountedConnection;
 use crate::network::Endpoints;
 use crate::protocol::header::RequestHeader;
 use crate::quota::QuotaType;
@@ -23,17 +24,19 @@ pub struct Session {
     /// The latest request's client id; the next one shares it, as long as it is the same.
     client_id: Arc<str>,
     client_software: Arc<OnceLock<ClientSoftware>>,
+    _counted: CountedConnection,
 }
 
 impl Session {
-    /// A connection without authentication.
-    pub(super) fn new(endpoints: Endpoints, authorizer: Arc<dyn Authorizer>) -> Self {
+    /// A connection without authentication, which counts as open for as long as the session is there.
+    pub(super) fn new(endpoints: Endpoints, authorizer: Arc<dyn Authorizer>, counted: CountedConnection) -> Self {
         Self {
             endpoints,
             principal: Arc::new(Principal::anonymous()),
             authorizer,
             client_id: Arc::default(),
             client_software: Arc::default(),
+            _counted: counted,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::{GROUP_METADATA_TOPIC, NodeId, Uuid};
 use crate::metadata::MetadataImage;
+use crate::metrics::Metrics;
 use crate::network::Gateways;
 use crate::protocol::ErrorCode;
 use crate::quorum::MetadataQuorum;
@@ -50,6 +51,8 @@ pub struct Broker {
     pub replicas: Arc<ReplicaManager>,
     /// The group coordinators of the partitions of `__consumer_offsets` that it leads.
     pub groups: CoordinatorRuntime<GroupCoordinator>,
+    /// What is counted of its connections and requests.
+    pub metrics: Arc<Metrics>,
     /// What follows the metadata.
     pub followers: Arc<MetadataFollowers>,
     /// What its clients may take.

@@ -102,6 +102,12 @@ const NODE: &[Key] = &[
         "klamm.http.bind",
         "Where health and metrics are served by HTTP, host:port; klamm start has localhost:9021. Set to nothing: nowhere.",
     ),
+    Key::boolean(
+        "klamm.metrics.per.partition",
+        "true",
+        "Whether /metrics has series for each partition, which are too many for some where there are very many.",
+    )
+    .low(),
     Key::string("klamm.storage.kind", "disk", "Where data is kept: on disk, or in memory until the process ends.")
         .one_of(&["disk", "memory"]),
 ];

@@ -97,6 +97,7 @@ typed_keys! {
         controller_quota_window_num: i32 = "controller.quota.window.num",
         controller_quota_window_size_seconds: i32 = "controller.quota.window.size.seconds",
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
+        klamm_metrics_per_partition: bool = "klamm.metrics.per.partition",
         producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",
     }
 }

@@ -8,27 +8,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::append_outcome;
+pub use super::append_outcome::PartitionAppendError;
 use super::delayed::{Awaited, Wait, Waiters};
 use super::partition::{Partition, PartitionState, RequiredAcks};
 use super::storage_errors::StorageErrors;
 use crate::clock::Now;
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
+use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
 use crate::storage::{
-    self, ActiveProducer, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice, ReadError,
+    ActiveProducer, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice, ReadError,
     StorageError, TimestampOffset, remove_files,
 };
-
-/// Why an append was refused: by the partition's state, or by its log.
-#[derive(Debug, thiserror::Error)]
-pub enum PartitionAppendError {
-    /// The partition does not take appends now.
-    #[error("the partition refuses: {0}")]
-    Refused(ErrorCode),
-    /// The log refuses the records or cannot write.
-    #[error(transparent)]
-    Log(#[from] storage::AppendError),
-}
 
 /// A successful append.
 #[derive(Debug)]
@@ -73,6 +65,8 @@ pub struct ReadResult {
     pub records: Option<LogSlice>,
     /// Whether there are more records than these, in newer segments, which no longer reading of this one would find.
     pub is_on_older_segment: bool,
+    /// Where it is counted once it is given to the reader.
+    pub traffic: Arc<Traffic>,
 }
 
 /// The offsets that a partition is known by.
@@ -86,6 +80,25 @@ pub struct Offsets {
     pub last_stable_offset: i64,
     /// The current leader epoch.
     pub leader_epoch: LeaderEpoch,
+}
+
+/// A partition as whoever watches it from outside sees it, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// Whether this broker leads it.
+    pub is_leader: bool,
+    /// How many replicas it shall have.
+    pub replicas: usize,
+    /// How many of them are in sync.
+    pub in_sync: usize,
+    /// How many of them must be, for a write with `acks=all`.
+    pub min_insync_replicas: usize,
+    /// The bytes of its log.
+    pub log_size: u64,
+    /// The first offset of the log.
+    pub log_start_offset: i64,
+    /// The first offset that is not committed.
+    pub high_watermark: i64,
 }
 
 /// Which offset a client asks for by time (ListOffsets).
@@ -119,6 +132,7 @@ pub struct HostedPartition {
     /// Held by the thread that runs an fsync, whoever asked for it: a flush that overtook another could vouch for a
     /// directory entry that only the other one syncs.
     syncing: Mutex<()>,
+    traffic: Arc<Traffic>,
     storage_errors: Arc<StorageErrors>,
 }
 
@@ -134,6 +148,7 @@ impl HostedPartition {
         log: Log,
         topic_id: Uuid,
         min_insync_replicas: usize,
+        traffic: Arc<Traffic>,
         storage_errors: Arc<StorageErrors>,
     ) -> Self {
         Self {
@@ -143,6 +158,7 @@ impl HostedPartition {
             waiters: Waiters::default(),
             flushing: tokio::sync::Mutex::new(()),
             syncing: Mutex::new(()),
+            traffic,
             storage_errors,
         }
     }
@@ -189,22 +205,34 @@ impl HostedPartition {
         origin: AppendOrigin,
         now: Now,
     ) -> Result<Appended, PartitionAppendError> {
-        let (appended, advanced) = {
-            let mut guard = self.lock();
-            let Hosted { partition, log, min_insync_replicas, has_rolled } =
-                guard.as_mut().ok_or(PartitionAppendError::Refused(ErrorCode::UnknownTopicOrPartition))?;
-            partition.may_append(acks, *min_insync_replicas).map_err(PartitionAppendError::Refused)?;
-            let info = log.append_as_leader(records, partition.leader_epoch(), origin, now)?;
-            *has_rolled |= info.rolled;
-            let advanced = partition.appended(log.log_end_offset());
-            let committed = partition.high_watermark() > info.last_offset;
-            let needs_flush = log.unflushed_messages() >= log.config().flush_messages;
-            (Appended { info, committed, needs_flush }, advanced)
-        };
+        let appended = self.append_alone(records, acks, origin, now);
+        let outcome = appended.as_ref().map(|(Appended { info, .. }, _)| info.first_offset..=info.last_offset);
+        append_outcome::count(&self.traffic, records.len(), outcome);
+        let (appended, advanced) = appended?;
         if advanced {
             self.waiters.wake();
         }
         Ok(appended)
+    }
+
+    /// Appends under the lock; also tells whether there is something new for readers.
+    fn append_alone(
+        &self,
+        records: &Bytes,
+        acks: RequiredAcks,
+        origin: AppendOrigin,
+        now: Now,
+    ) -> Result<(Appended, bool), PartitionAppendError> {
+        let mut guard = self.lock();
+        let Hosted { partition, log, min_insync_replicas, has_rolled } =
+            guard.as_mut().ok_or(PartitionAppendError::Refused(ErrorCode::UnknownTopicOrPartition))?;
+        partition.may_append(acks, *min_insync_replicas).map_err(PartitionAppendError::Refused)?;
+        let info = log.append_as_leader(records, partition.leader_epoch(), origin, now)?;
+        *has_rolled |= info.rolled;
+        let advanced = partition.appended(log.log_end_offset());
+        let committed = partition.high_watermark() > info.last_offset;
+        let needs_flush = log.unflushed_messages() >= log.config().flush_messages;
+        Ok((Appended { info, committed, needs_flush }, advanced))
     }
 
     /// Finds records for a reader.
@@ -221,6 +249,7 @@ impl HostedPartition {
                 diverging: None,
                 records: None,
                 is_on_older_segment: false,
+                traffic: Arc::clone(&self.traffic),
             };
             result.diverging = diverging_epoch(log, request)?;
             if result.diverging.is_some() {
@@ -312,6 +341,19 @@ impl HostedPartition {
     pub fn size_and_lag(&self) -> Option<(u64, i64)> {
         self.lock().as_ref().map(|Hosted { partition, log, .. }| {
             (log.size(), partition.high_watermark().saturating_sub(log.log_end_offset()).max(0))
+        })
+    }
+
+    /// How it stands; `None` where the partition is gone.
+    pub fn status(&self) -> Option<PartitionStatus> {
+        self.lock().as_ref().map(|Hosted { partition, log, min_insync_replicas, .. }| PartitionStatus {
+            is_leader: partition.is_leader(),
+            replicas: partition.state().replicas.len(),
+            in_sync: partition.state().isr.len(),
+            min_insync_replicas: *min_insync_replicas,
+            log_size: log.size(),
+            log_start_offset: log.log_start_offset(),
+            high_watermark: partition.high_watermark(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! one lock per partition, which is never held across an await or an fsync. [`delayed`] is where produce requests wait
 //! for the high watermark and long polls for records. This floor knows nothing of requests, connections or groups.
 
+mod append_outcome;
 pub mod delayed;
 pub mod fetch_session;
 pub mod hosted_partition;

@@ -15,6 +15,7 @@ use crate::clock::{Clock, Now};
 use crate::config::{Config, TopicConfig};
 use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, PartitionImage, TopicImage};
+use crate::metrics::{TopicTraffic, Traffic};
 use crate::protocol::ErrorCode;
 use crate::storage::{CheckpointEntry, LoadedLog, Log, LogConfig, LogDir, StorageError};
 
@@ -31,6 +32,13 @@ enum PartitionSlot {
     Offline,
 }
 
+/// A topic of which partitions may be hosted.
+#[derive(Clone)]
+struct HostedTopic {
+    slots: Vec<PartitionSlot>,
+    traffic: Arc<Traffic>,
+}
+
 /// Logs found on disk that no image has named yet. One lock, so that changes are applied one after the other.
 struct Unclaimed {
     logs: HashMap<TopicPartition, LoadedLog>,
@@ -44,7 +52,8 @@ pub struct ReplicaManager {
     clock: Clock,
     config: ArcSwap<Config>,
     log_dir: Arc<LogDir>,
-    topics: RwLock<HashMap<TopicName, Vec<PartitionSlot>>>,
+    topics: RwLock<HashMap<TopicName, HostedTopic>>,
+    traffic: Arc<TopicTraffic>,
     unclaimed: Mutex<Unclaimed>,
     checkpointing: Mutex<()>,
     storage_errors: Arc<StorageErrors>,
@@ -73,6 +82,7 @@ impl ReplicaManager {
             config: ArcSwap::new(config),
             log_dir,
             topics: RwLock::default(),
+            traffic: Arc::default(),
             unclaimed: Mutex::new(Unclaimed { logs, is_told: false }),
             checkpointing: Mutex::new(()),
             failed: watch::Sender::new(false),
@@ -84,7 +94,7 @@ impl ReplicaManager {
     /// Errors: [`ErrorCode::UnknownTopicOrPartition`], [`ErrorCode::KafkaStorageError`].
     pub fn partition(&self, topic: &str, partition: i32) -> Result<Arc<HostedPartition>, ErrorCode> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let place = usize::try_from(partition).ok().and_then(|index| topics.get(topic)?.get(index));
+        let place = usize::try_from(partition).ok().and_then(|index| topics.get(topic)?.slots.get(index));
         match place {
             Some(PartitionSlot::Hosted(hosted)) => Ok(Arc::clone(hosted)),
             Some(PartitionSlot::Offline) => Err(ErrorCode::KafkaStorageError),
@@ -99,6 +109,37 @@ impl ReplicaManager {
     pub fn partition_of(&self, topic: &str, topic_id: Uuid, partition: i32) -> Result<Arc<HostedPartition>, ErrorCode> {
         let hosted = self.partition(topic, partition)?;
         if hosted.topic_id() == topic_id { Ok(hosted) } else { Err(ErrorCode::UnknownTopicOrPartition) }
+    }
+
+    /// What was moved of all topics.
+    pub fn traffic(&self) -> &TopicTraffic {
+        &self.traffic
+    }
+
+    /// What was moved of each topic that is here, in no order.
+    pub fn traffic_by_topic(&self) -> Vec<(TopicName, Arc<Traffic>)> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.iter().map(|(name, topic)| (TopicName::clone(name), Arc::clone(&topic.traffic))).collect()
+    }
+
+    /// What is moved of one topic; who has one of its partitions need not ask.
+    pub fn traffic_of(&self, topic: &str) -> Option<Arc<Traffic>> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.get(topic).map(|topic| Arc::clone(&topic.traffic))
+    }
+
+    /// Counts an append that has not found its partition, if it had one to find.
+    pub fn count_missed_append(&self, topic: &str, code: ErrorCode) {
+        if code != ErrorCode::UnknownTopicOrPartition {
+            self.traffic_of(topic).inspect(|traffic| traffic.produce_requests(1));
+        }
+    }
+
+    /// How many of this broker's replicas have a log that could not be opened.
+    pub fn offline_replicas(&self) -> usize {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = topics.values().flat_map(|topic| &topic.slots);
+        slots.filter(|slot| matches!(slot, PartitionSlot::Offline)).count()
     }
 
     /// Where errors that the partitions' logs answer requests with are logged.
@@ -117,7 +158,7 @@ impl ReplicaManager {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         topics
             .values()
-            .flatten()
+            .flat_map(|topic| &topic.slots)
             .filter_map(|place| match place {
                 PartitionSlot::Hosted(hosted) => Some(Arc::clone(hosted)),
                 PartitionSlot::Elsewhere | PartitionSlot::Offline => None,
@@ -166,12 +207,16 @@ impl ReplicaManager {
 
     fn apply_topic(&self, topic: &TopicImage, unclaimed: &mut Unclaimed) {
         let config = self.config.load().topic(&topic.configs);
-        let mut places = {
+        let known = {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-            topics.get(&topic.name).cloned().unwrap_or_default()
+            topics.get(&topic.name).cloned()
         };
-        places.resize(topic.partitions.len().max(places.len()), PartitionSlot::Elsewhere);
-        for ((index, image), place) in (0_i32..).zip(&topic.partitions).zip(&mut places) {
+        let mut known = known.unwrap_or_else(|| HostedTopic {
+            slots: Vec::new(),
+            traffic: Arc::new(Traffic::new(Arc::clone(&self.traffic))),
+        });
+        known.slots.resize(topic.partitions.len().max(known.slots.len()), PartitionSlot::Elsewhere);
+        for ((index, image), place) in (0_i32..).zip(&topic.partitions).zip(&mut known.slots) {
             if !image.replicas.contains(&self.node_id) {
                 continue;
             }
@@ -190,12 +235,13 @@ impl ReplicaManager {
                         topic.id,
                         image,
                         &config,
+                        &known.traffic,
                         unclaimed,
                     );
                 }
             }
         }
-        self.topics.write().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(&topic.name), places);
+        self.topics.write().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(&topic.name), known);
     }
 
     fn host(
@@ -204,6 +250,7 @@ impl ReplicaManager {
         topic_id: Uuid,
         image: &PartitionImage,
         config: &TopicConfig,
+        traffic: &Arc<Traffic>,
         unclaimed: &mut Unclaimed,
     ) -> PartitionSlot {
         let now = self.clock.now();
@@ -221,6 +268,7 @@ impl ReplicaManager {
                     log,
                     topic_id,
                     min_isr(config),
+                    Arc::clone(traffic),
                     Arc::clone(&self.storage_errors),
                 )))
             }
@@ -261,8 +309,8 @@ impl ReplicaManager {
 
     fn delete_topic(&self, topic: &str) {
         let now = self.clock.now();
-        let places = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
-        for place in places.into_iter().flatten() {
+        let gone = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
+        for place in gone.into_iter().flat_map(|topic| topic.slots) {
             let PartitionSlot::Hosted(hosted) = place else { continue };
             if let Some(log) = hosted.take_log()
                 && let Err(error) = self.log_dir.delete_log(log, now)

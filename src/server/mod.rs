@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::api::Dispatcher;
 use crate::api::http::HttpServer;
+use crate::api::{Api, Dispatcher};
 use crate::broker::Broker;
 use crate::broker::live_config::LiveConfig;
 use crate::broker::loggers::Loggers;
@@ -29,6 +29,7 @@ use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
 use crate::metadata::Endpoint;
+use crate::metrics::Metrics;
 use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
 use crate::quorum::driver::Driver;
 use crate::quorum::{self, MetadataQuorum, QuorumOptions};
@@ -178,6 +179,7 @@ async fn build(
         loggers,
         broker_epoch,
         clock,
+        metrics: Arc::new(Metrics::new(Api::request_metrics(), bound.iter().map(|(name, _)| Arc::clone(name)))),
         controller,
         followers: Arc::new(MetadataFollowers::new(
             config.node_id,
@@ -197,9 +199,7 @@ async fn build(
     });
     running.background = Some(background(&broker));
     watch(Step::BackgroundStarted)?;
-    // A partition that is not open yet would be denied, and clients take that for an answer.
-    let applied = broker.replicas_applied(broker.image().offset).await;
-    applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })?;
+    host_partitions(&broker).await?;
     create_initial_topics(&broker).await;
     watch(Step::PartitionsHosted)?;
     open_to_clients(&broker, running, listeners, http)?;
@@ -227,6 +227,13 @@ fn open_to_clients(
         .map_or((HTTP.into(), SocketAddr::from(([0; 4], 0))), |first| (Arc::clone(&first.name), first.local));
     running.network = Some(serve(broker, listeners).map_err(cannot_listen(&first.0, first.1))?);
     Ok(())
+}
+
+/// Waits until what the metadata names is open: a partition that is not would be denied, and clients take that for an
+/// answer.
+async fn host_partitions(broker: &Broker) -> Result<(), StartError> {
+    let applied = broker.replicas_applied(broker.image().offset).await;
+    applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })
 }
 
 fn background(broker: &Arc<Broker>) -> Background {

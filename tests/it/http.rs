@@ -1,17 +1,15 @@
 //! Health and metrics by HTTP.
 
-use kafka_protocol::messages::OffsetCommitRequest;
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use klamm::config::Config;
 use klamm::server::{Server, StartError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::broker::{Broker, group_id, topic_name};
+use crate::broker::Broker;
 use crate::server::within;
 
 /// The whole answer to a GET of `path`.
-async fn get(broker: &Broker, path: &str) -> String {
+pub(crate) async fn get(broker: &Broker, path: &str) -> String {
     let mut stream = TcpStream::connect(broker.0.http().unwrap()).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -20,7 +18,8 @@ async fn get(broker: &Broker, path: &str) -> String {
     answer
 }
 
-async fn broker() -> Broker {
+/// A broker with HTTP on a port of its own.
+pub(crate) async fn broker() -> Broker {
     Broker::with(&[("klamm.http.bind", "127.0.0.1:0")]).await
 }
 
@@ -32,40 +31,6 @@ async fn a_broker_tells_that_it_is_ready() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {answer}");
     }
     assert!(get(&broker, "/nowhere").await.starts_with("HTTP/1.1 404"));
-    broker.stop().await;
-}
-
-#[tokio::test]
-async fn metrics_have_the_names_of_kafka_exporter() {
-    let broker = broker().await;
-    let (mut client, topic) = broker.client_with_topic("orders", 2).await;
-    client.append(&topic, 0, &["a", "b", "c"]).await;
-    client.find_coordinator("kitchen").await;
-    let partition = OffsetCommitRequestPartition::default().with_committed_offset(1);
-    let topics = OffsetCommitRequestTopic::default().with_name(topic_name("orders")).with_partitions(vec![partition]);
-    let commit = OffsetCommitRequest::default()
-        .with_group_id(group_id("kitchen"))
-        .with_generation_id_or_member_epoch(-1)
-        .with_topics(vec![topics]);
-    assert_eq!(client.ask(7, &commit).await.topics[0].partitions[0].error_code, 0);
-    let answer = get(&broker, "/metrics").await;
-    assert!(answer.contains("content-type: application/openmetrics-text"), "{answer}");
-    for line in [
-        "kafka_brokers{} 1",
-        "kafka_topic_partitions{topic=\"orders\"} 2",
-        "kafka_topic_partition_current_offset{topic=\"orders\",partition=\"0\"} 3",
-        "kafka_topic_partition_oldest_offset{topic=\"orders\",partition=\"0\"} 0",
-        "kafka_topic_partition_leader{topic=\"orders\",partition=\"1\"} 1",
-        "kafka_topic_partition_in_sync_replica{topic=\"orders\",partition=\"1\"} 1",
-        "kafka_topic_partition_under_replicated_partition{topic=\"orders\",partition=\"1\"} 0",
-        "kafka_consumergroup_current_offset{consumergroup=\"kitchen\",topic=\"orders\",partition=\"0\"} 1",
-        "kafka_consumergroup_lag{consumergroup=\"kitchen\",topic=\"orders\",partition=\"0\"} 2",
-        "kafka_consumergroup_lag_sum{consumergroup=\"kitchen\",topic=\"orders\"} 2",
-        "kafka_consumergroup_members{consumergroup=\"kitchen\"} 0",
-        "# EOF",
-    ] {
-        assert!(answer.contains(&format!("\n{line}\n")), "{line} is not in\n{answer}");
-    }
     broker.stop().await;
 }
 

@@ -25,6 +25,7 @@ mod groups_runtime;
 mod hostile;
 mod http;
 mod logs;
+mod metrics;
 mod network;
 mod producers;
 mod quotas;

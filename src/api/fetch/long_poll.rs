@@ -116,6 +116,7 @@ impl LongPoll {
             Ok(loaded) => self.respond(loaded, self.clock.monotonic()),
             Err(panic) => {
                 tracing::error!(%panic, "reading for a fetch panicked");
+                self.count_failures();
                 let failed = self.targets.iter().map(|_| Err(ErrorCode::KafkaStorageError)).collect();
                 self.respond(failed, self.clock.monotonic())
             }
@@ -198,7 +199,38 @@ impl LongPoll {
 
     /// The answer with what was loaded, or an empty one that tells the client to wait.
     fn respond(&self, loaded: Vec<Result<Loaded, ErrorCode>>, now: Monotonic) -> FetchAnswer {
-        self.throttled(&loaded).unwrap_or_else(|| self.respond_with(loaded, now))
+        let throttled = self.throttled(&loaded);
+        self.count(&loaded, throttled.is_none());
+        throttled.unwrap_or_else(|| self.respond_with(loaded, now))
+    }
+
+    /// Counts a read of each partition, and the records if the client is given them.
+    ///
+    /// Unlike Kafka, which counts a fetch that has waited as two reads, each counts once.
+    fn count(&self, loaded: &[Result<Loaded, ErrorCode>], are_given: bool) {
+        for (target, loaded) in self.targets.iter().zip(loaded) {
+            match (loaded, target) {
+                (Ok(Loaded { read, records }), _) => {
+                    read.traffic.fetch_requests(1);
+                    if are_given {
+                        read.traffic.bytes_out(records.len() as u64);
+                    }
+                }
+                (Err(_), Target::Log { name, .. }) => {
+                    self.replicas.traffic_of(name).inspect(|traffic| traffic.fetch_requests(1));
+                }
+                (Err(_), Target::Unknown(_)) => {}
+            }
+        }
+    }
+
+    /// Counts that reading each partition has failed for no reason that has an error code.
+    fn count_failures(&self) {
+        for target in &self.targets {
+            if let Target::Log { name, .. } = target {
+                self.replicas.traffic_of(name).inspect(|traffic| traffic.failed_fetch_requests(1));
+            }
+        }
     }
 
     /// What a client that is above its quota of bytes or of requests gets instead of records, as in Kafka: nothing, which it is not charged for.

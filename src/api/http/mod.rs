@@ -1,11 +1,15 @@
 //! HTTP: whether the broker lives and is ready, and its metrics.
 //!
 //! `/healthz` and `/livez` answer as long as the process does. `/readyz` answers 200 when clients are served: the log
-//! directory is there and the coordinators have loaded; else 503 with the reason. `/metrics` answers in the text format of
-//! `OpenMetrics`. Nobody is asked who they are: the port is on the loopback interface unless it is configured otherwise.
+//! directory is there and the coordinators have loaded; else 503 with the reason. `/metrics` answers in Prometheus's text
+//! format with what [`crate::metrics`] declares: what can be read when it is asked for is read then, and costs nothing
+//! until somebody scrapes. Nobody is asked who they are: the port is on the loopback interface unless it is configured
+//! otherwise.
 
 mod bounded;
+mod broker_metrics;
 mod exporter;
+mod process;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +26,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
+use crate::metrics::Exposition;
 use bounded::BoundedListener;
-
-/// What a scraper is told that `/metrics` is.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How many connections there may be at once; further ones wait to be accepted, so that scrapers cannot take the
 /// descriptors that clients and segments need.
@@ -99,5 +101,15 @@ async fn ready(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
 }
 
 async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], exporter::exposition(&broker).await)
+    let mut exposition = Exposition::new(broker.config.load().broker.klamm_metrics_per_partition);
+    let image = broker.image();
+    exporter::add(&mut exposition, &broker, &image).await;
+    broker_metrics::add(&mut exposition, &broker, &image);
+    process::add(&mut exposition);
+    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], exposition.finish())
+}
+
+/// What a metric says of something that is or is not so.
+fn zero_or_one(is_so: bool) -> u8 {
+    u8::from(is_so)
 }
