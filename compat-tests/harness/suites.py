@@ -86,6 +86,12 @@ def image():
     return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "image/main.py"]
 
 
+def metrics():
+    """Has promtool and a Prometheus read the metrics."""
+    toolchains.debian("prometheus")
+    return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "metrics/main.py"]
+
+
 def crash():
     """Runs a few cycles of `scripts/crash_test.py`."""
     script = COMPAT_TESTS.parent / "scripts/crash_test.py"
@@ -108,5 +114,6 @@ SUITES = [
     Suite("shims", shims, broker=False, part_of="tools"),
     Suite("oracle", oracle, broker=False),
     Suite("image", image, broker=False),
+    Suite("metrics", metrics, broker=False),
     Suite("crash", crash, broker=False),
 ]
