@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::zero_or_one;
 use crate::broker::Broker;
 use crate::coordinator::group::request::{DescribeRequest, FetchOffsetsRequest, GroupId, ListRequest};
+use crate::coordinator::group::response::FetchedOffset;
 use crate::ids::TopicName;
 use crate::metadata::{MetadataImage, PartitionImage, TopicImage};
 use crate::metrics::{Exposition, Metric};
@@ -12,16 +13,38 @@ use crate::metrics::{Exposition, Metric};
 /// The offset after the last record of each partition.
 type Ends = BTreeMap<(TopicName, i32), i64>;
 
-/// Tells what there is in the cluster, and where its consumers are.
-pub(super) async fn add(exposition: &mut Exposition, broker: &Broker, image: &MetadataImage) {
+/// A group, and where its consumers are.
+pub(super) struct GroupStatus {
+    id: GroupId,
+    /// How many members it has, unless it is gone meanwhile.
+    members: Option<usize>,
+    /// What it has committed, by topic.
+    offsets: Vec<(TopicName, Vec<FetchedOffset>)>,
+}
+
+/// The groups that have their coordinators here.
+pub(super) async fn groups(broker: &Broker) -> Vec<GroupStatus> {
+    let mut groups = Vec::new();
+    for listed in broker.groups.enqueue_all(&ListRequest::default()).await.into_iter().flatten().flatten() {
+        let id = listed.group_id;
+        let describe = DescribeRequest { group_id: GroupId::clone(&id) };
+        let described = broker.groups.enqueue(&id, describe).await.ok().flatten();
+        let fetch = FetchOffsetsRequest { group_id: GroupId::clone(&id), topics: None };
+        let offsets = broker.groups.enqueue(&id, fetch).await.unwrap_or_default();
+        groups.push(GroupStatus { id, members: described.map(|group| group.members.len()), offsets });
+    }
+    groups
+}
+
+/// Tells what there is in the cluster, and how far `groups` are behind.
+pub(super) fn add(exposition: &mut Exposition, broker: &Broker, image: &MetadataImage, groups: &[GroupStatus]) {
     add_brokers(exposition, image);
     let mut ends = Ends::new();
     for topic in image.topics() {
         add_topic(exposition, broker, topic, &mut ends);
     }
-    let groups = broker.groups.enqueue_all(&ListRequest::default()).await;
-    for group in groups.into_iter().flatten().flatten() {
-        add_group(exposition, broker, &group.group_id, &ends).await;
+    for group in groups {
+        add_group(exposition, group, &ends);
     }
 }
 
@@ -58,29 +81,26 @@ fn add_partition(exposition: &mut Exposition, labels: &[&str], state: &Partition
     exposition.add(Metric::UnderReplicated, labels, zero_or_one(state.isr.len() < state.replicas.len()));
 }
 
-/// A group that is gone meanwhile has no metrics.
-async fn add_group(exposition: &mut Exposition, broker: &Broker, group_id: &GroupId, ends: &Ends) {
-    let describe = DescribeRequest { group_id: GroupId::clone(group_id) };
-    if let Ok(Some(described)) = broker.groups.enqueue(group_id, describe).await {
-        exposition.add(Metric::GroupMembers, &[group_id], described.members.len());
+fn add_group(exposition: &mut Exposition, group: &GroupStatus, ends: &Ends) {
+    if let Some(members) = group.members {
+        exposition.add(Metric::GroupMembers, &[&group.id], members);
     }
-    let fetch = FetchOffsetsRequest { group_id: GroupId::clone(group_id), topics: None };
-    for (topic, offsets) in broker.groups.enqueue(group_id, fetch).await.unwrap_or_default() {
+    for (topic, offsets) in &group.offsets {
         let (mut offset_sum, mut lag_sum) = (0, None);
         for fetched in offsets {
             let partition = fetched.partition.to_string();
-            let labels: [&str; 3] = [group_id, &topic, &partition];
+            let labels: [&str; 3] = [&group.id, topic, &partition];
             exposition.add(Metric::GroupOffset, &labels, fetched.offset);
             offset_sum += fetched.offset;
-            if let Some(end) = ends.get(&(TopicName::clone(&topic), fetched.partition)) {
+            if let Some(end) = ends.get(&(TopicName::clone(topic), fetched.partition)) {
                 let lag = (end - fetched.offset).max(0);
                 exposition.add(Metric::GroupLag, &labels, lag);
                 lag_sum = Some(lag_sum.unwrap_or(0) + lag);
             }
         }
-        exposition.add(Metric::GroupOffsetSum, &[group_id, &topic], offset_sum);
+        exposition.add(Metric::GroupOffsetSum, &[&group.id, topic], offset_sum);
         if let Some(lag_sum) = lag_sum {
-            exposition.add(Metric::GroupLagSum, &[group_id, &topic], lag_sum);
+            exposition.add(Metric::GroupLagSum, &[&group.id, topic], lag_sum);
         }
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Broker;
 use crate::metrics::Exposition;
 use bounded::BoundedListener;
+use exporter::GroupStatus;
 
 /// How many connections there may be at once; further ones wait to be accepted, so that scrapers cannot take the
 /// descriptors that clients and segments need.
@@ -100,13 +101,26 @@ async fn ready(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
     }
 }
 
-async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
+async fn metrics(State(broker): State<Arc<Broker>>) -> Response {
+    let groups = exporter::groups(&broker).await;
+    // A thread of its own: thousands of partitions take tens of milliseconds, in which no client would be served.
+    match tokio::task::spawn_blocking(move || exposition(&broker, &groups)).await {
+        Ok(text) => ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], text).into_response(),
+        Err(panic) => {
+            tracing::error!(%panic, "telling the metrics panicked");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Everything that can be told of this moment. Takes each partition's lock for a moment, and reads files of the system.
+fn exposition(broker: &Broker, groups: &[GroupStatus]) -> String {
     let mut exposition = Exposition::new(broker.config.load().broker.klamm_metrics_per_partition);
     let image = broker.image();
-    exporter::add(&mut exposition, &broker, &image).await;
-    broker_metrics::add(&mut exposition, &broker, &image);
+    exporter::add(&mut exposition, broker, &image, groups);
+    broker_metrics::add(&mut exposition, broker, &image);
     process::add(&mut exposition);
-    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], exposition.finish())
+    exposition.finish()
 }
 
 /// What a metric says of something that is or is not so.
