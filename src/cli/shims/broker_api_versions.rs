@@ -12,8 +12,9 @@ use super::arguments::{failed, parse, usage};
 use super::asking::{Asking, ToolFailure};
 use crate::client::{BrokerDescription, ClientError, ServedApi};
 
-/// This tool helps to retrieve broker version information.
+/// The options of `kafka-broker-api-versions`.
 #[derive(Debug, Parser)]
+#[command(about = "This tool helps to retrieve broker version information.")]
 struct BrokerApiVersionsOptions {
     /// REQUIRED: The server to connect to.
     #[arg(long, value_name = "String: server(s) to use for bootstrapping")]

@@ -7,6 +7,9 @@ mod arguments;
 mod asking;
 mod broker_api_versions;
 mod cluster;
+mod java;
+mod topic_filter;
+mod topics;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -24,6 +27,7 @@ pub(super) struct Shim {
 const SHIMS: &[Shim] = &[
     Shim { name: "kafka-broker-api-versions", run: broker_api_versions::run },
     Shim { name: "kafka-cluster", run: cluster::run },
+    Shim { name: "kafka-topics", run: topics::run },
 ];
 
 /// The tool, and its arguments, that a command line means: by the program's name, or by the first argument.
