@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::Failure;
+use super::cluster_config;
 use super::connection::ConnectionArguments;
 use super::output::{OutputArguments, OutputFormat, Rows};
 use super::print::print;
@@ -25,10 +26,15 @@ pub(super) struct ClusterArguments {
 enum ClusterCommand {
     /// Print the cluster's id and its brokers.
     Info,
+    /// Print or change the configs of brokers while they run.
+    Config(cluster_config::ClusterConfigArguments),
 }
 
 pub(super) fn run(arguments: &ClusterArguments) -> Result<ExitCode, Failure> {
-    match arguments.command {
+    match &arguments.command {
+        ClusterCommand::Config(config) => {
+            cluster_config::run(config, &arguments.connection, arguments.output.output)?;
+        }
         ClusterCommand::Info => {
             let cluster = arguments.connection.run(async |client| Ok(client.describe_cluster().await?))?;
             if arguments.output.output == OutputFormat::Table {

@@ -3,7 +3,9 @@
 //! Exit codes: 0 for success, 1 for what went wrong, 2 for arguments and configurations that make no sense, 130 for a stop
 //! that was cut short. An error is told in three steps: what happened, why, and what to try.
 
+mod changes;
 mod cluster;
+mod cluster_config;
 mod config;
 mod connection;
 mod failure;

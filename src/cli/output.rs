@@ -45,6 +45,11 @@ impl Rows {
         self.rows.push(row.into());
     }
 
+    /// Whether there is no row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Prints the rows to stdout.
     pub(super) fn print(&self, format: OutputFormat) -> Result<(), Failure> {
         let text = self.to_text(format).map_err(|what| Failure { what, hint: None })?;
@@ -59,7 +64,8 @@ impl Rows {
         }
     }
 
-    fn objects(&self) -> Value {
+    /// The rows as they stand in a document: a list of objects.
+    pub(super) fn objects(&self) -> Value {
         let names = || self.columns.iter().map(|column| column.replace(' ', "_"));
         self.rows.iter().map(|row| names().zip(row.iter().cloned()).collect::<Map<_, _>>()).collect::<Value>()
     }

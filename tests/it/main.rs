@@ -13,6 +13,7 @@ mod client;
 mod client_admin;
 mod client_groups;
 mod cluster;
+mod commands;
 mod compressed;
 mod configs;
 mod data_directory;

@@ -4,14 +4,31 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+mod alter;
+mod create;
+mod delete;
+mod describe;
 mod list;
 
 use super::Failure;
 use super::connection::ConnectionArguments;
-use super::output::OutputArguments;
+use super::output::{OutputArguments, OutputFormat, Rows};
+use crate::client::{ClientError, ClusterClient};
+use crate::config::closest;
+use crate::protocol::ErrorCode;
+
+/// What `klamm topic --help` ends with.
+const EXAMPLES: &str = "\
+Examples:
+  klamm topic create orders -p 3
+  klamm topic create latest -c cleanup.policy=compact
+  klamm topic describe orders
+  klamm topic alter orders -p 6 --set retention.ms=86400000
+  klamm topic delete orders";
 
 /// Work with topics.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct TopicArguments {
     #[command(subcommand)]
     command: TopicCommand,
@@ -25,11 +42,52 @@ pub(super) struct TopicArguments {
 enum TopicCommand {
     /// Print the topics with the numbers of their partitions and replicas.
     List(list::ListArguments),
+    /// Create topics.
+    Create(create::CreateTopicsArguments),
+    /// Print topics with their partitions, offsets and configs.
+    Describe(describe::DescribeTopicsArguments),
+    /// Give a topic more partitions or other configs.
+    Alter(alter::AlterTopicArguments),
+    /// Delete topics with all their records.
+    Delete(delete::DeleteTopicsArguments),
 }
 
 pub(super) fn run(arguments: &TopicArguments) -> Result<ExitCode, Failure> {
     let (connection, output) = (&arguments.connection, arguments.output.output);
     match &arguments.command {
         TopicCommand::List(arguments) => list::run(arguments, connection, output),
+        TopicCommand::Create(arguments) => create::run(arguments, connection, output),
+        TopicCommand::Describe(arguments) => describe::run(arguments, connection, output),
+        TopicCommand::Alter(arguments) => alter::run(arguments, connection, output),
+        TopicCommand::Delete(arguments) => delete::run(arguments, connection, output),
     }
+}
+
+/// What is said of a topic that could not be worked with: one that does not exist comes with the nearest that does.
+pub(super) async fn failure(client: &mut ClusterClient, name: &str, error: ClientError) -> Failure {
+    if error.code() != Some(ErrorCode::UnknownTopicOrPartition) {
+        return Failure { what: format!("topic {name}: {error}"), hint: None };
+    }
+    let topics = client.all_topics().await.unwrap_or_default();
+    let hint = match closest(name, topics.iter().map(|topic| topic.name.as_ref())) {
+        Some(nearest) => format!("did you mean \"{nearest}\"?"),
+        None => format!("klamm topic list names those that are there; klamm topic create {name} makes it"),
+    };
+    Failure { what: format!("there is no topic {name}"), hint: Some(hint) }
+}
+
+/// Prints what went well, if anything did, and tells what did not.
+fn print_outcomes(rows: &Rows, failures: &[Failure], output: OutputFormat) -> Result<ExitCode, Failure> {
+    if !rows.is_empty() || output != OutputFormat::Table {
+        rows.print(output)?;
+    }
+    Ok(tell(failures))
+}
+
+/// Tells what went wrong, on stderr, and whether anything did by the exit code.
+fn tell(failures: &[Failure]) -> ExitCode {
+    for failure in failures {
+        eprintln!("{failure}");
+    }
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
