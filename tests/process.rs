@@ -1,6 +1,11 @@
 //! The program as a process of its own, where a test needs one: with a limit of open files that is not this process's.
 #![cfg(test)]
 
+#[path = "process/hints.rs"]
+mod hints;
+#[path = "process/program.rs"]
+mod program;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

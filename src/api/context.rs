@@ -7,6 +7,7 @@ use super::authorization::Authorized;
 use super::throttling::Work;
 use super::told_address::{ToldAddress, told_address};
 use crate::broker::Broker;
+use crate::broker::hints::from_the_end::ClientIdentity;
 use crate::broker::quotas::{Meter, Quotas};
 use crate::metadata::Endpoint;
 use crate::protocol::ErrorCode;
@@ -77,6 +78,16 @@ impl RequestContext {
             return 0;
         }
         self.operations(Resource::CLUSTER)
+    }
+
+    /// What the client says it is called, if it says so.
+    pub fn software_name(&self) -> Option<&str> {
+        self.client_software.get().map(|software| &*software.name)
+    }
+
+    /// The client, as far as it can be told from others on other connections.
+    pub fn client_identity(&self) -> ClientIdentity {
+        (self.peer.ip(), Arc::clone(&self.client_id))
     }
 
     /// Where this connection's client is told to connect to reach the broker at `endpoint`; see [`told_address`].

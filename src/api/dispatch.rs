@@ -114,7 +114,7 @@ impl Service for Dispatcher {
 
     fn open(&self, endpoints: Endpoints) -> Session {
         let counted = self.broker.metrics.connection(&endpoints.listener);
-        Session::new(endpoints, Arc::clone(&self.authorizer), counted)
+        Session::new(endpoints, Arc::clone(&self.authorizer), counted, Arc::clone(&self.broker.hints))
     }
 
     fn frame_limit(&self, _session: &Session, start: [u8; 4]) -> usize {

@@ -30,6 +30,7 @@ pub async fn handle(
     if let Err(denied) = context.authorize(Operation::Read, Resource::group(&request.group_id)) {
         return Ok(Reply::Ready(shape(version, &JoinResponse::error(denied, owned("")))));
     }
+    broker.hints.joined(context.client_identity(), &request.group_id);
     let member_id = owned(&request.member_id);
     let answer = broker.groups.enqueue(&request.group_id, join(context, &request));
     Ok(Reply::owed(async move {

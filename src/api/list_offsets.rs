@@ -4,6 +4,7 @@
 //! (KIP-734), -4 earliest local and -5 latest tiered (KIP-405).
 
 use std::collections::HashSet;
+use std::mem;
 
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
@@ -42,6 +43,7 @@ pub async fn handle(
     let read_committed = request.isolation_level == 1;
     let duplicates = duplicates(&request.topics);
     let mut refused = HashSet::new();
+    let mut ends = Vec::new();
     let topics = request.topics.iter().map(|topic| {
         let allowed = context.authorize(Operation::Describe, Resource::topic(&topic.name));
         let partitions = topic.partitions.iter().filter_map(|partition| {
@@ -54,12 +56,32 @@ pub async fn handle(
             } else {
                 find(broker, context.api_version, &topic.name, partition, read_committed)
             };
+            if partition.timestamp == LATEST && found.is_ok() {
+                ends.push(index);
+            }
             Some(answer(context.api_version, index, found))
         });
-        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
+        let topic_answer =
+            ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect());
+        note_ends(broker, context, &topic.name, &mem::take(&mut ends));
+        topic_answer
     });
     let topics = topics.filter(|topic| !topic.partitions.is_empty());
     Ok(Reply::Ready(ListOffsetsResponse::default().with_topics(topics.collect())))
+}
+
+/// Has it noticed if this client begins at the end of these partitions although its group has read nothing.
+fn note_ends(broker: &Broker, context: &RequestContext, topic: &str, partitions: &[i32]) {
+    if partitions.is_empty() {
+        return;
+    }
+    let Some(found) = broker.hints.asked_for_ends(&context.client_identity(), topic, partitions) else { return };
+    let records = |partition: &i32| {
+        let offsets = broker.replicas.partition(topic, *partition).ok()?.offsets(-1).ok()?;
+        u64::try_from(offsets.high_watermark - offsets.log_start_offset).ok()
+    };
+    let skipped = found.partitions.iter().filter_map(records).sum();
+    broker.hints.skips(&found, skipped, context.software_name());
 }
 
 /// The partitions that are named more than once; Kafka refuses each of them, once.

@@ -1,6 +1,7 @@
 //! Metadata (key 3): brokers, topics and their leaders; missing topics are created before the answer.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{
@@ -12,8 +13,11 @@ use kafka_protocol::protocol::StrBytes;
 use super::authorization::OPERATIONS_NOT_ASKED;
 use super::mutations::Mutations;
 use super::partition_view::PartitionView;
+use super::told_address::leads_elsewhere;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
+use crate::broker::hints::unreached::Encounter;
+use crate::config::HostPort;
 use crate::controller::{CreateTopics, NewTopic};
 use crate::ids::{GROUP_METADATA_TOPIC, NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
 use crate::metadata::{BrokerRegistration, MetadataImage, TopicImage, topic_name};
@@ -31,6 +35,9 @@ const MAX_AUTO_CREATED_TOPICS: usize = 100;
 
 /// The controller where none is known.
 const NO_CONTROLLER: i32 = -1;
+
+/// What our own programs call themselves.
+const OWN_SOFTWARE: &str = "klamm";
 
 /// Serves one request.
 pub async fn handle(
@@ -59,6 +66,7 @@ pub async fn handle(
     let asked_for_cluster = (8..=10).contains(&version) && request.include_cluster_authorized_operations;
     let operations = if asked_for_cluster { context.cluster_operations() } else { OPERATIONS_NOT_ASKED };
     let image = broker.image();
+    note_told(broker, &image, context, matches!(asked(&request, version), AskedTopics::All));
     let response = MetadataResponse::default()
         .with_brokers(brokers(broker, &image, context))
         .with_cluster_id(Some(StrBytes::from_string(image.cluster_id().as_ref().to_owned())))
@@ -263,4 +271,21 @@ fn brokers(broker: &Broker, image: &MetadataImage, context: &RequestContext) -> 
         Some(answer)
     };
     image.alive_brokers().filter_map(told).collect()
+}
+
+/// Has it noticed if this client does not find its way to what it is told of this broker. Our own programs are passed over:
+/// `klamm healthcheck` asks for Metadata every other second, and for nothing else.
+fn note_told(broker: &Broker, image: &MetadataImage, context: &RequestContext, is_listing: bool) {
+    let own = image.broker(broker.node_id).and_then(|registration| registration.endpoint(&context.listener));
+    let Some(endpoint) = own.filter(|_| context.software_name() != Some(OWN_SOFTWARE)) else { return };
+    let told = context.told_address(broker, endpoint);
+    broker.hints.told(Encounter {
+        peer: context.peer,
+        local: context.local,
+        listener: Arc::clone(&context.listener),
+        leads_elsewhere: leads_elsewhere(&told, context.local, context.peer, &broker.gateways),
+        through_gateway: broker.gateways.contains(context.peer.ip()),
+        told: HostPort { host: told.host.to_string(), port: told.port },
+        is_listing,
+    });
 }

@@ -1,5 +1,7 @@
 //! OffsetFetch (key 9): how far groups have read; one group up to version 7, several from version 8 on (KIP-709).
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
@@ -11,6 +13,8 @@ use super::authorization::Authorized;
 use super::owned::{message_text, owned};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
+use crate::broker::hints::Hints;
+use crate::broker::hints::from_the_end::ClientIdentity;
 use crate::coordinator::group::request::FetchOffsetsRequest;
 use crate::coordinator::group::response::FetchedOffset;
 use crate::ids;
@@ -38,8 +42,12 @@ pub async fn handle(
     let asked = groups(version, &request).into_iter();
     let asked: Vec<AskedGroup> = asked.map(|(group_id, topics)| AskedGroup::new(context, group_id, topics)).collect();
     let answers: Vec<_> = asked.iter().map(|group| fetch(broker, context, group)).collect();
+    let (hints, client) = (Arc::clone(&broker.hints), context.client_identity());
     Ok(Reply::owed(async move {
         let fetched = join_all(answers).await;
+        for (group, fetched) in asked.iter().zip(&fetched) {
+            note_missing(&hints, &client, &group.group_id, fetched);
+        }
         let mut answered = asked.into_iter().zip(fetched);
         if version >= FIRST_WITH_GROUPS {
             let groups = answered.map(|(group, fetched)| shape_group(group, fetched));
@@ -124,6 +132,16 @@ fn fetch(
             Err(error) => Err(error),
         }
     }
+}
+
+/// Has it noticed if this client begins at the end of a partition for which its group has no offset.
+fn note_missing(hints: &Hints, client: &ClientIdentity, group: &str, fetched: &Fetched) {
+    let topics = fetched.iter().flatten();
+    let missing = topics.flat_map(|(topic, offsets)| {
+        let missing = offsets.iter().filter(|offset| offset.offset < 0);
+        missing.map(|offset| (ids::TopicName::clone(topic), offset.partition))
+    });
+    hints.learnt(client.clone(), group, missing);
 }
 
 fn shape_group(group: AskedGroup, fetched: Fetched) -> OffsetFetchResponseGroup {

@@ -5,9 +5,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use kafka_protocol::messages::ApiKey;
+
 use super::authorization::Authorized;
 use super::context::{ClientSoftware, RequestContext};
 use super::throttling::Work;
+use crate::broker::hints::Hints;
 use crate::broker::quotas::{Meter, Quotas};
 use crate::metrics::CountedConnection;
 use crate::network::Endpoints;
@@ -25,11 +28,32 @@ pub struct Session {
     client_id: Arc<str>,
     client_software: Arc<OnceLock<ClientSoftware>>,
     _counted: CountedConnection,
+    hints: Arc<Hints>,
+    /// Whether the client has asked for what only this broker can answer.
+    has_arrived: bool,
 }
+
+/// What clients ask of any broker before they know which one they need, and to know it.
+const ASKED_OF_ANY_BROKER: [ApiKey; 9] = [
+    ApiKey::ApiVersions,
+    ApiKey::Metadata,
+    ApiKey::FindCoordinator,
+    ApiKey::InitProducerId,
+    ApiKey::DescribeCluster,
+    ApiKey::SaslHandshake,
+    ApiKey::SaslAuthenticate,
+    ApiKey::GetTelemetrySubscriptions,
+    ApiKey::PushTelemetry,
+];
 
 impl Session {
     /// A connection without authentication, which counts as open for as long as the session is there.
-    pub(super) fn new(endpoints: Endpoints, authorizer: Arc<dyn Authorizer>, counted: CountedConnection) -> Self {
+    pub(super) fn new(
+        endpoints: Endpoints,
+        authorizer: Arc<dyn Authorizer>,
+        counted: CountedConnection,
+        hints: Arc<Hints>,
+    ) -> Self {
         Self {
             endpoints,
             principal: Arc::new(Principal::anonymous()),
@@ -37,6 +61,8 @@ impl Session {
             client_id: Arc::default(),
             client_software: Arc::default(),
             _counted: counted,
+            hints,
+            has_arrived: false,
         }
     }
 
@@ -45,6 +71,10 @@ impl Session {
         let client_id = client_id(header);
         if *self.client_id != *client_id {
             self.client_id = client_id.into();
+        }
+        if !self.has_arrived && !ASKED_OF_ANY_BROKER.iter().any(|api| *api as i16 == header.api_key) {
+            self.has_arrived = true;
+            self.hints.arrived(self.endpoints.peer.ip());
         }
     }
 
@@ -92,6 +122,14 @@ impl Session {
             Some(ClientSoftware { name, version }) => write!(formatter, "{name}/{version}"),
             None => formatter.write_str("unknown software"),
         })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.has_arrived {
+            self.hints.closed(self.endpoints.peer);
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //! | the default gateway: a port that docker or the host of a virtual machine publishes | `localhost` |
 //! | anywhere else | the address of ours that it has connected to |
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use kafka_protocol::protocol::StrBytes;
 
@@ -44,9 +44,17 @@ pub(super) fn told_address(
     ToldAddress { host, port: endpoint.port }
 }
 
+/// Whether `told` is certainly another machine than this one to a client at `peer` that has come by `local`: a loopback
+/// address, to a client that is neither on this machine nor comes through a port that it publishes.
+pub(super) fn leads_elsewhere(told: &ToldAddress, local: SocketAddr, peer: SocketAddr, gateways: &Gateways) -> bool {
+    let is_loopback =
+        told.host.parse::<IpAddr>().map_or(&*told.host == "localhost", |ip| ip.to_canonical().is_loopback());
+    let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
+    is_loopback && !peer.is_loopback() && peer != local && !gateways.contains(peer)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
 
     use super::*;
 
@@ -101,5 +109,22 @@ mod tests {
             assert_eq!(told("kafka", "172.17.0.2", peer), "kafka", "{peer}");
             assert_eq!(told("127.0.0.2", "127.0.0.2", peer), "127.0.0.2", "{peer}");
         }
+    }
+
+    #[test]
+    fn localhost_leads_elsewhere_from_another_machine_only() {
+        let gateways = Gateways::from_iter(["172.17.0.1".parse().unwrap()]);
+        let leads = |host: &'static str, peer: &str| {
+            let address = |ip: &str| SocketAddr::new(ip.parse::<IpAddr>().unwrap(), 1);
+            let told = ToldAddress { host: StrBytes::from_static_str(host), port: 9092 };
+            leads_elsewhere(&told, address("172.17.0.2"), address(peer), &gateways)
+        };
+        for host in ["localhost", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
+            assert!(leads(host, "172.17.0.3") && leads(host, "10.0.0.1"), "{host}");
+            for peer in ["127.0.0.1", "::1", "172.17.0.1", "::ffff:172.17.0.1", "172.17.0.2", "::ffff:172.17.0.2"] {
+                assert!(!leads(host, peer), "{host} to {peer}");
+            }
+        }
+        assert!(!leads("kafka", "172.17.0.3") && !leads("172.17.0.2", "172.17.0.3"));
     }
 }

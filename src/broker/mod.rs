@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::hints::Hints;
 use self::live_config::LiveConfig;
 use self::loggers::Loggers;
 use self::metadata_followers::MetadataFollowers;
@@ -25,6 +26,7 @@ use crate::quorum::MetadataQuorum;
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::replica_manager::ReplicaManager;
 
+pub mod hints;
 pub mod live_config;
 pub mod loggers;
 pub mod metadata_followers;
@@ -63,6 +65,8 @@ pub struct Broker {
     pub producer_ids: tokio::sync::Mutex<Range<i64>>,
     /// Through which other machines pass connections on to this one.
     pub gateways: Gateways,
+    /// What is found out about its clients, for its log.
+    pub hints: Arc<Hints>,
     pub(crate) metadata: Arc<MetadataQuorum>,
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::value::FromValue;
 
 /// A host and a port, as written; what an empty host or port 0 means depends on where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct HostPort {
     /// A name or an address; IPv6 without brackets; empty where none was given.
     pub host: String,

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::http::HttpServer;
 use crate::api::{Api, Dispatcher};
 use crate::broker::Broker;
+use crate::broker::hints::Hints;
 use crate::broker::live_config::LiveConfig;
 use crate::broker::loggers::Loggers;
 use crate::broker::metadata_followers::MetadataFollowers;
@@ -173,6 +174,7 @@ async fn build(
     let groups = group_coordinators(&config, &clock, &replicas);
     running.groups = Some(groups.clone());
     let live = Arc::new(LiveConfig::new(Arc::clone(&config)));
+    let hints = Arc::new(Hints::new(clock.clone(), told_addresses::advertised(&config, &bound)));
     let quotas = Arc::new(Quotas::new(&config.broker, clock.clone()));
     let broker = Arc::new(Broker {
         node_id: config.node_id,
@@ -194,6 +196,7 @@ async fn build(
         fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
         producer_ids: tokio::sync::Mutex::default(),
         gateways,
+        hints,
         metadata,
         config: live,
     });
@@ -241,6 +244,7 @@ fn background(broker: &Arc<Broker>) -> Background {
     let followers = Arc::clone(&broker.followers);
     let tasks = vec![
         tokio::spawn(followers.run(broker.metadata.subscribe(), stop.clone())),
+        tokio::spawn(Arc::clone(&broker.hints).run(stop.clone())),
         tokio::spawn(housekeeping::run(
             Arc::clone(&broker.replicas),
             Schedule::from(&broker.config.load().broker),
@@ -337,14 +341,16 @@ async fn register(
     cluster_id: Arc<str>,
     bound: &[(Arc<str>, SocketAddr)],
 ) -> Result<i64, StartError> {
-    let listeners = config.listeners.iter().zip(bound).filter_map(|(listener, (_, address))| {
-        let advertised = listener.advertised.as_ref()?;
-        Some(Endpoint {
-            listener: Arc::clone(&listener.name),
-            host: advertised.host.as_str().into(),
-            port: if advertised.port == 0 { address.port() } else { advertised.port },
-            protocol: listener.protocol.to_string().into(),
-        })
+    let protocol_of = |name: &Arc<str>| {
+        let listener = config.listeners.iter().find(|listener| listener.name == *name);
+        listener.map_or(SecurityProtocol::Plaintext, |listener| listener.protocol).to_string().into()
+    };
+    let advertised = told_addresses::advertised(config, bound).into_iter();
+    let listeners = advertised.map(|(listener, address)| Endpoint {
+        host: address.host.into(),
+        port: address.port,
+        protocol: protocol_of(&listener),
+        listener,
     });
     let request = RegisterBroker {
         id: config.node_id,
