@@ -3,6 +3,8 @@
 
 #[path = "process/hints.rs"]
 mod hints;
+#[path = "process/ports.rs"]
+mod ports;
 #[path = "process/program.rs"]
 mod program;
 

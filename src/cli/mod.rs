@@ -14,6 +14,7 @@ mod healthcheck;
 mod hints;
 mod logging;
 mod output;
+mod port_owner;
 mod print;
 mod shims;
 mod sources;

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failures;
 use super::logging::{log_filter, start_logging};
+use super::port_owner::explain;
 use super::print::print;
 use super::sources::{configuration, environment};
 use super::{Failure, StartArguments};
@@ -47,7 +48,10 @@ async fn serve(
     let mut signals = Signals::install()
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
     let (listeners, storage, node_id) = (config.listeners.clone(), config.storage.clone(), config.node_id);
-    let server = Server::start_with_loggers(config, loggers).await?;
+    let server = match Server::start_with_loggers(config, loggers).await {
+        Ok(server) => server,
+        Err(error) => return Err(explain(error).await),
+    };
     print(&banner(&listeners, &storage, &server.listeners(), server.http()));
     if !std::io::stdout().is_terminal() {
         print(&phrases(node_id));
