@@ -85,6 +85,15 @@ impl RequestContext {
         self.client_software.get().map(|software| &*software.name)
     }
 
+    /// The client in a few words: its software, or else the id that it has given itself.
+    pub fn client_name(&self) -> String {
+        match self.client_software.get() {
+            Some(ClientSoftware { name, version }) => format!("{name} {version}"),
+            None if self.client_id.is_empty() => "a client without a name".to_owned(),
+            None => format!("client {:?}", self.client_id),
+        }
+    }
+
     /// The client, as far as it can be told from others on other connections.
     pub fn client_identity(&self) -> ClientIdentity {
         (self.peer.ip(), Arc::clone(&self.client_id))

@@ -221,6 +221,11 @@ async fn create(
     let created = broker.controller.create_topics(create).await?;
     // The topics exist, but are not ready: clients ask again upon this error.
     broker.replicas_applied(created.image_offset).await.map_err(|_| ErrorCode::LeaderNotAvailable)?;
+    for (name, topic) in created.response.iter().filter_map(|topic| Some((&topic.name, topic.result.as_ref().ok()?))) {
+        let partitions =
+            if topic.partitions == 1 { "1 partition" } else { &format!("{} partitions", topic.partitions) };
+        tracing::info!("topic {name} created ({partitions}) by {} at {}", context.client_name(), context.peer.ip());
+    }
     let partitions =
         created.response.iter().filter_map(|topic| topic.result.as_ref().ok()).map(|topic| topic.partitions);
     mutations.settle(usize::try_from(partitions.sum::<i32>()).unwrap_or(0), std::iter::empty());

@@ -143,9 +143,11 @@ fn frame_length(prefix: [u8; LENGTH_SIZE], max_bytes: usize) -> Result<usize, Cl
 fn foreign_protocol(prefix: [u8; LENGTH_SIZE]) -> Option<&'static str> {
     match &prefix {
         b"GET " | b"POST" | b"PUT " | b"HEAD" | b"OPTI" | b"DELE" | b"PATC" | b"CONN" | b"PRI " => {
-            Some("this is the Kafka port, and the client speaks HTTP")
+            Some("this is the Kafka port, and the client speaks HTTP, which is served at klamm.http.bind")
         }
-        [0x16, 0x03, ..] => Some("this listener is PLAINTEXT, and the client speaks TLS (security.protocol=SSL?)"),
+        [0x16, 0x03, ..] => {
+            Some("this listener is PLAINTEXT, and the client speaks TLS: it needs security.protocol=PLAINTEXT")
+        }
         _ => None,
     }
 }
