@@ -1,6 +1,9 @@
 //! The program as a process of its own, where a test needs one: with a limit of open files that is not this process's.
 #![cfg(test)]
 
+#[cfg(target_os = "linux")]
+#[path = "process/first_run.rs"]
+mod first_run;
 #[path = "process/hints.rs"]
 mod hints;
 #[path = "process/ports.rs"]

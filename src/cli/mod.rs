@@ -3,6 +3,7 @@
 //! Exit codes: 0 for success, 1 for what went wrong, 2 for arguments and configurations that make no sense, 130 for a stop
 //! that was cut short. An error is told in three steps: what happened, why, and what to try.
 
+mod banner;
 mod changes;
 mod cluster;
 mod cluster_config;
@@ -24,8 +25,9 @@ mod topic;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use failure::Failure;
 
@@ -100,8 +102,16 @@ fn key_and_value(argument: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Whether there is a command of this name, such as `topic` and its `list`.
+fn has_command(path: &[&str]) -> bool {
+    let all = Arguments::command();
+    path.iter().try_fold(&all, |command, name| command.find_subcommand(name)).is_some()
+}
+
 /// Runs the program named by `arguments`, the first of which is its own name, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // The system knows better when the process began, but only in steps of 10 ms.
+    let begun = Instant::now();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some((shim, arguments)) = shims::find(&arguments) {
         return shim.run(arguments);
@@ -116,8 +126,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let result = match arguments.command {
-        None => start::run(&arguments.start),
-        Some(Command::Start(start)) => start::run(&start),
+        None => start::run(&arguments.start, begun),
+        Some(Command::Start(start)) => start::run(&start, begun),
         Some(Command::Topic(arguments)) => topic::run(&arguments).map_err(Into::into),
         Some(Command::Group(arguments)) => group::run(&arguments).map_err(Into::into),
         Some(Command::Cluster(arguments)) => cluster::run(&arguments).map_err(Into::into),
