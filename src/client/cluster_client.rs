@@ -75,6 +75,11 @@ impl ClusterClient {
         i32::try_from(self.settings.request_timeout.as_millis()).unwrap_or(i32::MAX)
     }
 
+    /// From now on, questions are put again for so long (`default.api.timeout.ms`).
+    pub fn set_api_timeout(&mut self, api_timeout: Duration) {
+        self.settings.api_timeout = api_timeout;
+    }
+
     /// The node ids of the brokers, in their order.
     pub fn broker_ids(&self) -> Vec<NodeId> {
         let mut ids: Vec<_> = self.brokers.keys().copied().collect();

@@ -27,7 +27,7 @@ STACK = re.compile(r"\s*(at |\.\.\. \d+ more)")
 # The first line of a stack trace: a class, and the message.
 TRACE_HEAD = re.compile(r"(?:[a-z]\w*\.)+[A-Z]\w*: (.*)")
 # How to call a tool, as its own text tells it.
-USAGE = re.compile(r"^(Option +Description|usage: ).*", re.MULTILINE | re.DOTALL)
+USAGE = re.compile(r"^(Option( \(\* = required\))? +Description|usage: ).*", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d+([.,]\d+)*(E-?\d+)?")
 
 

@@ -7,6 +7,8 @@ mod arguments;
 mod asking;
 mod broker_api_versions;
 mod cluster;
+mod consumer_groups;
+mod groups;
 mod java;
 mod topic_filter;
 mod topics;
@@ -27,6 +29,8 @@ pub(super) struct Shim {
 const SHIMS: &[Shim] = &[
     Shim { name: "kafka-broker-api-versions", run: broker_api_versions::run },
     Shim { name: "kafka-cluster", run: cluster::run },
+    Shim { name: "kafka-consumer-groups", run: consumer_groups::run },
+    Shim { name: "kafka-groups", run: groups::run },
     Shim { name: "kafka-topics", run: topics::run },
 ];
 
