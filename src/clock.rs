@@ -1,15 +1,18 @@
-//! The only source of time.
+//! The only source of time, and of whatever waits for it.
 //!
 //! Two scales: the wall clock, for what is written into records, and a monotonic one, for every timer, so that a
 //! jump of the wall clock neither expires a session nor keeps one alive.
 
 mod alarm;
+mod timer;
 
 pub use alarm::Alarm;
+pub use timer::{Beat, Sleep, TimedOut};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
 
 /// A point on the monotonic scale: the time since the clock was made.
 pub type Monotonic = Duration;
@@ -30,7 +33,14 @@ pub struct Clock(ClockSource);
 #[derive(Debug, Clone)]
 enum ClockSource {
     System { start: Instant },
-    Manual { start_ms: i64, elapsed_ms: Arc<AtomicI64> },
+    Manual(Arc<ManualTime>),
+}
+
+/// The time of a manual clock, and who waits for it.
+#[derive(Debug)]
+struct ManualTime {
+    start_ms: i64,
+    elapsed: watch::Sender<Monotonic>,
 }
 
 impl Clock {
@@ -41,7 +51,8 @@ impl Clock {
 
     /// A clock that stands at `timestamp_ms` (milliseconds since the Unix epoch) until [`Clock::advance`] moves it.
     pub fn manual(timestamp_ms: i64) -> Self {
-        Self(ClockSource::Manual { start_ms: timestamp_ms, elapsed_ms: Arc::new(AtomicI64::new(0)) })
+        let elapsed = watch::Sender::new(Duration::ZERO);
+        Self(ClockSource::Manual(Arc::new(ManualTime { start_ms: timestamp_ms, elapsed })))
     }
 
     /// Reads both scales.
@@ -51,7 +62,9 @@ impl Clock {
             ClockSource::System { .. } => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
-            ClockSource::Manual { start_ms, .. } => start_ms + i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX),
+            ClockSource::Manual(time) => {
+                time.start_ms.saturating_add(i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX))
+            }
         };
         Now { timestamp_ms, monotonic }
     }
@@ -60,16 +73,15 @@ impl Clock {
     pub fn monotonic(&self) -> Monotonic {
         match &self.0 {
             ClockSource::System { start } => start.elapsed(),
-            ClockSource::Manual { elapsed_ms, .. } => {
-                Duration::from_millis(elapsed_ms.load(Ordering::SeqCst).unsigned_abs())
-            }
+            ClockSource::Manual(time) => *time.elapsed.borrow(),
         }
     }
 
-    /// Moves a manual clock forward on both scales; the system's clock moves by itself and ignores this.
+    /// Moves a manual clock forward on both scales, and wakes those who waited for that; the system's clock moves by
+    /// itself and ignores this.
     pub fn advance(&self, by: Duration) {
-        if let ClockSource::Manual { elapsed_ms, .. } = &self.0 {
-            elapsed_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        if let ClockSource::Manual(time) = &self.0 {
+            time.elapsed.send_modify(|elapsed| *elapsed += by);
         }
     }
 }

@@ -64,6 +64,9 @@ const WORLDLY: &[&str] = &[
     "new_v4",
 ];
 
+/// Who may use the runtime's timers: the clock, and what runs outside of any broker.
+const TIMEKEEPERS: &[&str] = &["src/clock", "src/client/", "src/cli/"];
+
 const MOST_LINES: usize = 600;
 const MOST_FUNCTION_LINES: usize = 70;
 const MOST_README_LINES: usize = 120;
@@ -120,6 +123,18 @@ fn impurities(source: &Source) -> Vec<String> {
     paths(&source.shipped)
         .into_iter()
         .filter_map(|(offset, path)| Some(format!("{}: a pure module uses {}", source.place(offset), worldly(&path)?)))
+        .collect()
+}
+
+/// Timers that are not the clock's, so that no test could move the time on.
+fn foreign_timers(source: &Source) -> Vec<String> {
+    if TIMEKEEPERS.iter().any(|keeper| source.path.starts_with(keeper)) {
+        return Vec::new();
+    }
+    paths(&source.shipped)
+        .into_iter()
+        .filter(|(_, path)| path.starts_with("tokio::time"))
+        .map(|(offset, path)| format!("{}: {path} goes by another time than the clock", source.place(offset)))
         .collect()
 }
 
@@ -340,6 +355,11 @@ mod the_house {
     }
 
     #[test]
+    fn time_comes_from_the_clock() {
+        hold(foreign_timers);
+    }
+
+    #[test]
     fn files_and_functions_are_short() {
         hold(too_long_files);
         hold(too_long_functions);
@@ -433,6 +453,14 @@ mod the_rules {
                 !refuses(impurities, "src/config/a.rs", &format!("#[cfg(test)]\nmod tests {{ {text} }}")),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_timer_that_is_not_the_clocks_is_refused() {
+        for text in ["use tokio::time::{sleep, Instant};", "async fn a() { tokio::time::timeout(b, c).await }"] {
+            assert!(refuses(foreign_timers, "src/network/a.rs", text), "{text}");
+            assert!(!refuses(foreign_timers, "src/clock/a.rs", text), "{text}");
         }
     }
 

@@ -26,7 +26,8 @@ pub async fn handle(
     let allow_replication_factor_change = request.allow_replication_factor_change;
     let topics = request.topics.iter().map(reassignment).collect();
     let alter = AlterPartitionReassignments { topics, allow_replication_factor_change };
-    let reassigned = within(request.timeout_ms, broker.controller.alter_partition_reassignments(alter)).await;
+    let reassigned =
+        within(&broker.clock, request.timeout_ms, broker.controller.alter_partition_reassignments(alter)).await;
     Ok(Reply::Ready(match reassigned {
         Ok(reassigned) => AlterPartitionReassignmentsResponse::default()
             .with_allow_replication_factor_change(allow_replication_factor_change)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::protocol::ErrorCode;
 
 /// What `work` gives, if it does so within a request's `timeout_ms`.
@@ -9,6 +10,7 @@ use crate::protocol::ErrorCode;
 /// Errors: [`ErrorCode::RequestTimedOut`], at once where there is no time at all, as Kafka's controller says of a request
 /// whose deadline has passed when its turn comes; otherwise the work may still be done behind it.
 pub(super) async fn within<T>(
+    clock: &Clock,
     timeout_ms: i32,
     work: impl Future<Output = Result<T, ErrorCode>>,
 ) -> Result<T, ErrorCode> {
@@ -16,5 +18,5 @@ pub(super) async fn within<T>(
     if timeout_ms == 0 {
         return Err(ErrorCode::RequestTimedOut);
     }
-    tokio::time::timeout(Duration::from_millis(timeout_ms), work).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
+    clock.timeout(Duration::from_millis(timeout_ms), work).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
 }

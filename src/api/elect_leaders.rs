@@ -29,7 +29,7 @@ pub async fn handle(
     if request.topic_partitions.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Reply::Ready(ElectLeadersResponse::default()));
     }
-    let elected = within(request.timeout_ms, elect_and_wait(broker, &request)).await;
+    let elected = within(&broker.clock, request.timeout_ms, elect_and_wait(broker, &request)).await;
     let results = match elected.unwrap_or_else(|code| Err(Refusal::new(code, code.to_string()))) {
         Ok(elected) => elected.into_iter().map(election_result).collect(),
         Err(refusal) => return Ok(Reply::Ready(refused(&request, context.api_version, &refusal))),

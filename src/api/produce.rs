@@ -20,7 +20,7 @@ use super::error::{AppendFailure, append_failure};
 use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
-use crate::clock::Now;
+use crate::clock::Clock;
 use crate::ids::is_internal_topic;
 use crate::metadata::{MetadataImage, TopicImage};
 use crate::protocol::ErrorCode;
@@ -76,7 +76,7 @@ pub async fn handle(
         RequiredAcks::None if has_error(&response) => Err(ApiError::close("a Produce with acks=0 failed")),
         RequiredAcks::None => Ok(Reply::None(throttle_time)),
         _ if pending.is_empty() => Ok(Reply::Ready(response)),
-        _ => Ok(Reply::owed(confirm(response, pending, acks, timeout, broker.clock.now()))),
+        _ => Ok(Reply::owed(confirm(response, pending, acks, timeout, broker.clock.clone()))),
     }
 }
 
@@ -263,10 +263,11 @@ async fn confirm(
     pending: Vec<PendingAppend>,
     acks: RequiredAcks,
     timeout: Duration,
-    now: Now,
+    clock: Clock,
 ) -> ProduceResponse {
+    let clock = &clock;
     let outcomes = pending.into_iter().map(|PendingAppend { topic, partition, hosted, appended }| async move {
-        (topic, partition, confirm_one(hosted, &appended, acks, timeout, now).await)
+        (topic, partition, confirm_one(hosted, &appended, acks, timeout, clock).await)
     });
     for (topic, partition, outcome) in join_all(outcomes).await {
         let answer = response.responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(partition));
@@ -285,14 +286,14 @@ async fn confirm_one(
     appended: &Appended,
     acks: RequiredAcks,
     timeout: Duration,
-    now: Now,
+    clock: &Clock,
 ) -> Result<(), ErrorCode> {
     let end_offset = appended.info.last_offset + 1;
     if appended.needs_flush {
-        Arc::clone(&hosted).flushed_to(end_offset, now).await?;
+        Arc::clone(&hosted).flushed_to(end_offset, clock.now()).await?;
     }
     if acks == RequiredAcks::All && !appended.committed {
-        hosted.committed_to(end_offset, timeout).await?;
+        hosted.committed_to(end_offset, clock, timeout).await?;
     }
     Ok(())
 }

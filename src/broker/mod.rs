@@ -93,7 +93,7 @@ impl Broker {
     pub async fn replicas_applied(&self, image_offset: i64) -> Result<(), ErrorCode> {
         let mut applied = self.followers.applied_offset();
         let reached = applied.wait_for(|offset| *offset >= image_offset);
-        match tokio::time::timeout(APPLY_TIMEOUT, reached).await {
+        match self.clock.timeout(APPLY_TIMEOUT, reached).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(ErrorCode::RequestTimedOut),
         }

@@ -18,7 +18,7 @@ use super::sources::{configuration, environment};
 use super::{Failure, StartArguments, has_command};
 use crate::broker::loggers::Loggers;
 use crate::config::Config;
-use crate::server::{Server, raise_descriptor_limit};
+use crate::server::{Server, Surroundings, raise_descriptor_limit};
 
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
 const INTERRUPTED: u8 = 130;
@@ -49,7 +49,7 @@ async fn serve(
     let mut signals = Signals::install()
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
     let setup = Setup::by(&config);
-    let server = match Server::start_with_loggers(config, loggers).await {
+    let server = match Server::start_with(config, Surroundings { loggers, ..Surroundings::default() }).await {
         Ok(server) => server,
         Err(error) => return Err(explain(error).await),
     };

@@ -406,7 +406,8 @@ impl<M: CoordinatorMachine> Actor<M> {
             let flushed = Arc::clone(&self.hosted).flushed_to(self.last_appended + 1, self.clock.now()).await;
             flushed.map_err(|_| ErrorCode::NotCoordinator)?;
         }
-        let committed = Arc::clone(&self.hosted).committed_to(self.last_appended + 1, COMMIT_TIMEOUT).await;
+        let end_offset = self.last_appended + 1;
+        let committed = Arc::clone(&self.hosted).committed_to(end_offset, &self.clock, COMMIT_TIMEOUT).await;
         committed.map_err(|code| match code {
             ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
             _ => ErrorCode::NotCoordinator,

@@ -11,14 +11,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::byte_stream::ByteStream;
 use super::input::Input;
 use super::output::Output;
 use super::{Answer, Asked, CloseReason, Endpoints, Handled, Limits, Service, Then};
-use crate::clock::{Alarm, Clock, Monotonic};
+use crate::clock::{Alarm, Clock, Monotonic, Sleep};
 
 /// Answers to requests that arrived together are written together up to this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -88,7 +87,7 @@ struct Connection<'a, S, T> {
     /// Set once no more requests are taken; answers to earlier ones still leave.
     ending: Option<Ending>,
     /// Set while the client is throttled: no more requests are read until then.
-    muted: Option<Pin<Box<Sleep>>>,
+    muted: Option<(Monotonic, Sleep)>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// When bytes last came or went.
     active_at: Monotonic,
@@ -185,9 +184,10 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
         match then {
             Then::Next => {}
             Then::Mute(time) => {
-                let end = Instant::now() + time;
-                if self.muted.as_ref().is_none_or(|muted| muted.deadline() < end) {
-                    self.muted = Some(Box::pin(sleep_until(end)));
+                let clock = &self.shared.clock;
+                let end = clock.monotonic() + time;
+                if self.muted.as_ref().is_none_or(|(muted_until, _)| *muted_until < end) {
+                    self.muted = Some((end, clock.sleep_until(end)));
                 }
             }
             Then::Close(reason) => self.ending = Some(Ending::Notable(reason)),
@@ -196,8 +196,8 @@ impl<'a, S: Service, T: ByteStream> Connection<'a, S, T> {
 
     /// Lets requests be read again once the throttle time is over, or wakes the task when it will be.
     fn poll_unmute(&mut self, context: &mut Context<'_>) {
-        if let Some(muted) = &mut self.muted
-            && muted.as_mut().poll(context).is_ready()
+        if let Some((_, muted)) = &mut self.muted
+            && Pin::new(muted).poll(context).is_ready()
         {
             self.muted = None;
             // That nothing came and went meanwhile was our wish.

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +27,7 @@ pub struct SocketServer {
     aborting: CancellationToken,
     addresses: Addresses,
     limits: Arc<ConnectionLimits>,
+    clock: Clock,
 }
 
 impl SocketServer {
@@ -47,6 +47,7 @@ impl SocketServer {
             aborting: CancellationToken::new(),
             addresses: Addresses::default(),
             limits: Arc::new(ConnectionLimits::new(&limits)),
+            clock: clock.clone(),
         };
         let shared = Arc::new(SharedServer { service, limits, clock });
         let log_limit = Arc::new(Mutex::default());
@@ -82,7 +83,7 @@ impl SocketServer {
     pub async fn stop(self, within: Duration) {
         self.stopping.cancel();
         self.tasks.close();
-        if timeout(within, self.tasks.wait()).await.is_err() {
+        if self.clock.timeout(within, self.tasks.wait()).await.is_err() {
             self.aborting.cancel();
             self.tasks.wait().await;
         }
@@ -124,7 +125,7 @@ impl<S: Service> Acceptor<S> {
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(listener = %self.name, %error, "cannot accept connections for a moment");
-                    sleep(ACCEPT_BACKOFF).await;
+                    self.shared.clock.sleep(ACCEPT_BACKOFF).await;
                 }
             }
         }

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -116,10 +116,10 @@ where
         let mut waiting = Vec::with_capacity(BATCH);
         let mut number = 0;
         loop {
-            let deadline = self.machine.next_deadline().map(|at| at.saturating_sub(self.clock.monotonic()));
+            let alarm = OptionFuture::from(self.machine.next_deadline().map(|at| self.clock.sleep_until(at)));
             tokio::select! {
                 received = requests.recv_many(&mut waiting, BATCH) => if received == 0 { return },
-                () = sleep(deadline) => {}
+                Some(()) = alarm => {}
             }
             let mut effects = Effects::new();
             for (request, answer) in waiting.drain(..) {
@@ -165,12 +165,5 @@ where
             let _unheard = answer.send(Err(error));
         }
         self.machine = (self.renew)(&self.quorum.image());
-    }
-}
-
-async fn sleep(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
     }
 }

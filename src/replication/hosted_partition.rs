@@ -13,7 +13,7 @@ pub use super::append_outcome::PartitionAppendError;
 use super::delayed::{Awaited, Wait, Waiters};
 use super::partition::{Partition, PartitionState, RequiredAcks};
 use super::storage_errors::StorageErrors;
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
@@ -374,7 +374,7 @@ impl HostedPartition {
     /// Waits until the record before `offset` is committed.
     ///
     /// Errors: [`ErrorCode::RequestTimedOut`], or what became of the partition meanwhile.
-    pub async fn committed_to(self: Arc<Self>, offset: i64, timeout: Duration) -> Result<(), ErrorCode> {
+    pub async fn committed_to(self: Arc<Self>, offset: i64, clock: &Clock, timeout: Duration) -> Result<(), ErrorCode> {
         let commit = async {
             loop {
                 let wait = Wait::register([Arc::clone(&self)]);
@@ -384,7 +384,7 @@ impl HostedPartition {
                 wait.woken().await;
             }
         };
-        tokio::time::timeout(timeout, commit).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
+        clock.timeout(timeout, commit).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
     }
 
     /// Waits until everything below `offset` is on disk. Those who wait together share one fsync.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::replica_manager::ReplicaManager;
@@ -58,9 +57,8 @@ pub async fn run(replicas: Arc<ReplicaManager>, schedule: Schedule, stop: Cancel
 
 /// Removes the files of deleted logs, one log after the other, so that a stop waits for one of them at most.
 async fn remove_deleted_logs(replicas: &Arc<ReplicaManager>, stop: &CancellationToken) {
-    let mut beat = interval_at(Instant::now(), REMOVAL_BEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(beat.tick()).await.is_some() {
+    let mut beat = replicas.clock().beat(REMOVAL_BEAT);
+    while stop.run_until_cancelled(beat.next()).await.is_some() {
         while !stop.is_cancelled() {
             let replicas = Arc::clone(replicas);
             match tokio::task::spawn_blocking(move || replicas.remove_deleted_log()).await {
@@ -76,9 +74,8 @@ async fn remove_deleted_logs(replicas: &Arc<ReplicaManager>, stop: &Cancellation
 }
 
 async fn every(period: Duration, stop: &CancellationToken, replicas: &Arc<ReplicaManager>, chore: fn(&ReplicaManager)) {
-    let mut beat = interval_at(Instant::now() + period, period);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(beat.tick()).await.is_some() {
+    let mut beat = replicas.clock().beat(period);
+    while stop.run_until_cancelled(beat.next()).await.is_some() {
         let replicas = Arc::clone(replicas);
         if let Err(panic) = tokio::task::spawn_blocking(move || chore(&replicas)).await {
             tracing::error!(%panic, "a chore panicked; it will be tried again at its next beat");

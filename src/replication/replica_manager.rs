@@ -89,6 +89,11 @@ impl ReplicaManager {
         })
     }
 
+    /// The clock that records, chores and delays go by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Finds a partition.
     ///
     /// Errors: [`ErrorCode::UnknownTopicOrPartition`], [`ErrorCode::KafkaStorageError`].

@@ -77,28 +77,40 @@ enum Step {
 /// Hears of each step, and may end the start there as if the next one had failed.
 type Watch = dyn Fn(Step) -> Result<(), StartError> + Send + Sync;
 
+/// What a broker has of the world besides its files and its network.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The time that everything in the broker goes by; consensus alone has timers of its own.
+    pub clock: Clock,
+    /// Loggers that the broker's clients may set.
+    pub loggers: Option<Arc<dyn Loggers>>,
+}
+
+/// The system's time, and loggers that are nobody's to set.
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { clock: Clock::system(), loggers: None }
+    }
+}
+
 impl Server {
     /// Starts a broker: opens its data, joins the cluster (or founds it), and serves requests. A start that fails leaves
     /// nothing behind: no task, no port and no lock; the data is as a crash at that moment would leave it.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_with_loggers(config, None).await
+        Self::start_with(config, Surroundings::default()).await
     }
 
-    /// The same, with loggers that the broker's clients may set.
-    pub async fn start_with_loggers(config: Config, loggers: Option<Arc<dyn Loggers>>) -> Result<Self, StartError> {
+    /// The same, in surroundings of one's own.
+    pub async fn start_with(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
         for line in config.passed_over().iter().chain(&config.without_effect()) {
             tracing::warn!("{line}");
         }
-        Self::start_watched(config, loggers, &|_| Ok(())).await
+        Self::start_watched(config, surroundings, &|_| Ok(())).await
     }
 
-    async fn start_watched(
-        config: Config,
-        loggers: Option<Arc<dyn Loggers>>,
-        watch: &Watch,
-    ) -> Result<Self, StartError> {
+    async fn start_watched(config: Config, surroundings: Surroundings, watch: &Watch) -> Result<Self, StartError> {
         let mut running = Running::default();
-        match build(Arc::new(config), loggers, &mut running, watch).await {
+        match build(Arc::new(config), surroundings, &mut running, watch).await {
             Ok((broker, bound)) => Ok(Self { broker, bound, running }),
             Err(error) => {
                 running.stop().await;
@@ -146,11 +158,10 @@ impl Server {
 /// Takes the steps of a start; what has tasks goes to `running` at once.
 async fn build(
     config: Arc<Config>,
-    loggers: Option<Arc<dyn Loggers>>,
+    Surroundings { clock, loggers }: Surroundings,
     running: &mut Running,
     watch: &Watch,
 ) -> Result<(Arc<Broker>, Vec<(Arc<str>, SocketAddr)>), StartError> {
-    let clock = Clock::system();
     // The ports first: a broker that cannot be reached should not touch any data.
     let listeners = bind(&config)?;
     let http = bind_http(&config)?;

@@ -45,7 +45,7 @@ async fn a_start_that_fails_at_any_step_leaves_nothing_behind() {
         let watch = move |step| {
             if step == failing { Err(StartError::Metadata { reason: format!("{step:?}") }) } else { Ok(()) }
         };
-        let refused = Server::start_watched(config(), None, &watch).await.err().expect("it goes on");
+        let refused = Server::start_watched(config(), Surroundings::default(), &watch).await.err().expect("it goes on");
         assert!(refused.to_string().ends_with(&format!("{failing:?}")), "{refused}");
         assert_tasks(before, failing).await;
         let server = Server::start(config()).await.expect("the second start");

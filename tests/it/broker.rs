@@ -17,11 +17,12 @@ use kafka_protocol::messages::{
     OffsetFetchRequest, ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
+use klamm::clock::Clock;
 use klamm::config::Config;
 use klamm::ids::Uuid;
 use klamm::network::channel;
 use klamm::protocol::record_batch::{BatchBuilder, batches};
-use klamm::server::Server;
+use klamm::server::{Server, Surroundings};
 use tokio::net::TcpStream;
 
 use crate::server::{Peer, within};
@@ -75,6 +76,14 @@ impl Broker {
     /// A broker whose data is in `directory`.
     pub(crate) async fn on(directory: &Path) -> Self {
         Self::configured(&[("log.dirs", directory.to_str().unwrap())]).await
+    }
+
+    /// A broker in memory whose time is `clock`'s.
+    pub(crate) async fn at(clock: &Clock, pairs: &[(&str, &str)]) -> Self {
+        listen_to_errors();
+        let surroundings = Surroundings { clock: clock.clone(), ..Surroundings::default() };
+        let config = config(&[&[("klamm.storage.kind", "memory")], pairs].concat());
+        Self(within(Server::start_with(config, surroundings)).await.unwrap())
     }
 
     async fn configured(pairs: &[(&str, &str)]) -> Self {

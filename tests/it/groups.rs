@@ -51,7 +51,7 @@ fn topic() -> TopicName {
     topic_name("t")
 }
 
-fn join(version: i16, group: &str, member_id: &str) -> JoinGroupRequest {
+pub(crate) fn join(version: i16, group: &str, member_id: &str) -> JoinGroupRequest {
     let mut metadata = BytesMut::new();
     metadata.put_slice(b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff");
     let protocol = JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(metadata.freeze());
@@ -79,7 +79,7 @@ fn sync(version: i16, group: &str, joined: &JoinGroupResponse) -> SyncGroupReque
     request.with_protocol_type(Some(text("consumer"))).with_protocol_name(Some(text("range")))
 }
 
-fn commit(group: &str, joined: Option<&JoinGroupResponse>, partition: i32) -> OffsetCommitRequest {
+pub(crate) fn commit(group: &str, joined: Option<&JoinGroupResponse>, partition: i32) -> OffsetCommitRequest {
     let partition = OffsetCommitRequestPartition::default()
         .with_partition_index(partition)
         .with_committed_offset(42)

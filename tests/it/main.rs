@@ -34,6 +34,7 @@ mod restart;
 mod round_trips;
 mod security;
 mod server;
+mod time;
 mod told_addresses;
 mod topics;
 mod versions;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::FetchResponse;
-use tokio::time::{Instant, timeout_at};
 
 use super::super::throttle_time::ThrottleTime;
 use super::super::throttling::Work;
@@ -91,8 +90,7 @@ impl LongPoll {
 
     /// The answer, once there is enough to send or the client has waited for as long as it wanted to.
     pub(super) async fn answer_later(self) -> FetchAnswer {
-        // The wire's longest wait is 25 days.
-        let deadline = Instant::now() + self.max_wait;
+        let deadline = self.asked_at + self.max_wait;
         let look = loop {
             // Registered before the look, so that nothing that comes after the look is missed.
             let wait = Wait::register(self.hosted());
@@ -100,7 +98,7 @@ impl LongPoll {
             if look.is_enough {
                 break look;
             }
-            if timeout_at(deadline, wait.woken()).await.is_err() {
+            if self.clock.timeout_at(deadline, wait.woken()).await.is_err() {
                 break self.look();
             }
         };

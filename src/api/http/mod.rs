@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::metrics::Exposition;
 use bounded::BoundedListener;
 use exporter::GroupStatus;
@@ -43,6 +44,7 @@ pub struct HttpServer {
     address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    clock: Clock,
 }
 
 impl HttpServer {
@@ -53,6 +55,7 @@ impl HttpServer {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
+        let clock = broker.clock.clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move {
@@ -62,7 +65,7 @@ impl HttpServer {
                 tracing::error!(%error, "HTTP is not served any more");
             }
         });
-        Ok(Self { address, stop, task })
+        Ok(Self { address, stop, task, clock })
     }
 
     /// Where it listens.
@@ -73,7 +76,7 @@ impl HttpServer {
     /// Answers what is under way, for a moment, and ends.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        if tokio::time::timeout(STOP_TIMEOUT, &mut self.task).await.is_err() {
+        if self.clock.timeout(STOP_TIMEOUT, &mut self.task).await.is_err() {
             // Whoever has opened a connection and says nothing does not hold up the stop.
             self.task.abort();
             drop(self.task.await);

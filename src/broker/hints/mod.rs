@@ -9,6 +9,7 @@ pub mod unreached;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::OptionFuture;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -97,10 +98,10 @@ impl Hints {
         let watch = async {
             loop {
                 let deadline = self.lock().unreached.next_deadline();
-                let sleep = deadline.map(|deadline| deadline.saturating_sub(self.clock.monotonic()));
+                let alarm = OptionFuture::from(deadline.map(|deadline| self.clock.sleep_until(deadline)));
                 tokio::select! {
                     () = self.changed.notified() => {}
-                    () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => self.handle_timeout(),
+                    Some(()) = alarm => self.handle_timeout(),
                 }
             }
         };

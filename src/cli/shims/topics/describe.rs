@@ -20,7 +20,7 @@ use crate::storage::{format_uuid, parse_uuid};
 const PAGE: i32 = 2000;
 
 /// What the whole cluster says that bears on which partitions are shown.
-struct Surroundings {
+struct ClusterView {
     live_brokers: HashSet<NodeId>,
     moves: HashMap<TopicPartition, PartitionMove>,
 }
@@ -35,7 +35,7 @@ pub(super) async fn describe(client: &mut ClusterClient, options: &TopicOptions)
         }
         moves => moves?,
     };
-    let surroundings = Surroundings { live_brokers, moves };
+    let surroundings = ClusterView { live_brokers, moves };
     for topic in topics {
         let configs = client.describe_configs(Configured::Topic, &topic.name, false).await?;
         print(&topic_text(&topic, configs, options, &surroundings));
@@ -67,7 +67,7 @@ fn topic_text(
     topic: &TopicDescription,
     configs: Vec<ConfigEntry>,
     options: &TopicOptions,
-    surroundings: &Surroundings,
+    surroundings: &ClusterView,
 ) -> String {
     let shows_all = !(options.unavailable_partitions
         || options.under_replicated_partitions
@@ -101,7 +101,7 @@ fn topic_text(
     text
 }
 
-fn summary(topic: &TopicDescription, own: &[ConfigEntry], surroundings: &Surroundings) -> String {
+fn summary(topic: &TopicDescription, own: &[ConfigEntry], surroundings: &ClusterView) -> String {
     let first = topic.partitions.first();
     let replicas = first.map_or(0, |first| {
         replication_factor(first, surroundings.moves.get(&TopicPartition::new(topic.name.as_ref(), first.index)))
@@ -183,7 +183,7 @@ mod tests {
             config("min.insync.replicas", "1", ConfigLayer::Default),
             config("retention.ms", "5", ConfigLayer::Topic),
         ];
-        let surroundings = Surroundings { live_brokers: HashSet::from([1]), moves: HashMap::new() };
+        let surroundings = ClusterView { live_brokers: HashSet::from([1]), moves: HashMap::new() };
         topic_text(&topic, configs, options, &surroundings)
     }
 
