@@ -35,7 +35,14 @@ MAIN_CLASSES = {
     "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
 }
 # The tools that klamm stands in for, as `klamm TOOL`.
-SHIMS = {"kafka-broker-api-versions", "kafka-cluster", "kafka-consumer-groups", "kafka-groups", "kafka-topics"}
+SHIMS = {
+    "kafka-broker-api-versions",
+    "kafka-cluster",
+    "kafka-configs",
+    "kafka-consumer-groups",
+    "kafka-groups",
+    "kafka-topics",
+}
 JVM = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off"]
 PATIENCE_S = 60
 

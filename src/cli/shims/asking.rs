@@ -1,4 +1,7 @@
 //! How Kafka's tools ask a cluster: with the settings of `--command-config`, and with patience.
+//!
+//! Unlike Kafka, they ask brokers only, without TLS and SASL: `--bootstrap-controller` and other security protocols are
+//! refused.
 
 use std::time::{Duration, Instant};
 

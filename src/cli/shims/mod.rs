@@ -7,9 +7,11 @@ mod arguments;
 mod asking;
 mod broker_api_versions;
 mod cluster;
+mod configs;
 mod consumer_groups;
 mod groups;
 mod java;
+mod storage;
 mod topic_filter;
 mod topics;
 
@@ -29,8 +31,10 @@ pub(super) struct Shim {
 const SHIMS: &[Shim] = &[
     Shim { name: "kafka-broker-api-versions", run: broker_api_versions::run },
     Shim { name: "kafka-cluster", run: cluster::run },
+    Shim { name: "kafka-configs", run: configs::run },
     Shim { name: "kafka-consumer-groups", run: consumer_groups::run },
     Shim { name: "kafka-groups", run: groups::run },
+    Shim { name: "kafka-storage", run: storage::run },
     Shim { name: "kafka-topics", run: topics::run },
 ];
 

@@ -1,0 +1,215 @@
+//! `kafka-storage` (`kafka.tools.StorageTool`).
+//!
+//! Unlike Kafka, a broker of ours makes its directory when it starts; formatting one before gives it its identity and
+//! nothing else. Features, releases and controllers are taken and have no effect, and SCRAM credentials are refused.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::super::print::print;
+use super::super::sources::{environment, file_alone};
+use super::arguments::{failed, parse_subcommands};
+use crate::config::{Config, Storage, java_properties};
+use crate::ids::Uuid;
+use crate::storage::{LogDir, LogDirError, LogDirOptions, format_uuid};
+
+/// The release whose metadata Klamm writes, as Kafka names it.
+const METADATA_VERSION: &str = "4.1-IV1";
+/// Nothing but one small file is opened.
+const MOST_OPEN_FILES: usize = 16;
+const META_PROPERTIES: &str = "meta.properties";
+
+/// The Kafka storage tool.
+#[derive(Debug, Parser)]
+struct StorageOptions {
+    #[command(subcommand)]
+    command: StorageAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum StorageAction {
+    /// Get information about the log directories on this node.
+    Info {
+        /// The configuration file to use.
+        #[arg(short, long, value_name = "CONFIG")]
+        config: String,
+    },
+    /// Format the log directories on this node.
+    Format(FormatArguments),
+    /// Print a random UUID.
+    RandomUuid,
+}
+
+#[derive(Debug, Args)]
+struct FormatArguments {
+    /// The configuration file to use.
+    #[arg(short, long, value_name = "CONFIG")]
+    config: String,
+    /// The cluster ID to use.
+    #[arg(short = 't', long, value_name = "CLUSTER_ID")]
+    cluster_id: String,
+    /// Skip directories that are formatted already rather than fail.
+    #[arg(short = 'g', long)]
+    ignore_formatted: bool,
+    /// A SCRAM credential; not served.
+    #[arg(short = 'S', long, value_name = "ADD_SCRAM")]
+    add_scram: Vec<String>,
+    /// The release whose features are to hold; has no effect.
+    #[arg(short, long, value_name = "RELEASE_VERSION")]
+    release_version: Option<String>,
+    /// A feature's level, as feature=level; has no effect.
+    #[arg(short, long, value_name = "FEATURE")]
+    feature: Vec<String>,
+    /// A controller that is a quorum by itself, which every node is at first.
+    #[arg(short, long, conflicts_with_all = ["no_initial_controllers", "initial_controllers"])]
+    standalone: bool,
+    /// A server that learns the quorum from others; has no effect.
+    #[arg(short = 'N', long, conflicts_with = "initial_controllers")]
+    no_initial_controllers: bool,
+    /// The controllers of the first quorum; has no effect.
+    #[arg(short = 'I', long, value_name = "INITIAL_CONTROLLERS")]
+    initial_controllers: Option<String>,
+}
+
+pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
+    let options: StorageOptions = match parse_subcommands("kafka-storage", arguments) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    let done = match options.command {
+        StorageAction::RandomUuid => Ok((format!("{}\n", random_uuid()), true)),
+        StorageAction::Info { config } => configured(&config).map(|config| info(directory(&config).as_deref())),
+        StorageAction::Format(arguments) => {
+            configured(&arguments.config).and_then(|config| Ok((format(&config, &arguments)?, true)))
+        }
+    };
+    match done {
+        Ok((text, is_good)) => {
+            print(&text);
+            if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(message) => failed(&message),
+    }
+}
+
+/// Kafka's ids never begin with a dash, which would be taken for a flag.
+fn random_uuid() -> String {
+    let ids = std::iter::repeat_with(|| format_uuid(Uuid::new_v4()));
+    ids.take(1000).find(|id| !id.starts_with('-')).unwrap_or_default()
+}
+
+fn configured(file: &str) -> Result<Config, String> {
+    file_alone(file, &environment()).map_err(|failures| failures.to_string())
+}
+
+/// The directory for the data; none where it is kept in memory.
+fn directory(config: &Config) -> Option<PathBuf> {
+    match &config.storage {
+        Storage::Disk(path) => Some(path.clone()),
+        Storage::Memory => None,
+    }
+}
+
+fn format(config: &Config, arguments: &FormatArguments) -> Result<String, String> {
+    if !arguments.add_scram.is_empty() {
+        return Err(
+            "--add-scram is not served: kafka-configs --alter --user NAME adds credentials to a broker that runs"
+                .to_owned(),
+        );
+    }
+    let Some(directory) = directory(config) else { return Ok("No directories specified.\n".to_owned()) };
+    let path = directory.display();
+    let is_formatted = directory.join(META_PROPERTIES).exists();
+    if is_formatted && !arguments.ignore_formatted {
+        return Err(format!(
+            "Log directory {path} is already formatted. Use --ignore-formatted to ignore this directory and format the others."
+        ));
+    }
+    let options = LogDirOptions {
+        node_id: config.node_id,
+        cluster_id: Some(arguments.cluster_id.clone()),
+        max_open_files: MOST_OPEN_FILES,
+        delete_delay: Duration::ZERO,
+    };
+    match LogDir::open(&directory, &options) {
+        Ok(_) if is_formatted => Ok("All of the log directories are already formatted.\n".to_owned()),
+        Ok(_) => Ok(format!("Formatting metadata directory {path} with metadata.version {METADATA_VERSION}.\n")),
+        Err(LogDirError::Foreign { theirs, .. }) => Err(format!(
+            "Invalid cluster.id in: {path}/{META_PROPERTIES}. Expected {}, but it is a directory of {theirs}",
+            arguments.cluster_id
+        )),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What is told of a directory, and whether all is well with it.
+fn info(directory: Option<&Path>) -> (String, bool) {
+    let Some(directory) = directory else { return ("No directories specified.\n".to_owned(), true) };
+    let path = directory.display();
+    let mut parts = Vec::new();
+    let mut problem = None;
+    if directory.is_dir() {
+        parts.push(format!("Found log directory:\n  {path}\n\n"));
+        match std::fs::read_to_string(directory.join(META_PROPERTIES)) {
+            Ok(found) => {
+                let found: BTreeMap<_, _> = java_properties(&found).into_iter().collect();
+                let found: Vec<_> = found.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                parts.push(format!("Found metadata: {{{}}}\n\n", found.join(", ")));
+            }
+            Err(_) => problem = Some(format!("{path} is not formatted.")),
+        }
+    } else if directory.exists() {
+        problem = Some(format!("{path} is not a directory"));
+    } else {
+        problem = Some(format!("{path} does not exist"));
+    }
+    let is_good = problem.is_none();
+    parts.extend(problem.map(|problem| format!("Found problem:\n  {problem}\n\n")));
+    (parts.concat(), is_good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configuration(directory: &Path) -> Config {
+        Config::with(&[("log.dirs", directory.to_str().unwrap()), ("klamm.storage.kind", "disk")]).unwrap()
+    }
+
+    fn arguments(line: &str) -> FormatArguments {
+        let options = StorageOptions::try_parse_from(format!("t format -c f {line}").split(' ')).expect(line);
+        let StorageAction::Format(arguments) = options.command else { panic!("{line} formats nothing") };
+        arguments
+    }
+
+    #[test]
+    fn a_directory_is_formatted_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("data");
+        let config = configuration(&directory);
+        assert!(!info(Some(&directory)).1, "it does not exist");
+        let cluster = "5L6g3nShT-eMCtK--X86sw";
+        let text = format(&config, &arguments(&format!("-t {cluster} --standalone"))).unwrap();
+        assert!(text.starts_with("Formatting metadata directory"), "{text}");
+        let (text, is_good) = info(Some(&directory));
+        assert!(is_good && text.contains(&format!("Found metadata: {{cluster.id={cluster}, ")), "{text}");
+        let again = format(&config, &arguments(&format!("-t {cluster}"))).expect_err("it is formatted");
+        assert!(again.contains("is already formatted"), "{again}");
+        let again = format(&config, &arguments(&format!("-t {cluster} -g")));
+        assert_eq!(again.as_deref(), Ok("All of the log directories are already formatted.\n"));
+        let other = format(&config, &arguments("-t 6L6g3nShT-eMCtK--X86sw -g")).expect_err("another cluster's");
+        assert!(other.starts_with("Invalid cluster.id in"), "{other}");
+    }
+
+    #[test]
+    fn ids_are_kafkas() {
+        let id = random_uuid();
+        assert_eq!(id.len(), 22);
+        assert!(crate::storage::parse_uuid(&id).is_some() && !id.starts_with('-'));
+    }
+}
