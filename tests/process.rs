@@ -119,3 +119,49 @@ async fn many_partitions_are_served_with_few_descriptors() {
         assert_eq!(readable(client).await, PARTITIONS as usize);
     }
 }
+
+/// The words that bash offers for the last one of a line, which has no quotes. There is a pause of 300 ms at most.
+fn offered(broker: &str, line: &str) -> Vec<String> {
+    let klamm = Path::new(env!("CARGO_BIN_EXE_klamm"));
+    let script = format!(
+        "source <(klamm completion bash)
+         COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_TYPE=9
+         _clap_complete_klamm klamm \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"
+         printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    );
+    let path = format!("{}:/usr/bin:/bin", klamm.parent().unwrap().display());
+    let output =
+        Command::new("bash").args(["-c", &script]).env("PATH", path).env("KLAMM_BROKERS", broker).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!stderr.contains("klamm:"), "{stderr}");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|word| word.trim().to_owned())
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[tokio::test]
+async fn bash_completes_commands_keys_and_the_names_of_the_running_broker() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = Process::start(data.path());
+    let address = format!("127.0.0.1:{}", broker.port);
+    for name in ["orders", "orders.dead", "payments"] {
+        let created =
+            Command::new(env!("CARGO_BIN_EXE_klamm")).args(["topic", "create", name, "-b", &address]).output();
+        assert!(created.unwrap().status.success());
+    }
+    let reset = ["group", "reset", "billing", "--create", "--topic", "orders", "--to", "start", "-b", &address];
+    assert!(Command::new(env!("CARGO_BIN_EXE_klamm")).args(reset).output().unwrap().status.success());
+    assert_eq!(offered(&address, "klamm topic desc"), ["describe"]);
+    assert_eq!(offered(&address, "klamm topic describe ord"), ["orders", "orders.dead"]);
+    assert_eq!(offered("127.0.0.1:1", &format!("klamm topic delete -b {address} pay")), ["payments"]);
+    assert_eq!(offered(&address, "klamm group describe b"), ["billing"]);
+    assert_eq!(offered(&address, "klamm group reset billing --topic pay"), ["payments"]);
+    assert_eq!(offered(&address, "klamm topic create new --config retention.m"), ["retention.ms="]);
+    // Nobody is there: silence, at once.
+    drop(broker);
+    let began = std::time::Instant::now();
+    assert!(offered(&address, "klamm topic describe ord").is_empty());
+    assert!(began.elapsed() < Duration::from_secs(5));
+}

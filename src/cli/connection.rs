@@ -9,14 +9,17 @@ use crate::client::{ClientError, ClientSettings, ClusterClient, bootstrap_addres
 
 /// Where a broker is if nothing says otherwise.
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
-/// Kafka's own name for a default of the shell; `KLAMM_BROKERS` is stronger.
+/// The default of the shell.
+const VARIABLE: &str = "KLAMM_BROKERS";
+/// Kafka's own name for a default of the shell; ours is stronger.
 const KAFKAS_VARIABLE: &str = "KAFKA_BOOTSTRAP_SERVERS";
 
 /// Which brokers to ask, and how long to wait.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArguments {
     /// The brokers to begin with, by commas [default: `KAFKA_BOOTSTRAP_SERVERS`, or localhost:9092].
-    #[arg(long, short, visible_alias = "brokers", value_name = "HOST:PORT", env = "KLAMM_BROKERS", global = true)]
+    #[arg(long, short, visible_alias = "brokers", value_name = "HOST:PORT", env = VARIABLE, global = true)]
     bootstrap_server: Option<String>,
     /// How long to wait for an answer, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 30_000, global = true)]
@@ -26,12 +29,11 @@ pub(super) struct ConnectionArguments {
 impl ConnectionArguments {
     /// The settings of a client that is known as `client_id`.
     pub(super) fn settings(&self, client_id: &str) -> Result<ClientSettings, Failure> {
-        let given = self.bootstrap_server.clone().or_else(|| std::env::var(KAFKAS_VARIABLE).ok());
-        settings(given.as_deref().unwrap_or(DEFAULT_BOOTSTRAP), Duration::from_millis(self.timeout_ms), client_id)
-            .map_err(|what| Failure {
-                what: format!("--bootstrap-server: {what}"),
-                hint: Some(format!("--bootstrap-server {DEFAULT_BOOTSTRAP}")),
-            })
+        let given = self.bootstrap_server.clone().unwrap_or_else(kafkas_bootstrap);
+        settings(&given, Duration::from_millis(self.timeout_ms), client_id).map_err(|what| Failure {
+            what: format!("--bootstrap-server: {what}"),
+            hint: Some(format!("--bootstrap-server {DEFAULT_BOOTSTRAP}")),
+        })
     }
 
     /// Connects as `klamm` and lets `command` ask.
@@ -45,6 +47,15 @@ impl ConnectionArguments {
             command(&mut client).await
         })
     }
+}
+
+/// Where brokers are if a command line does not say it.
+pub(super) fn default_bootstrap() -> String {
+    std::env::var(VARIABLE).unwrap_or_else(|_| kafkas_bootstrap())
+}
+
+fn kafkas_bootstrap() -> String {
+    std::env::var(KAFKAS_VARIABLE).unwrap_or_else(|_| DEFAULT_BOOTSTRAP.to_owned())
 }
 
 /// The settings for `bootstrap`, which is `host:port`, or several by commas.

@@ -7,6 +7,7 @@ mod banner;
 mod changes;
 mod cluster;
 mod cluster_config;
+mod completion;
 mod config;
 mod connection;
 mod failure;
@@ -14,6 +15,7 @@ mod group;
 mod healthcheck;
 mod hints;
 mod logging;
+mod manual;
 mod output;
 mod port_owner;
 mod print;
@@ -58,6 +60,10 @@ enum Command {
     Cluster(cluster::ClusterArguments),
     /// Say whether a broker answers: exit code 0 if it does, 1 if not.
     Healthcheck(healthcheck::HealthcheckArguments),
+    /// Print a script with which a shell completes commands, flags, and names of topics and groups.
+    Completion(completion::CompletionArguments),
+    /// Write the manual pages, a file for each command, into a directory.
+    Man(manual::ManArguments),
     /// Look at configuration without starting anything.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -108,11 +114,19 @@ fn has_command(path: &[&str]) -> bool {
     path.iter().try_fold(&all, |command, name| command.find_subcommand(name)).is_some()
 }
 
+/// The definitions of the commands.
+fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs the program named by `arguments`, the first of which is its own name, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // The system knows better when the process began, but only in steps of 10 ms.
     let begun = Instant::now();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = completion::answer(command, &arguments) {
+        return code;
+    }
     if let Some((shim, arguments)) = shims::find(&arguments) {
         return shim.run(arguments);
     }
@@ -132,6 +146,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Group(arguments)) => group::run(&arguments).map_err(Into::into),
         Some(Command::Cluster(arguments)) => cluster::run(&arguments).map_err(Into::into),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
+        Some(Command::Completion(arguments)) => completion::run(&arguments).map_err(Into::into),
+        Some(Command::Man(arguments)) => manual::run(&arguments, command()).map_err(Into::into),
         Some(Command::Config(command)) => config::run(&command),
     };
     result.unwrap_or_else(|failures| {

@@ -10,16 +10,15 @@ use super::print::print;
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
-    /// Aligned columns.
+    // Without a line each, help shows them in one.
     Table,
-    /// An array of objects.
     Json,
-    /// A list of mappings.
     Yaml,
 }
 
 /// The choice between them.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
 pub(super) struct OutputArguments {
     /// How the answer is printed.
     #[arg(long, short, value_enum, default_value_t = OutputFormat::Table, global = true)]

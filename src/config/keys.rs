@@ -997,6 +997,16 @@ const DYNAMIC_ONLY: &[Key] = &[
     .no_effect(),
 ];
 
+/// The keys that a broker is configured with, each with its meaning.
+pub fn broker_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    all().filter(|key| key.is_for_broker()).map(|key| (key.name, key.doc))
+}
+
+/// The keys that a topic is configured with, each with its meaning.
+pub fn topic_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    all().filter_map(|key| Some((key.topic_key()?, key.doc)))
+}
+
 /// Every row, in the table's order.
 pub fn all() -> impl Iterator<Item = &'static Key> {
     SECTIONS.iter().flat_map(|section| section.keys)

@@ -40,6 +40,7 @@ pub use group::GroupConfigError;
 pub use initial_topics::InitialTopic;
 pub use interpolation::Environment;
 pub use key::{Importance, Key, Scope, UpdateMode};
+pub use keys::{broker_keys, topic_keys};
 pub use listener::{HostPort, Listener, SecurityProtocol};
 pub use origin::Origin;
 pub use resolved::{Config, RESOLVED_KEYS, Storage};
