@@ -16,7 +16,7 @@ use crate::ids::NodeId;
 use crate::network::channel::{Channel, ChannelError};
 
 /// The pause before a question is put again (Kafka's `retry.backoff.ms`).
-const RETRY_BACKOFF: Duration = Duration::from_millis(100);
+pub(super) const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 /// FindCoordinator's word for groups.
 const GROUP_KEY_TYPE: i8 = 0;
@@ -139,7 +139,11 @@ impl ClusterClient {
             match attempt(self).await {
                 Err(error) if error.is_retriable() && Instant::now() + RETRY_BACKOFF < deadline => {
                     sleep(RETRY_BACKOFF).await;
-                    self.refresh().await?;
+                    match self.refresh().await {
+                        Err(error) if !error.is_retriable() => return Err(error),
+                        // The next attempt finds out whether it matters.
+                        Ok(()) | Err(_) => {}
+                    }
                 }
                 outcome => return outcome,
             }

@@ -88,8 +88,8 @@ impl ClientError {
         match self {
             Self::Refused { code, .. } => code.is_retriable(),
             Self::Broken { reason, .. } => matches!(reason, ChannelError::Io(_)),
-            Self::NoBroker(_) => true,
-            Self::Unreachable { .. } | Self::TimedOut { .. } => false,
+            // A broker that restarts is not there for a while.
+            Self::NoBroker(_) | Self::Unreachable { .. } | Self::TimedOut { .. } => true,
         }
     }
 }

@@ -115,6 +115,14 @@ impl ClusterClient {
         .await
     }
 
+    /// Topics by their names, which brokers create if they may, as for consumers; some may not be there.
+    pub async fn topics_to_consume(
+        &mut self,
+        names: &[TopicName],
+    ) -> Result<Vec<(TopicName, Result<TopicDescription, ErrorCode>)>, ClientError> {
+        self.ask_for_topics(names, true).await
+    }
+
     async fn ask_for_topics(
         &mut self,
         names: &[TopicName],

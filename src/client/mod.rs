@@ -10,40 +10,56 @@
 //!
 //! It must not know how anything is printed, nor what arguments look like.
 
+mod accumulator;
+mod assignor;
 mod brokers;
 mod client_quotas;
 mod cluster_client;
 mod configs;
+mod consumer;
+mod consumer_protocol;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod describe_topics;
 mod error;
+mod fetched;
+mod group_consumer;
 mod group_lag;
 mod group_offsets;
 mod groups;
 mod kafka_exception;
+mod membership;
 mod metadata;
 mod offset_plan;
 mod offsets;
 mod outcomes;
+mod partitioner;
+mod producer;
 mod reassignments;
 mod scram;
 
+pub use accumulator::NewRecord;
 pub use brokers::ServedApi;
 pub use client_quotas::QuotaMatch;
 pub use cluster_client::{ClientSettings, ClusterClient, To, bootstrap_addresses};
 pub use configs::{ConfigChange, ConfigEntry, ConfigLayer, Configured};
+pub use consumer::{Consumer, ConsumerSettings, OffsetReset};
 pub use create_partitions::PartitionIncrease;
 pub use create_topics::{CreatedTopic, TopicToCreate};
 pub use error::ClientError;
+pub use fetched::{FetchedPartition, FetchedRecord};
+pub use group_consumer::GroupConsumer;
 pub use group_lag::GroupPartition;
 pub use group_offsets::{CommittedOffset, OffsetOutcomes};
 pub use groups::{GroupDescription, GroupListing, GroupMember, MemberToRemove};
 pub use kafka_exception::KafkaException;
+pub use membership::{GroupMembership, GroupSettings};
 pub use metadata::{BrokerDescription, ClusterDescription, PartitionDescription, TopicDescription};
 pub use offset_plan::{OffsetTarget, PlanError, PlannedOffset};
 pub use offsets::{EARLIEST, LATEST, ListedOffset, MAX_TIMESTAMP};
 pub use outcomes::ItemOutcomes;
+pub use partitioner::partition_for_key;
+pub use producer::{Delivery, Producer, ProducerSettings};
 pub use reassignments::PartitionMove;
 pub use scram::ScramPassword;

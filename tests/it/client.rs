@@ -11,8 +11,13 @@ use crate::server::within;
 
 /// A client of `broker`.
 pub(crate) async fn client_of(broker: &Broker) -> ClusterClient {
+    client_at(broker.port()).await
+}
+
+/// A client of what listens at `port`.
+pub(crate) async fn client_at(port: u16) -> ClusterClient {
     let settings = ClientSettings {
-        bootstrap: bootstrap_addresses(&format!("127.0.0.1:{}", broker.port())).unwrap(),
+        bootstrap: bootstrap_addresses(&format!("127.0.0.1:{port}")).unwrap(),
         client_id: "it".to_owned(),
         request_timeout: Duration::from_secs(5),
         api_timeout: Duration::from_secs(5),
