@@ -148,7 +148,7 @@ impl Consumer {
                     match leader {
                         Ok(leader) => drop(self.leaders.insert(partition, leader)),
                         Err(code) => {
-                            let error = refused(&partition, code);
+                            let error = ClientError::of_one(&partition, code);
                             self.trouble_for(client, &[partition], error)?;
                         }
                     }
@@ -269,7 +269,7 @@ impl Consumer {
                 code: ErrorCode::OffsetOutOfRange,
                 message: Some(format!("{partition} has no offset {position}")),
             }),
-            Some(code) => Ok(Outcome::Moved(refused(&partition, code))),
+            Some(code) => Ok(Outcome::Moved(ClientError::of_one(&partition, code))),
         }
     }
 
@@ -277,13 +277,9 @@ impl Consumer {
         let Some(timestamp) = self.settings.reset.timestamp().filter(|_| !partitions.is_empty()) else { return Ok(()) };
         let wanted: Vec<_> = partitions.into_iter().map(|partition| (partition, timestamp)).collect();
         for (partition, listed) in client.list_offsets(&wanted, self.settings.read_committed).await? {
-            let listed = listed.map_err(|code| refused(&partition, code))?;
+            let listed = listed.map_err(|code| ClientError::of_one(&partition, code))?;
             self.positions.insert(partition, listed.offset);
         }
         Ok(())
     }
-}
-
-fn refused(partition: &TopicPartition, code: ErrorCode) -> ClientError {
-    ClientError::Refused { code, message: Some(format!("{partition}: {code}")) }
 }

@@ -58,6 +58,11 @@ impl ClientError {
         }
     }
 
+    /// What a broker says of one thing among several, a partition or a topic: the name of it, and Kafka's words.
+    pub fn of_one(what: &impl std::fmt::Display, code: ErrorCode) -> Self {
+        Self::Refused { code, message: Some(format!("{what}: {}", KafkaException::of(code).message)) }
+    }
+
     /// Kafka's code, if a broker gave one.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {

@@ -93,8 +93,7 @@ impl GroupConsumer {
         let wanted: Vec<_> = partitions.iter().map(|one| (one.clone(), timestamp)).collect();
         let mut offsets = BTreeMap::new();
         for (partition, listed) in client.list_offsets(&wanted, self.settings.read_committed).await? {
-            let listed =
-                listed.map_err(|code| ClientError::Refused { code, message: Some(format!("{partition}: {code}")) })?;
+            let listed = listed.map_err(|code| ClientError::of_one(&partition, code))?;
             offsets.insert(partition, listed.offset);
         }
         Ok(offsets)

@@ -6,7 +6,8 @@
 //!
 //! [`ClusterClient`] knows the cluster: it connects, and brings a request to any broker, to the controller, to a leader
 //! or to a coordinator. [`KafkaException`] is what Kafka's own programs call an error code. The other files add what can
-//! be asked, one subject each.
+//! be asked, one subject each. On it stand [`Producer`], [`Consumer`] and [`GroupConsumer`], which take it along for each
+//! call, since they ask one question at a time like everybody else.
 //!
 //! It must not know how anything is printed, nor what arguments look like.
 

@@ -247,8 +247,10 @@ impl Producer {
 
     fn refused(&self, partition: i32, code: ErrorCode, message: Option<&str>) -> ClientError {
         let partition = TopicPartition { topic: TopicName::clone(&self.topic.name), partition };
-        let message = message.map_or_else(|| code.to_string(), str::to_owned);
-        ClientError::Refused { code, message: Some(format!("{partition}: {message}")) }
+        match message {
+            Some(message) => ClientError::Refused { code, message: Some(format!("{partition}: {message}")) },
+            None => ClientError::of_one(&partition, code),
+        }
     }
 }
 

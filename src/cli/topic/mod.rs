@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 mod alter;
+mod consume;
 mod create;
 mod delete;
 mod describe;
 mod list;
+mod produce;
+mod tail;
 
 use super::Failure;
 use super::connection::ConnectionArguments;
@@ -34,32 +37,48 @@ pub(super) struct TopicArguments {
     command: TopicCommand,
     #[command(flatten)]
     connection: ConnectionArguments,
-    #[command(flatten)]
-    output: OutputArguments,
 }
 
 #[derive(Debug, Subcommand)]
 enum TopicCommand {
     /// Print the topics with the numbers of their partitions and replicas.
-    List(list::ListArguments),
+    List(WithOutput<list::ListArguments>),
     /// Create topics.
-    Create(create::CreateTopicsArguments),
+    Create(WithOutput<create::CreateTopicsArguments>),
     /// Print topics with their partitions, offsets and configs.
-    Describe(describe::DescribeTopicsArguments),
+    Describe(WithOutput<describe::DescribeTopicsArguments>),
     /// Give a topic more partitions or other configs.
-    Alter(alter::AlterTopicArguments),
+    Alter(WithOutput<alter::AlterTopicArguments>),
     /// Delete topics with all their records.
-    Delete(delete::DeleteTopicsArguments),
+    Delete(WithOutput<delete::DeleteTopicsArguments>),
+    /// Send records, from the arguments or from stdin.
+    Produce(produce::ProduceArguments),
+    /// Read records and print them.
+    Consume(consume::ConsumeArguments),
+    /// Print the last records, and then whatever comes.
+    Tail(tail::TailArguments),
+}
+
+/// A command's arguments, and how its answer is printed. It is not topic's as a whole: -o means offsets in consume.
+#[derive(Debug, Args)]
+struct WithOutput<T: Args> {
+    #[command(flatten)]
+    arguments: T,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 pub(super) fn run(arguments: &TopicArguments) -> Result<ExitCode, Failure> {
-    let (connection, output) = (&arguments.connection, arguments.output.output);
+    let connection = &arguments.connection;
     match &arguments.command {
-        TopicCommand::List(arguments) => list::run(arguments, connection, output),
-        TopicCommand::Create(arguments) => create::run(arguments, connection, output),
-        TopicCommand::Describe(arguments) => describe::run(arguments, connection, output),
-        TopicCommand::Alter(arguments) => alter::run(arguments, connection, output),
-        TopicCommand::Delete(arguments) => delete::run(arguments, connection, output),
+        TopicCommand::List(with) => list::run(&with.arguments, connection, with.output.output),
+        TopicCommand::Create(with) => create::run(&with.arguments, connection, with.output.output),
+        TopicCommand::Describe(with) => describe::run(&with.arguments, connection, with.output.output),
+        TopicCommand::Alter(with) => alter::run(&with.arguments, connection, with.output.output),
+        TopicCommand::Delete(with) => delete::run(&with.arguments, connection, with.output.output),
+        TopicCommand::Produce(arguments) => produce::run(arguments, connection),
+        TopicCommand::Consume(arguments) => consume::run(arguments, connection),
+        TopicCommand::Tail(arguments) => tail::run(arguments, connection),
     }
 }
 

@@ -53,6 +53,22 @@ impl Compression {
         }
     }
 
+    /// Its name in Kafka's configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// The codec of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        (0..=4).filter_map(|id| Self::from_id(id).ok()).find(|codec| codec.name() == name)
+    }
+
     /// For `map_err`: these bytes are not what this codec writes.
     pub(super) fn malformed(self, reason: &(impl ToString + ?Sized)) -> CompressionError {
         CompressionError::Malformed(self, reason.to_string())

@@ -53,6 +53,7 @@ mod tests {
         let data: Vec<u8> = (0..200_000_u32).flat_map(|n| (n / 7).to_be_bytes()).collect();
         for codec in ALL {
             assert_eq!(Compression::from_id(codec.id()), Ok(codec));
+            assert_eq!(Compression::from_name(codec.name()), Some(codec));
             for part in [&data[..], &data[..1], &data[..0]] {
                 let compressed = compress(codec, part).unwrap();
                 assert_eq!(decompress(codec, &compressed, part.len()).unwrap(), part, "{codec:?}");

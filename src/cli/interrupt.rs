@@ -1,0 +1,17 @@
+//! Ctrl-C, for commands that go on until it comes.
+
+use std::future::pending;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Completes when somebody wants the command to stop: by Ctrl-C, or by SIGTERM. From the first call on, neither ends the
+/// process by itself.
+pub(super) async fn interrupted() {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    // Without handlers the signals end the process themselves.
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else { return pending().await };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
