@@ -154,8 +154,10 @@ pub(in crate::cli) async fn slices(
 async fn no_such_topic(client: &mut ClusterClient, name: &str) -> Result<Failure, ClientError> {
     let topics = client.all_topics().await?;
     let near = closest(name, topics.iter().map(|topic| &*topic.name));
-    let hint = near
-        .map_or_else(|| format!("klamm topic produce {name} VALUE creates it"), |near| format!("did you mean \"{near}\"?"));
+    let hint = near.map_or_else(
+        || format!("klamm topic produce {name} VALUE creates it"),
+        |near| format!("did you mean \"{near}\"?"),
+    );
     Ok(Failure { what: format!("there is no topic {name}"), hint: Some(hint) })
 }
 

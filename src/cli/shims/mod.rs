@@ -15,6 +15,12 @@ mod storage;
 mod topic_filter;
 mod topics;
 
+// Those that send and read records.
+mod console_producer;
+mod line_reader;
+mod offset_shell;
+mod tool_properties;
+
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
@@ -36,6 +42,8 @@ const SHIMS: &[Shim] = &[
     Shim { name: "kafka-groups", run: groups::run },
     Shim { name: "kafka-storage", run: storage::run },
     Shim { name: "kafka-topics", run: topics::run },
+    Shim { name: "kafka-console-producer", run: console_producer::run },
+    Shim { name: "kafka-get-offsets", run: offset_shell::run },
 ];
 
 /// The tool, and its arguments, that a command line means: by the program's name, or by the first argument.
