@@ -10,6 +10,8 @@ mod hints;
 mod ports;
 #[path = "process/program.rs"]
 mod program;
+#[path = "process/records.rs"]
+mod records;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

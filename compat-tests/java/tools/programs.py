@@ -39,7 +39,10 @@ SHIMS = {
     "kafka-broker-api-versions",
     "kafka-cluster",
     "kafka-configs",
+    "kafka-console-consumer",
+    "kafka-console-producer",
     "kafka-consumer-groups",
+    "kafka-get-offsets",
     "kafka-groups",
     "kafka-topics",
 }

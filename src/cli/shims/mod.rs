@@ -16,8 +16,11 @@ mod topic_filter;
 mod topics;
 
 // Those that send and read records.
+mod console_consumer;
+mod console_options;
 mod console_producer;
 mod line_reader;
+mod message_formatter;
 mod offset_shell;
 mod tool_properties;
 
@@ -42,6 +45,7 @@ const SHIMS: &[Shim] = &[
     Shim { name: "kafka-groups", run: groups::run },
     Shim { name: "kafka-storage", run: storage::run },
     Shim { name: "kafka-topics", run: topics::run },
+    Shim { name: "kafka-console-consumer", run: console_consumer::run },
     Shim { name: "kafka-console-producer", run: console_producer::run },
     Shim { name: "kafka-get-offsets", run: offset_shell::run },
 ];
