@@ -86,6 +86,11 @@ def image():
     return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "image/main.py"]
 
 
+def terminal():
+    """Presses keys in klamm's commands, which needs no Python package."""
+    return [toolchains.sys.executable, COMPAT_TESTS / "terminal/main.py"]
+
+
 def metrics():
     """Has promtool and a Prometheus read the metrics."""
     toolchains.debian("prometheus")
@@ -115,5 +120,6 @@ SUITES = [
     Suite("oracle", oracle, broker=False),
     Suite("image", image, broker=False),
     Suite("metrics", metrics, broker=False),
+    Suite("terminal", terminal, broker=False),
     Suite("crash", crash, broker=False),
 ]

@@ -27,6 +27,11 @@ pub(super) struct ConnectionArguments {
 }
 
 impl ConnectionArguments {
+    /// Whether anything says where a broker is; else it is where it is by default.
+    pub(super) fn names_a_broker(&self) -> bool {
+        self.bootstrap_server.is_some() || std::env::var_os(KAFKAS_VARIABLE).is_some()
+    }
+
     /// The settings of a client that is known as `client_id`.
     pub(super) fn settings(&self, client_id: &str) -> Result<ClientSettings, Failure> {
         let given = self.bootstrap_server.clone().unwrap_or_else(kafkas_bootstrap);

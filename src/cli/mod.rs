@@ -10,6 +10,7 @@ mod cluster_config;
 mod completion;
 mod config;
 mod connection;
+mod demo;
 mod failure;
 mod group;
 mod healthcheck;
@@ -60,6 +61,8 @@ enum Command {
     Group(group::GroupArguments),
     /// Ask about the cluster.
     Cluster(cluster::ClusterArguments),
+    /// Watch a broker at work.
+    Demo(demo::DemoArguments),
     /// Say whether a broker answers: exit code 0 if it does, 1 if not.
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Print a script with which a shell completes commands, flags, and names of topics and groups.
@@ -147,6 +150,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Topic(arguments)) => topic::run(&arguments).map_err(Into::into),
         Some(Command::Group(arguments)) => group::run(&arguments).map_err(Into::into),
         Some(Command::Cluster(arguments)) => cluster::run(&arguments).map_err(Into::into),
+        Some(Command::Demo(arguments)) => demo::run(&arguments).map_err(Into::into),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
         Some(Command::Completion(arguments)) => completion::run(&arguments).map_err(Into::into),
         Some(Command::Man(arguments)) => manual::run(&arguments, command()).map_err(Into::into),

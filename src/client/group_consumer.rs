@@ -54,6 +54,12 @@ impl GroupConsumer {
         client: &mut ClusterClient,
         max_wait: Duration,
     ) -> Result<Vec<FetchedPartition>, ClientError> {
+        self.keep_up(client).await?;
+        self.consumer.poll(client, max_wait).await
+    }
+
+    /// As [`GroupConsumer::poll`], without fetching: for who has no time for records now, and wants to stay a member.
+    pub async fn keep_up(&mut self, client: &mut ClusterClient) -> Result<(), ClientError> {
         if self.is_member && !self.member.heartbeat(client).await? {
             self.commit(client).await?;
             self.is_member = false;
@@ -64,7 +70,7 @@ impl GroupConsumer {
         if self.last_commit.elapsed() >= COMMIT_INTERVAL {
             self.commit(client).await?;
         }
-        self.consumer.poll(client, max_wait).await
+        Ok(())
     }
 
     async fn join(&mut self, client: &mut ClusterClient) -> Result<(), ClientError> {
