@@ -4,6 +4,7 @@
 //! that was cut short. An error is told in three steps: what happened, why, and what to try.
 
 mod banner;
+mod bench;
 mod changes;
 mod cluster;
 mod cluster_config;
@@ -61,6 +62,8 @@ enum Command {
     Group(group::GroupArguments),
     /// Ask about the cluster.
     Cluster(cluster::ClusterArguments),
+    /// Measure how much a broker takes and gives.
+    Bench(bench::BenchArguments),
     /// Watch a broker at work.
     Demo(demo::DemoArguments),
     /// Say whether a broker answers: exit code 0 if it does, 1 if not.
@@ -150,6 +153,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Topic(arguments)) => topic::run(&arguments).map_err(Into::into),
         Some(Command::Group(arguments)) => group::run(&arguments).map_err(Into::into),
         Some(Command::Cluster(arguments)) => cluster::run(&arguments).map_err(Into::into),
+        Some(Command::Bench(arguments)) => bench::run(&arguments).map_err(Into::into),
         Some(Command::Demo(arguments)) => demo::run(&arguments).map_err(Into::into),
         Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
         Some(Command::Completion(arguments)) => completion::run(&arguments).map_err(Into::into),

@@ -28,6 +28,7 @@ Examples:
   klamm topic describe orders
   klamm topic alter orders -p 6 --set retention.ms=86400000
   klamm topic delete orders";
+pub(super) use produce::codec;
 
 /// Work with topics.
 #[derive(Debug, Args)]

@@ -65,7 +65,8 @@ fn header(argument: &str) -> Result<(String, String), String> {
     }
 }
 
-fn codec(name: &str) -> Result<Compression, String> {
+/// Reads the name of a codec.
+pub(in crate::cli) fn codec(name: &str) -> Result<Compression, String> {
     Compression::from_name(name).ok_or_else(|| "there are none, gzip, snappy, lz4 and zstd".to_owned())
 }
 
