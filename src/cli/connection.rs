@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
-use crate::client::{ClientError, ClientSettings, ClusterClient, bootstrap_addresses};
+use crate::client::{ClientError, ClientSettings, ClusterClient, ClusterDescription, bootstrap_addresses};
 
 /// Where a broker is if nothing says otherwise.
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
@@ -70,6 +70,19 @@ pub(super) fn settings(bootstrap: &str, timeout: Duration, client_id: &str) -> R
         client_id: client_id.to_owned(),
         request_timeout: timeout,
         api_timeout: timeout,
+    })
+}
+
+/// What `bootstrap` says of its cluster, if it answers within `timeout`.
+pub(super) fn describe_cluster(
+    bootstrap: &str,
+    timeout: Duration,
+    client_id: &str,
+) -> Result<ClusterDescription, Failure> {
+    let settings = settings(bootstrap, timeout, client_id).map_err(|what| Failure { what, hint: None })?;
+    runtime()?.block_on(async {
+        let mut client = ClusterClient::connect(settings).await?;
+        Ok(client.describe_cluster().await?)
     })
 }
 
