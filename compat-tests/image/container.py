@@ -17,7 +17,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 KLAMM = os.environ.get("KLAMM", str(REPOSITORY / "target/release/klamm"))
 ROOT_FILES = REPOSITORY / "docker/root"
 APPUSER = 1000
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Image:
@@ -27,7 +26,7 @@ class Image:
         text = (REPOSITORY / "docker/Dockerfile").read_text().replace("\\\n", "")
         stage = text.rsplit("\nFROM ", 1)[1]
         lines = [line.split(" ", 1) for line in stage.splitlines() if " " in line]
-        self.environment = {"PATH": PATH}
+        self.environment = {}
         for words in (shlex.split(rest) for name, rest in lines if name == "ENV"):
             self.environment.update(pair.split("=", 1) for pair in words)
         last = dict(lines)
@@ -35,9 +34,8 @@ class Image:
         self.command = json.loads(last["CMD"])
         self.entrypoint = json.loads(last.get("ENTRYPOINT", "[]"))
         self.health = json.loads(last["HEALTHCHECK"].split(" CMD ", 1)[1])
-        self.owned_directories = re.search(r"install -d -o appuser -g appuser ([^&]*)", stage).group(1).split()
+        self.owned_directories = re.search(r"install -d -o appuser -g appuser ([^&\n]*)", stage).group(1).split()
         self.groups = [0] if "--groups root" in stage else []
-        self.links = [shlex.split(rest) for rest in re.findall(r"&& ln -s ([^&\n]*)", stage)]
 
 
 def raise_loopback():
@@ -60,8 +58,6 @@ def build(directory, image):
     shutil.copy2(KLAMM, layer / "usr/local/bin/klamm")
     # As a container has it, with the names that compose files and modules give it.
     (layer / "etc/hosts").write_text(f"127.0.0.1 localhost broker kafka broker-1 {socket.gethostname()}\n")
-    for target, name in image.links:
-        (layer / name.lstrip("/")).symlink_to(target)
     return layer
 
 
@@ -110,9 +106,10 @@ class Container:
             os.setgid(APPUSER)
             os.setuid(APPUSER)
 
-    def start(self, command, log):
-        """Runs the container's main process; `log` gets its output."""
-        command = [*self.image.entrypoint, *(command or self.image.command)]
+    def start(self, entrypoint, command, log):
+        """Runs the container's main process, the image's own where none is given; `log` gets its output."""
+        entrypoint = self.image.entrypoint if entrypoint is None else entrypoint
+        command = [*entrypoint, *(command or self.image.command)]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,

@@ -18,7 +18,8 @@ class Module:
     """One way to start a container. `script` is brought to `path`, and `command` waits for it; none is the image's own.
 
     `runs` is the command that writes the script, for modules that do not copy it, with SCRIPT for its text. `files` are
-    copied into the container before it starts, `late_files` when it runs. `user` is the one that the module forces.
+    copied into the container before it starts, `late_files` when it runs. `entrypoint` takes the place of the image's, and
+    `user` is the one that the module forces.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Module:
     files: dict = field(default_factory=dict)
     late_files: dict = field(default_factory=dict)
     mode: int = 0o777
+    script_comes_first: bool = False
+    entrypoint: list = None
     user: str = ""
 
 

@@ -21,11 +21,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import kafka_modules  # noqa: E402
+import redpanda_modules  # noqa: E402
 from confluent_kafka import Consumer, Producer  # noqa: E402
 from container import Container, Image, build, may_be_appuser, raise_loopback  # noqa: E402
-from contract import IS_HEALTHY, PORT_IS_OPEN  # noqa: E402
-from kafka_modules import MODULES, NOT_SERVED  # noqa: E402
+from contract import IS_HEALTHY, PORT_IS_OPEN, Module  # noqa: E402
+from health import CHECKS  # noqa: E402
 
+MODULES = kafka_modules.MODULES + redpanda_modules.MODULES
+NOT_SERVED = kafka_modules.NOT_SERVED + redpanda_modules.NOT_SERVED
 INSIDE = "KLAMM_IMAGE_ROOT"
 PATIENCE_S = 20
 
@@ -75,14 +79,23 @@ def wait_for(module, container, log, process):
 
 def bring(module, container):
     """Brings the module's script and files into the container that waits for them."""
-    for path, text in module.late_files.items():
-        container.copy(path, text)
+
+    def files():
+        for path, text in module.late_files.items():
+            container.copy(path, text)
+
+    if not module.script_comes_first:
+        files()
     if module.runs:
         done = container.execute([word.replace("SCRIPT", module.script) for word in module.runs])
         if done.returncode != 0:
             raise RuntimeError(f"{module.runs}: {done.stderr}")
     elif module.path:
         container.copy(module.path, module.script, module.mode)
+    if module.script_comes_first:
+        # As long as it may take; the script runs by then.
+        time.sleep(0.3)
+        files()
 
 
 def run(module, container, log):
@@ -90,7 +103,7 @@ def run(module, container, log):
     for path, text in module.files.items():
         container.copy(path, text)
     try:
-        process = container.start(module.command, log)
+        process = container.start(module.entrypoint, module.command, log)
         if module.path or module.late_files:
             time.sleep(0.3)
             bring(module, container)
@@ -104,6 +117,38 @@ def run(module, container, log):
             raise RuntimeError("SIGTERM does not stop it cleanly")
     finally:
         container.end()
+
+
+def check_health(layer, image):
+    """Tries the health checks that people paste: each fails without a broker, and succeeds with one. The number of failures."""
+    container, log = Container(layer, image, {}, users()[0]), layer.parent / "log"
+    # The Dockerfile installs nc; on this machine it may be missing.
+    missing = [check for check in CHECKS if check.startswith("nc ") and not shutil.which("nc")]
+    checks = [check for check in CHECKS if check not in missing]
+
+    def outcomes():
+        # Without a broker, Kafka's tools ask on for a minute.
+        return [container.execute(["timeout", "5", "/bin/sh", "-c", check]) for check in checks]
+
+    try:
+        before = outcomes()
+        alone = Module("health checks")
+        wait_for(alone, container, log, container.start(None, [], log))
+        after = outcomes()
+    finally:
+        container.end()
+    failed = 0
+    for check, without, served in zip(checks, before, after, strict=True):
+        fine = without.returncode != 0 and served.returncode == 0
+        failed += not fine
+        if not fine:
+            print(
+                f"without a broker {without.returncode}, with one {served.returncode}: {served.stdout}{served.stderr}"
+            )
+        print(f"{'PASS' if fine else 'FAIL'} health check: {check}", flush=True)
+    for check in missing:
+        print(f"SKIP health check: {check} (nc is not on this machine)")
+    return failed
 
 
 def users():
@@ -145,6 +190,8 @@ def inside(arguments):
             print(f"SKIP image: its root cannot be mounted here: {error.stderr.decode().strip()}")
             return 0
         failed = run_all(layer, image, arguments.names or [""], arguments.show)
+        if not arguments.names or "health" in arguments.names:
+            failed += check_health(layer, image)
         subprocess.run(["umount", "--lazy", directory], check=False)
     for what in NOT_SERVED:
         print(f"SKIP {what}")
