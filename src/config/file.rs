@@ -3,17 +3,18 @@
 
 use super::file_entry::{Fault, FileEntry};
 use super::interpolation::Environment;
+use super::other_format::{is_properties, other_format};
 use super::sections;
 
 /// Reads the file called `name`: Java properties if it ends in `.properties`, else YAML. Beside what it sets, everything
 /// that is wrong with it.
 pub(super) fn read(name: &str, text: &str, environment: &Environment) -> (Vec<FileEntry>, Vec<Fault>) {
-    if is_properties(name) { (properties(text), Vec::new()) } else { sections::read(text, environment) }
-}
-
-/// Whether a file of that name holds Java properties.
-pub(super) fn is_properties(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, extension)| extension == "properties")
+    let faults = other_format(name, text);
+    match is_properties(name) {
+        _ if !faults.is_empty() => (Vec::new(), faults),
+        true => (properties(text), faults),
+        false => sections::read(text, environment),
+    }
 }
 
 /// The pairs of a text of Java properties, in their order.

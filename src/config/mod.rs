@@ -20,6 +20,7 @@ mod key;
 pub mod keys;
 mod listener;
 mod origin;
+mod other_format;
 pub mod reference;
 mod resolved;
 mod sections;

@@ -25,6 +25,11 @@ const LISTENER: &[&str] = &["name", "bind", "advertise", "protocol"];
 /// What an element of `topics` may have.
 const TOPIC: &[&str] = &["name", "partitions", "replicas", "config"];
 
+/// Whether a section is called `name`.
+pub(super) fn is_section(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// Reads a YAML file; an empty one sets nothing. Beside what it sets, everything that is wrong with it.
 pub(super) fn read(text: &str, environment: &Environment) -> (Vec<FileEntry>, Vec<Fault>) {
     let mut reader = SectionReader { environment, entries: Vec::new(), faults: Vec::new() };

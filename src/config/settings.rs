@@ -11,6 +11,7 @@ use super::jaas::JaasEntry;
 use super::key::{Key, Scope};
 use super::keys;
 use super::origin::Origin;
+use super::other_format::is_properties;
 use super::suggestion::closest;
 use super::unserved::{Unserved, unserved};
 use super::value::FromValue;
@@ -136,7 +137,7 @@ impl Settings {
         for FileEntry { key, value, line, variables } in entries {
             let origin = place(line, variables);
             // Kafka does not mind unknown keys in its properties.
-            let is_set = if file::is_properties(name) {
+            let is_set = if is_properties(name) {
                 self.set_if_known(&key, &value, origin)
             } else {
                 self.set(&key, &value, origin)
