@@ -92,6 +92,46 @@ async fn readable(client: &mut channel::Channel) -> usize {
     partitions.iter().filter(|data| data.error_code == 0 && !data.records.as_ref().unwrap().is_empty()).count()
 }
 
+/// Programs that read the log of a container get JSON from both of its outputs, and what they wait for inside of it.
+#[test]
+fn a_log_in_json_is_json_alone_and_holds_what_others_wait_for() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_klamm"))
+        .args(["--listen", "127.0.0.1:0", "--memory", "--ready-line", "the last line"])
+        .envs([("KLAMM_LOG_FORMAT", "json"), ("KLAMM_LOG", "debug")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        printed.push(line.unwrap());
+        if printed.last().unwrap().contains("the last line") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let logged: Vec<_> = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap).collect();
+    assert!(!logged.is_empty());
+    let mut messages = String::new();
+    for line in printed.iter().chain(&logged) {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(event[field].is_string(), "{field}: {line}");
+        }
+        messages += event["message"].as_str().unwrap();
+        messages.push('\n');
+    }
+    for phrase in [
+        "is ready\n",
+        "Transitioning from RECOVERY to RUNNING.\n",
+        "Kafka Server started\n",
+        "[KafkaServer id=1] started\n",
+    ] {
+        assert!(messages.contains(phrase), "{phrase}: {messages}");
+    }
+}
+
 /// `scripts/open_files.py` does so with 5,000 partitions.
 #[tokio::test]
 async fn many_partitions_are_served_with_few_descriptors() {

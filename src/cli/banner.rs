@@ -106,6 +106,25 @@ impl<'a> Banner<'a> {
         text
     }
 
+    /// Logs the same facts, for programs.
+    pub(super) fn log(&self) {
+        let facts = self.facts();
+        let told = |label: &str| {
+            let facts = facts.iter().filter(|(other, _)| *other == label).map(|(_, fact)| fact.as_str());
+            facts.collect::<Vec<_>>().join("; ")
+        };
+        tracing::info!(
+            node = self.setup.node_id,
+            cluster = self.cluster_id,
+            listening = told("listening"),
+            http = told("http"),
+            data = told("data"),
+            config = told("config"),
+            "Klamm {} is ready",
+            env!("CARGO_PKG_VERSION")
+        );
+    }
+
     fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts: Vec<_> = self.bound.iter().map(|bound| ("listening", self.listening(bound))).collect();
         facts.extend(self.http.map(|address| ("http", format!("http://{address} (/metrics, /readyz)"))));
@@ -165,13 +184,15 @@ fn absolute(directory: &Path) -> String {
 
 /// What programs wait for that start a container of Apache Kafka's and read its log: Testcontainers for all its
 /// languages, and Strimzi's. By now the listeners accept connections and Metadata is answered.
-pub(super) fn phrases(setup: &Setup) -> String {
+pub(super) fn phrases(setup: &Setup) -> [String; 3] {
     let node_id = setup.node_id;
-    format!(
-        "INFO [BrokerLifecycleManager id={node_id}] The broker has been unfenced. Transitioning from RECOVERY to RUNNING.\n\
-         INFO [KafkaRaftServer nodeId={node_id}] Kafka Server started\n\
-         INFO [KafkaServer id={node_id}] started\n"
-    )
+    [
+        format!(
+            "[BrokerLifecycleManager id={node_id}] The broker has been unfenced. Transitioning from RECOVERY to RUNNING."
+        ),
+        format!("[KafkaRaftServer nodeId={node_id}] Kafka Server started"),
+        format!("[KafkaServer id={node_id}] started"),
+    ]
 }
 
 #[cfg(test)]

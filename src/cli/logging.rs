@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::IsTerminal;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{EnvFilter, reload};
 
-use super::Failure;
 use crate::broker::loggers::{LogLevel, Loggers, ROOT_LOGGER};
+use crate::config::LogFormat;
 
-/// What is logged where `KLAMM_LOG` does not say.
+/// What is logged where the levels were set to nothing.
 const DEFAULT_LOG_FILTER: &str = "info";
-/// Holds unless `KLAMM_LOG` names openraft: an election of a quorum of one is no news.
+/// Holds unless the levels name openraft: an election of a quorum of one is no news.
 const CONSENSUS_LOG_FILTER: &str = "openraft=warn";
 
 /// The loggers that have a name of their own: the floors of the house, and what consensus is built on.
@@ -33,55 +32,60 @@ const LOGGERS: &[&str] = &[
     "openraft",
 ];
 
-/// What `KLAMM_LOG` asks for; empty is as good as unset.
-pub(super) fn log_filter(wanted: &str) -> Result<String, Failure> {
-    let wanted = if wanted.trim().is_empty() { DEFAULT_LOG_FILTER } else { wanted };
-    let refused = || Failure {
-        what: format!("KLAMM_LOG: \"{wanted}\" is not a log filter"),
-        hint: Some("KLAMM_LOG=klamm=debug".to_owned()),
-    };
-    let filter = EnvFilter::builder().parse(wanted).map_err(|_| refused())?;
-    if let Some(lone) = wanted.split(',').map(str::trim).find(|directive| !is_known(directive)) {
-        let hint = format!("\"{lone}\" is neither a level (error, warn, info, debug, trace, off) nor a logger's name");
-        return Err(Failure { hint: Some(hint), ..refused() });
+/// What is logged at these levels, which `klamm.log.level` has.
+fn log_filter(levels: &str) -> String {
+    let levels = if levels.is_empty() { DEFAULT_LOG_FILTER } else { levels };
+    let is_quieter = EnvFilter::new(levels).max_level_hint().is_some_and(|level| level <= LevelFilter::WARN);
+    if is_quieter || levels.contains("openraft") {
+        return levels.to_owned();
     }
-    let is_quieter = filter.max_level_hint().is_some_and(|level| level <= LevelFilter::WARN);
-    if is_quieter || wanted.contains("openraft") {
-        return Ok(wanted.to_owned());
-    }
-    Ok(format!("{CONSENSUS_LOG_FILTER},{wanted}"))
-}
-
-/// Whether a directive says something: a word alone that is no level would silence everything but a target of that name.
-fn is_known(directive: &str) -> bool {
-    let is_word = directive.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    !is_word || directive.is_empty() || LevelFilter::from_str(directive).is_ok() || LOGGERS.contains(&directive)
+    format!("{CONSENSUS_LOG_FILTER},{levels}")
 }
 
 /// Logs go to stderr, so that stdout holds what a person or a script wants to read. `None` where an embedding program has
 /// its own logging already; then that one stays, and is nobody else's to change.
-pub(super) fn start_logging(filter: &str) -> Option<Arc<dyn Loggers>> {
+pub(super) fn start_logging(levels: &str, format: LogFormat) -> Option<Arc<dyn Loggers>> {
+    let filter = log_filter(levels);
     let is_colourful = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let logging = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(is_colourful)
-        .with_env_filter(EnvFilter::new(filter))
-        .with_filter_reloading();
-    let handle = logging.reload_handle();
-    logging.try_init().ok()?;
-    let reload = move |filter| {
-        if let Err(error) = handle.reload(filter) {
-            tracing::error!(%error, "the levels of the loggers cannot be changed");
+    let logging = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(EnvFilter::new(&filter));
+    let reload: Reload = match format {
+        LogFormat::Plain => {
+            let logging = logging.with_ansi(is_colourful).with_filter_reloading();
+            let handle = logging.reload_handle();
+            logging.try_init().ok()?;
+            Box::new(move |filter| report(handle.reload(filter)))
+        }
+        LogFormat::Json => {
+            let logging = logging.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            let logging = logging.with_filter_reloading();
+            let handle = logging.reload_handle();
+            logging.try_init().ok()?;
+            Box::new(move |filter| report(handle.reload(filter)))
         }
     };
-    Some(Arc::new(FilterLoggers { base: filter.to_owned(), set: Mutex::default(), reload: Box::new(reload) }))
+    Some(Arc::new(FilterLoggers { base: filter, set: Mutex::default(), reload }))
 }
+
+fn report(reloaded: Result<(), reload::Error>) {
+    if let Err(error) = reloaded {
+        tracing::error!(%error, "the levels of the loggers cannot be changed");
+    }
+}
+
+/// Writes to stdout what `events` logs, in one JSON object per line, whatever the levels of the log are.
+pub(super) fn json_to_stdout(events: impl FnOnce()) {
+    let logging = tracing_subscriber::fmt().with_writer(std::io::stdout);
+    let logging = logging.json().flatten_event(true).with_current_span(false).with_span_list(false);
+    tracing::subscriber::with_default(logging.finish(), events);
+}
+
+type Reload = Box<dyn Fn(EnvFilter) + Send + Sync>;
 
 /// Loggers whose levels are the directives of a filter: those that it was started with, and over them what clients set.
 struct FilterLoggers {
     base: String,
     set: Mutex<BTreeMap<String, LogLevel>>,
-    reload: Box<dyn Fn(EnvFilter) + Send + Sync>,
+    reload: Reload,
 }
 
 impl fmt::Debug for FilterLoggers {
@@ -162,18 +166,11 @@ mod tests {
 
     #[test]
     fn consensus_stays_quiet_unless_it_is_named() {
-        let filter = |wanted: &str| log_filter(wanted).expect(wanted);
-        assert!(filter("").contains("openraft=warn") && filter(" ").contains("info"), "{}", filter(""));
-        assert!(filter("debug").contains("openraft=warn"));
-        assert!(filter("klamm=debug").contains("klamm=debug") && filter("klamm=debug").contains("openraft=warn"));
-        assert_eq!((filter("error"), filter("off")), ("error".to_owned(), "off".to_owned()));
-        assert!(!filter("openraft=debug").contains("warn"));
-        assert!(log_filter("loud").expect_err("no level").to_string().contains("\"loud\" is neither a level"));
-        assert!(log_filter("klamm").is_ok() && log_filter("hyper::client=debug").is_ok());
-        assert_eq!(
-            log_filter("klamm=loud").expect_err("no level").to_string(),
-            "klamm: KLAMM_LOG: \"klamm=loud\" is not a log filter\n  try: KLAMM_LOG=klamm=debug"
-        );
+        assert_eq!(log_filter(""), "openraft=warn,info");
+        assert_eq!(log_filter("debug"), "openraft=warn,debug");
+        assert_eq!(log_filter("klamm=debug"), "openraft=warn,klamm=debug");
+        assert_eq!((log_filter("error"), log_filter("off")), ("error".to_owned(), "off".to_owned()));
+        assert!(!log_filter("openraft=debug").contains("warn"));
     }
 
     #[test]

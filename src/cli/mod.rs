@@ -38,8 +38,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 pub use failure::Failure;
 
 /// What `--help` says of the environment.
-const ENVIRONMENT: &str = "KLAMM_LOG sets what is logged to stderr, such as KLAMM_LOG=klamm=debug. KAFKA_... sets keys as in \
-                           Kafka's images: KAFKA_LOG_DIRS sets log.dirs.";
+const ENVIRONMENT: &str = "KLAMM_LOG sets what is logged to stderr, such as KLAMM_LOG=klamm=debug, and KLAMM_LOG_FORMAT=json \
+                           how. KAFKA_... sets keys as in Kafka's images: KAFKA_LOG_DIRS sets log.dirs.";
 
 /// A broker that speaks the Kafka protocol.
 #[derive(Debug, Parser)]

@@ -11,13 +11,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::banner::{Banner, Setup, phrases};
 use super::failure::Failures;
-use super::logging::{log_filter, start_logging};
+use super::logging::{json_to_stdout, start_logging};
 use super::port_owner::explain;
 use super::print::print;
 use super::sources::{configuration, environment};
 use super::{Failure, StartArguments, has_command};
 use crate::broker::loggers::Loggers;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::server::{Server, Surroundings, raise_descriptor_limit};
 
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
@@ -26,8 +26,7 @@ const INTERRUPTED: u8 = 130;
 /// Runs a broker until SIGTERM, SIGHUP or Ctrl-C, in a process that has begun at `begun`.
 pub(super) fn run(arguments: &StartArguments, begun: Instant) -> Result<ExitCode, Failures> {
     let config = configuration(arguments, &environment())?;
-    let wanted = std::env::var_os("KLAMM_LOG").unwrap_or_default();
-    let loggers = start_logging(&log_filter(&wanted.to_string_lossy())?);
+    let loggers = start_logging(&config.log_levels, config.log_format);
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -48,19 +47,12 @@ async fn serve(
 ) -> Result<ExitCode, Failure> {
     let mut signals = Signals::install()
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
-    let setup = Setup::by(&config);
+    let (setup, log_format) = (Setup::by(&config), config.log_format);
     let server = match Server::start_with(config, Surroundings { loggers, ..Surroundings::default() }).await {
         Ok(server) => server,
         Err(error) => return Err(explain(error).await),
     };
-    let is_terminal = std::io::stdout().is_terminal();
-    let is_colourful = is_terminal && std::env::var_os("NO_COLOR").is_none();
-    let banner = Banner::of(&server, &setup, begun.elapsed());
-    print(&banner.text(is_colourful, has_command));
-    if !is_terminal {
-        print(&phrases(&setup));
-    }
-    arguments.ready_line.iter().for_each(|line| print(&format!("{line}\n")));
+    tell_start(&Banner::of(&server, &setup, begun.elapsed()), log_format, &arguments.ready_line);
     if let Some(file) = arguments.ready_file.as_deref().map(Path::new)
         && let Err(failure) = announce(file, &setup.reachable_at(&server.listeners()).unwrap_or_default())
     {
@@ -125,6 +117,26 @@ fn is_hangup_ignored() -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     // SIGHUP is signal 1, the lowest bit.
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Tells on stdout that the broker is ready: to a person, or to programs that read JSON or wait for phrases.
+fn tell_start(banner: &Banner, format: LogFormat, ready_lines: &[String]) {
+    let is_terminal = std::io::stdout().is_terminal();
+    // A person at a terminal has no use for them.
+    let phrases = (!is_terminal).then(|| phrases(banner.setup)).into_iter().flatten();
+    match format {
+        LogFormat::Plain => {
+            print(&banner.text(is_terminal && std::env::var_os("NO_COLOR").is_none(), has_command));
+            phrases.for_each(|phrase| print(&format!("INFO {phrase}\n")));
+            for line in ready_lines {
+                print(&format!("{line}\n"));
+            }
+        }
+        LogFormat::Json => json_to_stdout(|| {
+            banner.log();
+            phrases.chain(ready_lines.iter().cloned()).for_each(|line| tracing::info!("{line}"));
+        }),
+    }
 }
 
 /// Writes the address for clients into `file`, which is whole as soon as it is there.

@@ -4,6 +4,8 @@
 //! Bitnami's spelling. Unlike Kafka's image, which drops all its defaults as soon as one variable is set, variables lie
 //! over the defaults and the file.
 
+use super::suggestion::closest;
+
 /// What stands in the way of Java alone, in Kafka's image and in its scripts.
 const JAVAS: &[&str] = &[
     "KAFKA_HEAP_OPTS",
@@ -14,18 +16,21 @@ const JAVAS: &[&str] = &[
     "KAFKA_JVM_PERFORMANCE_OPTS",
     "KAFKA_GC_LOG_OPTS",
     "KAFKA_LOG4J_OPTS",
-    "KAFKA_TOOLS_LOG4J_LOGLEVEL",
 ];
 
-/// What an image says of itself, what an image is asked for that holds here anyway, and what the logging reads.
-const SILENT: &[&str] = &[
-    "KAFKA_VERSION",
-    "KAFKA_HOME",
-    "KAFKA_ENABLE_KRAFT",
-    "KAFKA_LOG4J_ROOT_LOGLEVEL",
-    "KAFKA_LOG4J_LOGGERS",
-    "KAFKA_BOOTSTRAP_SERVERS",
+/// What an image says of itself, what an image is asked for that holds here anyway, and what Kafka's tools log.
+const SILENT: &[&str] =
+    &["KAFKA_VERSION", "KAFKA_HOME", "KAFKA_ENABLE_KRAFT", "KAFKA_TOOLS_LOG4J_LOGLEVEL", "KAFKA_BOOTSTRAP_SERVERS"];
+
+/// Our own variables and their keys; one that is set to nothing is as good as unset where it says so.
+const OURS: &[(&str, &str, bool)] = &[
+    ("KLAMM_HTTP_BIND", "klamm.http.bind", false),
+    ("KLAMM_LOG", "klamm.log.level", true),
+    ("KLAMM_LOG_FORMAT", "klamm.log.format", true),
 ];
+
+/// Our own variables that the command line reads.
+const OF_COMMANDS: &[&str] = &["KLAMM_BROKERS", "KLAMM_CONFIG"];
 
 /// Kafka's and its distributions' names for the id that a new cluster gets.
 const CLUSTER_IDS: &[&str] = &["CLUSTER_ID", "KAFKA_CLUSTER_ID", "KAFKA_KRAFT_CLUSTER_ID"];
@@ -37,6 +42,12 @@ pub(super) enum Variable {
     Foreign,
     /// It sets up a Java process.
     Javas,
+    /// It is none of ours, and nearly the one named here.
+    Misspelled(&'static str),
+    /// It has the level of all loggers in Kafka's image.
+    RootLevel,
+    /// It has levels of loggers in Kafka's image.
+    LoggerLevels,
     /// It sets the property of this name.
     Property(String),
     /// Its value names a file, which holds the value of the property of this name.
@@ -51,6 +62,15 @@ pub(super) fn variable(name: &str, value: &str, is_key: impl Fn(&str) -> bool) -
     if JAVAS.contains(&name) {
         return Variable::Javas;
     }
+    match name {
+        "KAFKA_LOG4J_ROOT_LOGLEVEL" | "KAFKA_LOG4J_LOGGERS" if value.trim().is_empty() => return Variable::Foreign,
+        "KAFKA_LOG4J_ROOT_LOGLEVEL" => return Variable::RootLevel,
+        "KAFKA_LOG4J_LOGGERS" => return Variable::LoggerLevels,
+        _ => {}
+    }
+    if let Some(rest) = name.strip_prefix(OWN_BEGINNING) {
+        return own_variable(name, rest, value);
+    }
     let Some(rest) = name.strip_prefix("KAFKA_").filter(|rest| !rest.is_empty()) else { return Variable::Foreign };
     if SILENT.contains(&name) || is_of_a_kubernetes_service(rest, value) {
         return Variable::Foreign;
@@ -64,6 +84,24 @@ pub(super) fn variable(name: &str, value: &str, is_key: impl Fn(&str) -> bool) -
         Some(of_file) => Variable::PropertyInFile(of_file),
         None => Variable::Property(property),
     }
+}
+
+const OWN_BEGINNING: &str = "KLAMM_";
+
+/// What the variable `KLAMM_<rest>` is about.
+fn own_variable(name: &str, rest: &str, value: &str) -> Variable {
+    if let Some((_, key, is_empty_unset)) = OURS.iter().find(|(ours, ..)| *ours == name) {
+        let is_unset = *is_empty_unset && value.trim().is_empty();
+        return if is_unset { Variable::Foreign } else { Variable::Property((*key).to_owned()) };
+    }
+    if OF_COMMANDS.contains(&name) {
+        return Variable::Foreign;
+    }
+    let known = OURS.iter().map(|(ours, ..)| *ours).chain(OF_COMMANDS.iter().copied());
+    let ends: Vec<(&str, &str)> = known.filter_map(|ours| Some((ours.strip_prefix(OWN_BEGINNING)?, ours))).collect();
+    let nearest = closest(rest, ends.iter().map(|(end, _)| *end));
+    let found = ends.iter().find(|(end, _)| Some(*end) == nearest);
+    found.map_or(Variable::Foreign, |(_, ours)| Variable::Misspelled(ours))
 }
 
 /// One underscore is a dot, two are an underscore, three are a dash.
@@ -117,6 +155,9 @@ mod tests {
             ("CLUSTER_ID", "klamm.cluster.id"),
             ("KAFKA_KRAFT_CLUSTER_ID", "klamm.cluster.id"),
             ("KAFKA_CREATE_TOPICS", "klamm.create.topics"),
+            ("KLAMM_LOG", "klamm.log.level"),
+            ("KLAMM_LOG_FORMAT", "klamm.log.format"),
+            ("KLAMM_HTTP_BIND", "klamm.http.bind"),
         ] {
             assert_eq!(about(name, "x"), property(expected), "{name}");
         }
@@ -148,6 +189,15 @@ mod tests {
         ] {
             assert_eq!(about(name, value), Variable::Foreign, "{name}");
         }
+        for (name, value) in
+            [("KLAMM_CONFIG", "x"), ("KLAMM_LOG", " "), ("KLAMM_COMPAT_CACHE", "x"), ("KAFKA_LOG4J_LOGGERS", "")]
+        {
+            assert_eq!(about(name, value), Variable::Foreign, "{name}");
+        }
+        assert_eq!(about("KLAMM_HTTP_BIND", ""), property("klamm.http.bind"));
+        assert_eq!(about("KLAMM_LOGS", "x"), Variable::Misspelled("KLAMM_LOG"));
+        assert_eq!(about("KLAMM_LOGFORMAT", "x"), Variable::Misspelled("KLAMM_LOG_FORMAT"));
+        assert_eq!(about("KAFKA_LOG4J_LOGGERS", "x"), Variable::LoggerLevels);
         assert_eq!(about("KAFKA_HEAP_OPTS", "-Xmx1g"), Variable::Javas);
         assert_eq!(about("KAFKA_PORT", "9092"), property("port"));
     }

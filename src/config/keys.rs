@@ -102,6 +102,18 @@ const NODE: &[Key] = &[
         "klamm.http.bind",
         "Where health and metrics are served by HTTP, host:port; klamm start has localhost:9021. Set to nothing: nowhere.",
     ),
+    Key::string(
+        "klamm.log.format",
+        "plain",
+        "How the log is written: in lines for people, or in one JSON object per line.",
+    )
+    .one_of(&["plain", "json"]),
+    Key::string(
+        "klamm.log.level",
+        "info",
+        "What is logged: a level (off, error, warn, info, debug, trace), and levels of loggers, such as \
+         warn,klamm::network=debug.",
+    ),
     Key::boolean(
         "klamm.metrics.per.partition",
         "true",

@@ -8,6 +8,7 @@ use super::group::{self, GroupConfigError};
 use super::initial_topics::{InitialTopic, InitialTopics};
 use super::keys;
 use super::listener::{HostPort, Listener, ListenerList, ProtocolMap, SecurityProtocol};
+use super::log_levels::LogLevels;
 use super::origin::Origin;
 use super::settings::Settings;
 use super::topic::{self, TopicConfigError};
@@ -30,6 +31,8 @@ pub const RESOLVED_KEYS: &[&str] = &[
     "klamm.cluster.id",
     "klamm.create.topics",
     "klamm.http.bind",
+    "klamm.log.format",
+    "klamm.log.level",
     "authorizer.class.name",
     "remote.storage.enable",
 ];
@@ -41,6 +44,15 @@ pub enum Storage {
     Disk(PathBuf),
     /// In memory, until the process ends.
     Memory,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// In lines for people.
+    Plain,
+    /// In one JSON object per line.
+    Json,
 }
 
 /// A complete configuration: resolved, checked, immutable.
@@ -58,6 +70,10 @@ pub struct Config {
     pub cluster_id: Option<String>,
     /// Where HTTP is served, if it is.
     pub http: Option<HostPort>,
+    /// From which level on something is logged, by logger: `warn,klamm::network=debug`.
+    pub log_levels: String,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// The topics to create at the start, unless they are there.
     pub initial_topics: Vec<InitialTopic>,
     /// The other keys of the broker.
@@ -129,28 +145,35 @@ impl Config {
         let storage = keep.value(storage(&settings));
         let cluster_id = keep.value(read(&settings, "klamm.cluster.id"));
         let http = keep.value(http(&settings));
+        let log_levels = keep.value(read::<LogLevels>(&settings, "klamm.log.level"));
+        let log_format = keep.value(log_format(&settings));
         let topics = keep.value(read::<InitialTopics>(&settings, "klamm.create.topics"));
         let (Some(broker), Some(topic_defaults), Some(node_id), Some(listeners), Some(inter_broker_listener)) =
             (broker, topic_defaults, node_id, listeners, between)
         else {
             return Err(ConfigErrors(errors));
         };
-        match (storage, cluster_id, http, topics) {
-            (Some(storage), Some(cluster_id), Some(http), Some(InitialTopics(initial_topics))) if errors.is_empty() => {
-                Ok(Self {
-                    node_id,
-                    listeners,
-                    inter_broker_listener,
-                    storage,
-                    cluster_id,
-                    http,
-                    initial_topics,
-                    broker,
-                    topic_defaults,
-                    settings,
-                    layers,
-                })
-            }
+        let (Some(storage), Some(cluster_id), Some(http), Some(LogLevels(log_levels)), Some(log_format)) =
+            (storage, cluster_id, http, log_levels, log_format)
+        else {
+            return Err(ConfigErrors(errors));
+        };
+        match topics {
+            Some(InitialTopics(initial_topics)) if errors.is_empty() => Ok(Self {
+                node_id,
+                listeners,
+                inter_broker_listener,
+                storage,
+                cluster_id,
+                http,
+                log_levels,
+                log_format,
+                initial_topics,
+                broker,
+                topic_defaults,
+                settings,
+                layers,
+            }),
             _ => Err(ConfigErrors(errors)),
         }
     }
@@ -318,6 +341,10 @@ fn http(settings: &Settings) -> Result<Option<HostPort>, ConfigError> {
         "" => Ok(None),
         address => HostPort::from_value(address).map(Some).map_err(|reason| invalid(settings, NAME, reason)),
     }
+}
+
+fn log_format(settings: &Settings) -> Result<LogFormat, ConfigError> {
+    Ok(if read::<String>(settings, "klamm.log.format")? == "json" { LogFormat::Json } else { LogFormat::Plain })
 }
 
 /// Without it everybody may do everything, which is the opposite of what was asked for.

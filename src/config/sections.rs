@@ -15,10 +15,11 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("cluster", &[("id", "klamm.cluster.id")]),
     ("storage", &[("kind", "klamm.storage.kind"), ("dir", "log.dirs")]),
     ("http", &[("bind", "klamm.http.bind")]),
+    ("log", &[("level", "klamm.log.level"), ("format", "klamm.log.format")]),
 ];
 
 /// Every section, for who misspells one.
-const NAMES: &[&str] = &["node", "cluster", "listeners", "storage", "http", "topics", "properties"];
+const NAMES: &[&str] = &["node", "cluster", "listeners", "storage", "http", "log", "topics", "properties"];
 
 /// What an element of `listeners` may have.
 const LISTENER: &[&str] = &["name", "bind", "advertise", "protocol"];
@@ -307,6 +308,8 @@ mod tests {
             ]
         );
         assert_eq!(entries("# nothing\n"), [""; 0]);
+        let text = "log: {level: warn, format: json}";
+        assert_eq!(entries(text), ["1 klamm.log.level=warn", "1 klamm.log.format=json"]);
         let text = "cluster: {id: abc}\nhttp: {bind: 'localhost:1'}\ntopics:\n  - {name: a, partitions: 3}\n  \
                     - {name: b, replicas: 1, config: {cleanup.policy: [compact, delete], retention.ms: 5}}\n";
         assert_eq!(
@@ -346,12 +349,12 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_with_its_line() {
         assert_eq!(
-            faults("listeners:\n- {bind: 'x:1', advertize: 'y:2'}\n- {name: A}\nnode: {nodeid: 1}\nlog: {dirs: x}\n"),
+            faults("listeners:\n- {bind: 'x:1', advertize: 'y:2'}\n- {name: A}\nnode: {nodeid: 1}\nlogs: {dirs: x}\n"),
             [
                 "2: listeners: unknown key \"advertize\"",
                 "3: a listener needs bind",
                 "4: node: unknown key \"nodeid\"",
-                "5: unknown section \"log\"",
+                "5: unknown section \"logs\"",
             ]
         );
         assert_eq!(

@@ -10,11 +10,15 @@ use super::interpolation::Environment;
 use super::jaas::JaasEntry;
 use super::key::{Key, Scope};
 use super::keys;
+use super::log_levels;
 use super::origin::Origin;
 use super::other_format::is_properties;
 use super::suggestion::closest;
 use super::unserved::{Unserved, unserved};
 use super::value::FromValue;
+
+/// What is logged.
+const LOG_LEVEL: &str = "klamm.log.level";
 
 /// The keys that were set; whoever sets a key later wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,10 +83,38 @@ impl Settings {
         environment: &Environment,
         read: impl Fn(&str) -> Result<String, String>,
     ) -> Result<(), ConfigErrors> {
-        let errors = environment.iter().filter_map(|(name, value)| self.read_variable(name, value, &read).err());
-        let errors = errors.collect();
+        let levels = self.read_log4j_levels(environment);
+        let variables = environment.iter().filter_map(|(name, value)| self.read_variable(name, value, &read).err());
+        let errors = variables.collect::<Vec<_>>().into_iter().chain(levels).collect();
         self.listen_where_advertised();
         ConfigErrors::unless_empty(errors)
+    }
+
+    /// The levels in the variables of Kafka's images, over those of the files; `KLAMM_LOG` is read later and wins.
+    fn read_log4j_levels(&mut self, environment: &Environment) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        for (name, value) in environment.iter().rev() {
+            let origin = Origin::Variable(name.clone());
+            let about = environment::variable(name, value, |_| false);
+            let example = if about == Variable::RootLevel { "WARN" } else { "kafka.controller=DEBUG,kafka.log=WARN" };
+            let levels = match about {
+                Variable::RootLevel => log_levels::of_root(value).map(str::to_owned),
+                Variable::LoggerLevels => log_levels::of_loggers(value).map(|(levels, unknown)| {
+                    let notes = unknown.iter().map(|logger| format!("{origin}: there is no logger here like {logger}"));
+                    self.notes.extend(notes);
+                    let base = self.broker_text(LOG_LEVEL).unwrap_or_default();
+                    std::iter::once(base).chain(levels).collect::<Vec<_>>().join(",")
+                }),
+                _ => continue,
+            };
+            match levels {
+                Ok(levels) => drop(self.given.insert(LOG_LEVEL, (levels, origin))),
+                Err(reason) => {
+                    errors.push(ConfigError::Syntax { reason, hint: Some(format!("{name}={example}")), origin });
+                }
+            }
+        }
+        errors
     }
 
     fn read_variable(
@@ -93,7 +125,10 @@ impl Settings {
     ) -> Result<(), ConfigError> {
         let origin = Origin::Variable(name.to_owned());
         match environment::variable(name, value, |key| keys::broker_key(key).is_some()) {
-            Variable::Foreign => {}
+            Variable::Foreign | Variable::RootLevel | Variable::LoggerLevels => {}
+            Variable::Misspelled(ours) => {
+                self.notes.push(format!("{origin} is passed over: there is no such variable (did you mean {ours}?)"));
+            }
             Variable::Javas => self.notes.push(format!("{origin} is passed over: there is no Java here")),
             Variable::Property(key) => self.set_if_known(&key, value, origin)?,
             Variable::PropertyInFile(key) => {
@@ -315,6 +350,27 @@ mod tests {
         );
         let missing = from(&[("KAFKA_BROKER_RACK_FILE", "/nowhere")]).unwrap_err().to_string();
         assert_eq!(missing, "env KAFKA_BROKER_RACK_FILE: /nowhere cannot be read");
+    }
+
+    #[test]
+    fn the_levels_of_kafkas_images_lie_over_the_files_and_ours_over_them() {
+        let levels = |file: &str, variables: &[(&str, &str)]| {
+            let mut settings = Settings::default();
+            settings.read_file("k.yaml", file, &Environment::new()).unwrap();
+            settings.read_environment(&environment(variables), |_| Err(String::new())).unwrap();
+            (settings.given(LOG_LEVEL).unwrap_or_default().to_owned(), settings.notes().join(";"))
+        };
+        let pair = |levels: &str, notes: &str| (levels.to_owned(), notes.to_owned());
+        let (root, loggers) =
+            (("KAFKA_LOG4J_ROOT_LOGLEVEL", "WARN"), ("KAFKA_LOG4J_LOGGERS", "kafka.log=DEBUG,x=INFO"));
+        let note = "env KAFKA_LOG4J_LOGGERS: there is no logger here like x";
+        assert_eq!(levels("log: {level: error}", &[root]), pair("warn", ""));
+        assert_eq!(levels("log: {level: error}", &[loggers]), pair("error,klamm::storage=debug", note));
+        assert_eq!(levels("", &[root, loggers]), pair("warn,klamm::storage=debug", note));
+        assert_eq!(levels("", &[root, ("KLAMM_LOG", "info"), ("KAFKA_TOOLS_LOG4J_LOGLEVEL", "x")]), pair("info", ""));
+        let wrong = from(&[("KAFKA_LOG4J_ROOT_LOGLEVEL", "LOUD")]).unwrap_err().to_string();
+        let levels = "\"LOUD\" is no level; there are off, error, warn, info, debug, trace";
+        assert_eq!(wrong, format!("env KAFKA_LOG4J_ROOT_LOGLEVEL: {levels}"));
     }
 
     #[test]
