@@ -1,10 +1,16 @@
-//! The state machines, told as scripts: each file in `tests/scripts/` gives commands and everything they must lead to.
+//! The state machines, and wrong configurations, told as scripts: each file in `tests/scripts/` gives commands and
+//! everything they must lead to.
 //!
-//! `UPDATE=1 cargo test --test scripts` writes what the machines do now into the files, for a person to review.
+//! `UPDATE=1 cargo test --test scripts` writes what they do now into the files, for a person to review.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod script;
+
+#[test]
+fn configuration() {
+    script::run_all("configuration", script::configuration::machine);
+}
 
 #[test]
 fn controller() {

@@ -9,7 +9,7 @@ use super::failure::Failures;
 use super::print::print;
 use super::sources::{configuration, environment, file_alone};
 use super::{Failure, StartArguments};
-use crate::config::{Config, reference};
+use crate::config::{Config, Environment, reference};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -40,10 +40,8 @@ pub(super) fn run(command: &ConfigCommand) -> Result<ExitCode, Failures> {
     match command {
         ConfigCommand::Keys => print(&reference::yaml()),
         ConfigCommand::Check { file } => {
-            let config = match file {
-                Some(file) => file_alone(file, &environment())?,
-                None => configuration(&StartArguments::default(), &environment())?,
-            };
+            let environment = environment();
+            let config = file.as_ref().map_or_else(|| started(&environment), |file| file_alone(file, &environment))?;
             for line in config.passed_over().iter().chain(&config.without_effect()) {
                 print(&format!("note: {line}\n"));
             }
@@ -61,6 +59,13 @@ pub(super) fn run(command: &ConfigCommand) -> Result<ExitCode, Failures> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a start without arguments has in this environment, which may name files.
+fn started(environment: &Environment) -> Result<Config, Failures> {
+    let files = environment.get("KLAMM_CONFIG").map(String::as_str).unwrap_or_default();
+    let config = files.split(',').filter(|file| !file.is_empty()).map(str::to_owned).collect();
+    configuration(&StartArguments { config, ..StartArguments::default() }, environment)
 }
 
 /// `name=value` in columns with the origin; secrets are hidden.

@@ -38,14 +38,9 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// Whatever is wrong with a configuration; an error unless that is nothing.
-    pub(super) fn of_configuration(failures: Vec<Failure>) -> Result<(), Self> {
-        if failures.is_empty() { Ok(()) } else { Err(Self { failures, is_misuse: true }) }
-    }
-
-    /// What is wrong with a configuration as a whole.
-    pub(super) fn of_errors(errors: ConfigErrors) -> Self {
-        Self { failures: failures(errors).collect(), is_misuse: true }
+    /// Everything that is wrong with a configuration.
+    pub(super) fn of_configuration(failures: Vec<Failure>) -> Self {
+        Self { failures, is_misuse: true }
     }
 
     /// 2 for what makes no sense, 1 for the rest.
@@ -132,14 +127,18 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_keys_is_the_hint_for_an_unknown_key_only() {
+    fn a_hint_says_what_would_be_right() {
         let hint = |key: &str, text: &str| match crate::config::Config::with(&[(key, text)]) {
             Err(errors) => failures(errors).next().and_then(|failure| failure.hint),
             Ok(_) => panic!("{key}={text} was accepted"),
         };
         assert_eq!(hint("qqq", "1").as_deref(), Some("klamm config keys lists every key with its values"));
         assert_eq!(hint("num.partition", "1").as_deref(), Some("did you mean \"num.partitions\"?"));
-        assert_eq!((hint("listeners", "x"), hint("num.partitions", "x")), (None, None));
+        let example = "listeners=PLAINTEXT://localhost:9092; several are separated by commas";
+        assert_eq!(hint("listeners", "x").as_deref(), Some(example));
+        let number = "num.partitions is a whole number, at least 1; the default is 1";
+        assert_eq!(hint("num.partitions", "x").as_deref(), Some(number));
+        assert_eq!(hint("klamm.storage.kind", "x"), None);
     }
 
     #[test]

@@ -39,11 +39,20 @@ pub(super) fn file_alone(file: &str, environment: &Environment) -> Result<Config
 struct Sources {
     settings: Settings,
     failures: Vec<Failure>,
+    /// Whether a part could not be read, so that what follows from the rest says nothing.
+    is_partial: bool,
 }
 
 impl Sources {
     fn note(&mut self, result: Result<(), impl Into<ConfigErrors>>) {
-        self.failures.extend(result.err().into_iter().flat_map(|errors| failures(errors.into())));
+        let Err(errors) = result.map_err(Into::into) else { return };
+        self.is_partial |= errors.are_of_syntax();
+        self.failures.extend(failures(errors));
+    }
+
+    fn refuse(&mut self, failure: Failure) {
+        self.is_partial = true;
+        self.failures.push(failure);
     }
 
     fn set(&mut self, key: &str, value: &str, origin: Origin) {
@@ -58,7 +67,7 @@ impl Sources {
                 let is_read = self.settings.read_file(file, &text, environment);
                 self.note(is_read);
             }
-            Err(failure) => self.failures.push(failure),
+            Err(failure) => self.refuse(failure),
         }
     }
 
@@ -68,7 +77,7 @@ impl Sources {
         }
         match &arguments.data_dir {
             Some(directory) if directory.trim().is_empty() => {
-                self.failures.push(Failure { what: "--data-dir: it must name a directory".to_owned(), hint: None });
+                self.refuse(Failure { what: "--data-dir: it must name a directory".to_owned(), hint: None });
             }
             Some(directory) => {
                 self.set("log.dirs", directory, Origin::Flag("--data-dir"));
@@ -90,7 +99,7 @@ impl Sources {
     /// `--listen` stands for one plain listener, whatever listeners the file has.
     fn listen(&mut self, address: &str) {
         if let Err(failure) = check_listen(address) {
-            self.failures.push(failure);
+            self.refuse(failure);
             return;
         }
         let listener = format!("PLAINTEXT://{address}");
@@ -104,12 +113,20 @@ impl Sources {
         }
     }
 
-    /// What follows from all that was set, unless something of it was wrong: then its consequences would be, too.
+    /// What follows from all that was set.
     fn resolve(mut self) -> Result<Config, Failures> {
         let is_set = self.settings.set_if_unset("klamm.http.bind", DEFAULT_HTTP, Origin::Program);
         self.note(is_set);
-        Failures::of_configuration(self.failures)?;
-        Config::new(self.settings).map_err(Failures::of_errors)
+        if self.is_partial {
+            return Err(Failures::of_configuration(self.failures));
+        }
+        match Config::new(self.settings) {
+            Ok(config) if self.failures.is_empty() => Ok(config),
+            result => {
+                let consequences = result.err().into_iter().flat_map(failures);
+                Err(Failures::of_configuration(self.failures.into_iter().chain(consequences).collect()))
+            }
+        }
     }
 }
 

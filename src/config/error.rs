@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::key::Key;
+use super::keys;
 use super::origin::Origin;
 use super::value::InvalidValue;
 
@@ -23,6 +25,18 @@ pub enum ConfigError {
     Invalid {
         /// Which, and why.
         error: InvalidValue,
+        /// Where it stands.
+        origin: Origin,
+    },
+    /// A value does not go together with others, or with what this broker is.
+    #[error("{origin}: {key}: {reason}")]
+    Contradiction {
+        /// The key whose value it is.
+        key: &'static str,
+        /// What is wrong.
+        reason: String,
+        /// What to try.
+        hint: String,
         /// Where it stands.
         origin: Origin,
     },
@@ -53,10 +67,11 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownKey { hint, .. } | Self::Syntax { hint, .. } => hint.clone(),
+            Self::Contradiction { hint, .. } => Some(hint.clone()),
             Self::NotServed { .. } => {
                 Some("leave it out, and let only those reach the broker who may do everything".to_owned())
             }
-            Self::Invalid { .. } => None,
+            Self::Invalid { error, .. } => keys::broker_key(&error.key).and_then(Key::expected),
         }
     }
 }
@@ -69,6 +84,13 @@ impl ConfigErrors {
     /// Nothing where nothing is wrong.
     pub(super) fn unless_empty(errors: Vec<ConfigError>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+}
+
+impl ConfigErrors {
+    /// Whether a part could not be read, so that nobody knows what it would have set.
+    pub fn are_of_syntax(&self) -> bool {
+        self.0.iter().any(|error| matches!(error, ConfigError::Syntax { .. }))
     }
 }
 

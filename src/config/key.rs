@@ -76,6 +76,19 @@ pub struct Key {
     pub doc: &'static str,
 }
 
+/// What texts with a form of their own look like.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("listeners", "listeners=PLAINTEXT://localhost:9092; several are separated by commas"),
+    ("advertised.listeners", "advertised.listeners=PLAINTEXT://broker.example.com:9092, by the names in listeners"),
+    ("listener.security.protocol.map", "listener.security.protocol.map=INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT"),
+    (
+        "klamm.create.topics",
+        "payments:3:1,accounts:3:1:compact is name:partitions:replicas:cleanup.policy, with commas",
+    ),
+    ("klamm.http.bind", "localhost:9021, or nothing at all for no HTTP"),
+    ("klamm.log.level", "info, or warn,klamm::network=debug"),
+];
+
 impl Key {
     const fn new(kind: Kind, name: &'static str, default: Option<&'static str>, doc: &'static str) -> Self {
         Self {
@@ -223,6 +236,21 @@ impl Key {
     /// Whether a client may not set it, for any broker, while the broker runs.
     pub fn is_read_only(&self) -> bool {
         self.update_mode == UpdateMode::ReadOnly && self.scope != Scope::Dynamic
+    }
+
+    /// What to set it to, for who gave it something else; `None` where the reason says it all.
+    pub(super) fn expected(&self) -> Option<String> {
+        let kind = match (self.kind, self.valid) {
+            (_, Valid::OneOf(_) | Valid::OneOfIgnoringCase(_)) => return None,
+            (Kind::Boolean, _) => "true or false".to_owned(),
+            (Kind::Short | Kind::Int | Kind::Long, Valid::Any) => "a whole number".to_owned(),
+            (Kind::Short | Kind::Int | Kind::Long, valid) => format!("a whole number, {valid}"),
+            (Kind::Double, Valid::Any) => "a number".to_owned(),
+            (Kind::Double, valid) => format!("a number, {valid}"),
+            _ => return EXAMPLES.iter().find(|(name, _)| *name == self.name).map(|(_, example)| (*example).to_owned()),
+        };
+        let default = self.default.map(|default| format!("; the default is {default}")).unwrap_or_default();
+        Some(format!("{} is {kind}{default}", self.name))
     }
 
     /// Checks a value that was given under the name `name`: the key's own, or that of the topic key it stands for.

@@ -54,8 +54,7 @@ const NODE: &[Key] = &[
     Key::int("broker.id", "-1", "The older name of node.id; where both are set they must be equal.").high(),
     Key::list("process.roles", "broker,controller", "The roles of this node; one process is always both.")
         .one_of(&["broker", "controller"])
-        .high()
-        .no_effect(),
+        .high(),
     // Unlike Kafka, which listens on every interface: a broker that nobody configured, and that asks nobody for a
     // password, is reachable from this machine only.
     // Unlike Kafka, which opens and closes listeners while it runs, these two hold from the start to the stop.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::error::{ConfigError, ConfigErrors};
 use super::group::{self, GroupConfigError};
@@ -27,6 +28,7 @@ pub const RESOLVED_KEYS: &[&str] = &[
     "controller.listener.names",
     "log.dir",
     "log.dirs",
+    "process.roles",
     "klamm.storage.kind",
     "klamm.cluster.id",
     "klamm.create.topics",
@@ -138,6 +140,7 @@ impl Config {
         let topic_defaults = keep.value(TopicConfig::read(&settings).map_err(with_origin));
         keep.value(refuse_zero_retention(&settings));
         keep.value(refuse_an_authorizer(&settings));
+        keep.value(refuse_a_controller_alone(&settings));
         let node_id = keep.value(node_id(&settings));
         let listeners = keep.value(listeners(&settings));
         let between = listeners.as_ref().map(|listeners| inter_broker_listener(&settings, listeners));
@@ -291,6 +294,16 @@ fn invalid(settings: &Settings, name: &str, reason: impl Into<String>) -> Config
     ConfigError::Invalid { error, origin: settings.origin(name) }
 }
 
+/// An error about a key whose value does not go together with something else.
+fn contradiction(
+    settings: &Settings,
+    key: &'static str,
+    reason: impl Into<String>,
+    hint: impl Into<String>,
+) -> ConfigError {
+    ConfigError::Contradiction { key, reason: reason.into(), hint: hint.into(), origin: settings.origin(key) }
+}
+
 /// The value in force of the key called `name`, or the type's own default where it has none.
 fn read<T: FromValue + Default>(settings: &Settings, name: &str) -> Result<T, ConfigError> {
     match settings.broker_text(name) {
@@ -306,7 +319,12 @@ fn node_id(settings: &Settings) -> Result<NodeId, ConfigError> {
         -1 => Ok(node_id),
         ..-1 => Err(invalid(settings, "broker.id", "Value must be at least 0")),
         _ if !settings.is_set("node.id") || broker_id == node_id => Ok(broker_id),
-        _ => Err(invalid(settings, "broker.id", format!("node.id is {node_id}; set one of them"))),
+        _ => Err(contradiction(
+            settings,
+            "broker.id",
+            format!("it is {broker_id}, and node.id is {node_id}"),
+            "set one of them",
+        )),
     }
 }
 
@@ -321,7 +339,12 @@ fn storage(settings: &Settings) -> Result<Storage, ConfigError> {
             directory => Ok(Storage::Disk(directory.into())),
         },
         [directory] => Ok(Storage::Disk(directory.into())),
-        _ => Err(invalid(settings, "log.dirs", "Klamm keeps its data in one directory; name only one")),
+        _ => Err(contradiction(
+            settings,
+            "log.dirs",
+            format!("Klamm keeps its data in one directory, and these are {}", directories.len()),
+            "name only one of them",
+        )),
     }
 }
 
@@ -360,32 +383,66 @@ fn refuse_an_authorizer(settings: &Settings) -> Result<(), ConfigError> {
     }
 }
 
+/// Unlike Kafka, which has nodes that are controllers alone.
+fn refuse_a_controller_alone(settings: &Settings) -> Result<(), ConfigError> {
+    const NAME: &str = "process.roles";
+    let roles: Vec<String> = read(settings, NAME)?;
+    if roles.is_empty() || roles.iter().any(|role| role == "broker") {
+        return Ok(());
+    }
+    let reason = "a node that is a controller alone is not served: Klamm is a broker and its controller in one";
+    Err(contradiction(settings, NAME, reason, "broker,controller, and a listener for clients"))
+}
+
 fn listeners(settings: &Settings) -> Result<Vec<Listener>, ConfigError> {
     let ListenerList(bound) = read(settings, "listeners")?;
     let ListenerList(advertised) = read(settings, "advertised.listeners")?;
     let protocols: ProtocolMap = read(settings, "listener.security.protocol.map")?;
     let controllers: Vec<String> = read(settings, "controller.listener.names")?;
     let is_for_brokers = |name: &str| !controllers.iter().any(|controller| controller.eq_ignore_ascii_case(name));
-    if let Some((name, _)) = advertised.iter().find(|(name, _)| !bound.iter().any(|(other, _)| other == name)) {
-        return Err(invalid(settings, "advertised.listeners", format!("{name} is not among the listeners")));
+    let wrong = |reason: String, hint: String| contradiction(settings, "listeners", reason, hint);
+    if let Some((one, other, port)) = shared_port(&bound) {
+        let reason = format!("{one} and {other} are both to listen on port {port}");
+        return Err(wrong(reason, "a port of its own for each".to_owned()));
+    }
+    if let Some((name, address)) = advertised.iter().find(|(name, _)| !bound.iter().any(|(other, _)| other == name)) {
+        let hint = format!("add {name}://0.0.0.0:{} to listeners, or leave {name} out here", address.port);
+        let reason = format!("{name} is advertised, and is not among the listeners");
+        return Err(contradiction(settings, "advertised.listeners", reason, hint));
     }
     let mut listeners = Vec::new();
     for (name, bind) in bound.into_iter().filter(|(name, _)| is_for_brokers(name)) {
         let told = advertised.iter().find(|(other, _)| *other == name).map(|(_, address)| address.clone());
         let advertised = if advertised.is_empty() { Some(bind.clone()) } else { told };
         let protocol = protocols.0.get(&*name).copied().ok_or_else(|| {
-            invalid(settings, "listeners", format!("{name} has no protocol in listener.security.protocol.map"))
+            let hint = format!("add {name}:PLAINTEXT to listener.security.protocol.map");
+            wrong(format!("{name} has no protocol in listener.security.protocol.map"), hint)
         })?;
         if protocol != SecurityProtocol::Plaintext {
-            let reason = format!("{name} asks for {protocol}, and only PLAINTEXT is served so far");
-            return Err(invalid(settings, "listeners", reason));
+            let hint = "PLAINTEXT, and let only those reach the broker who may do everything".to_owned();
+            return Err(wrong(format!("{name} is to speak {protocol}, and only PLAINTEXT is served yet"), hint));
         }
         listeners.push(Listener { name, bind, advertised: advertised.map(without_meta_address), protocol });
     }
     if listeners.is_empty() {
-        return Err(invalid(settings, "listeners", "there must be at least one listener that is not a controller's"));
+        let hint = "PLAINTEXT://localhost:9092, by a name that is not in controller.listener.names".to_owned();
+        return Err(wrong("there is none for clients and brokers".to_owned(), hint));
     }
     Ok(listeners)
+}
+
+/// Two listeners that would take the same port from each other: on the same address, or one of them on every interface.
+///
+/// Unlike Kafka, which refuses the same port on two addresses, too, unless one is of IPv4 and one of IPv6.
+fn shared_port(bound: &[(Arc<str>, HostPort)]) -> Option<(&str, &str, u16)> {
+    bound.iter().enumerate().find_map(|(index, (name, address))| {
+        let collides = |other: &HostPort| {
+            let is_everywhere = other.is_any_address() || address.is_any_address();
+            address.port != 0 && other.port == address.port && (other.host == address.host || is_everywhere)
+        };
+        let (other, _) = bound.iter().take(index).find(|(_, other)| collides(other))?;
+        Some((&**other, &**name, address.port))
+    })
 }
 
 /// Nobody can connect to "every interface".
@@ -405,7 +462,10 @@ fn inter_broker_listener(settings: &Settings, listeners: &[Listener]) -> Result<
     let name = read::<String>(settings, NAME)?.to_ascii_uppercase();
     let is_advertised = |listener: &Listener| *listener.name == *name && listener.advertised.is_some();
     if !listeners.iter().any(is_advertised) {
-        return Err(invalid(settings, NAME, "it must be one of the advertised listeners"));
+        let advertised = listeners.iter().filter(|listener| listener.advertised.is_some());
+        let names: Vec<&str> = advertised.map(|listener| &*listener.name).collect();
+        let reason = format!("{name} is none of the advertised listeners");
+        return Err(contradiction(settings, NAME, reason, names.join(" or ")));
     }
     Ok(name)
 }

@@ -6,7 +6,9 @@
 
 use super::file_entry::{Fault, FileEntry};
 use super::interpolation::{Environment, interpolate};
+use super::keys;
 use super::suggestion::closest;
+use super::value::Kind;
 use super::yaml::{self, YamlContent, YamlField, YamlNode};
 
 /// Sections whose keys are other names of Kafka's or ours.
@@ -20,6 +22,9 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
 
 /// Every section, for who misspells one.
 const NAMES: &[&str] = &["node", "cluster", "listeners", "storage", "http", "log", "topics", "properties"];
+
+/// What to do with Kafka's names.
+const WITH_DOTS: &str = "Kafka's names are written in full and with dots, such as log.retention.hours: 24";
 
 /// What an element of `listeners` may have.
 const LISTENER: &[&str] = &["name", "bind", "advertise", "protocol"];
@@ -83,10 +88,13 @@ impl SectionReader<'_> {
                 let fault = Fault::new(entry.line, "properties has \"name: value\" lines");
                 self.faults.push(fault.with_hint("num.partitions: 3 in a line of its own, indented"));
             }
-            (name, YamlContent::Map(fields)) => match section {
+            (name, YamlContent::Map(fields)) if section.is_some() || !name.contains('.') => match section {
                 Some((_, names)) => self.section(name, fields, names),
                 None => self.faults.push(unknown_section(entry)),
             },
+            (name, YamlContent::List(elements)) if section.is_none() && has_maps(elements) && !name.contains('.') => {
+                self.faults.push(unknown_section(entry));
+            }
             (name, _) => match section {
                 Some((_, names)) => {
                     let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
@@ -141,7 +149,11 @@ impl SectionReader<'_> {
             Fault::new(listener.line, "a listener needs bind").with_hint("{ name: PLAINTEXT, bind: localhost:9092 }")
         })?;
         let plaintext = || "PLAINTEXT".to_owned();
-        let advertise = field("advertise")?.unwrap_or_else(|| bind.clone());
+        let advertise = match field("advertise")? {
+            // No host stands for the address at which the client came.
+            Some(advertise) if advertise == "auto" => format!(":{}", bind.rsplit(':').next().unwrap_or_default()),
+            advertise => advertise.unwrap_or_else(|| bind.clone()),
+        };
         Ok([field("name")?.unwrap_or_else(plaintext), bind, advertise, field("protocol")?.unwrap_or_else(plaintext)])
     }
 
@@ -201,7 +213,8 @@ impl SectionReader<'_> {
                 let fault = |reason: String| Fault::new(value.line, format!("{name}: {reason}"));
                 let text = interpolate(written, self.environment).map_err(fault)?;
                 if let Some(mark) = text.text.chars().find(|character| marks.contains(character)) {
-                    return Err(fault(format!("\"{}\" may not hold {mark:?} here", text.text)));
+                    let refused = fault(format!("\"{}\" may not hold {mark:?} here", text.text));
+                    return Err(if mark == ',' { refused.with_hint("write one element for each") } else { refused });
                 }
                 variables.extend(text.variables);
                 Ok(text.text)
@@ -217,12 +230,18 @@ impl SectionReader<'_> {
                 .with_hint("leave it out, or write \"\" for no text")),
             YamlContent::Map(_) => {
                 Err(Fault::new(value.line, format!("{name}: expected a text, a number, true or false"))
-                    .with_hint("write Kafka's names in full and with dots, such as log.retention.hours: 24"))
+                    .with_hint(WITH_DOTS))
             }
         }
     }
 
     fn push(&mut self, key: &str, entry: &YamlField) {
+        let is_one = keys::broker_key(key).is_some_and(|row| row.kind.is_number() || row.kind == Kind::Boolean);
+        if is_one && matches!(entry.value.content, YamlContent::List(_)) {
+            let fault = Fault::new(entry.line, format!("{}: expected one value, and this is a list", entry.name));
+            self.faults.push(fault.with_hint("write it behind the colon, without brackets and dashes"));
+            return;
+        }
         let mut variables = Vec::new();
         match self.text(&entry.name, &entry.value, &[], &mut variables) {
             Ok(value) => self.entries.push(FileEntry { key: key.to_owned(), value, line: entry.line, variables }),
@@ -240,6 +259,10 @@ impl SectionReader<'_> {
     }
 }
 
+fn has_maps(elements: &[YamlNode]) -> bool {
+    elements.iter().any(|element| matches!(element.content, YamlContent::Map(_)))
+}
+
 /// Whether an element of a section that is a list has these fields and no others.
 fn check_fields(section: &str, element: &YamlNode, fields: &[&str]) -> Result<(), Fault> {
     let YamlContent::Map(entries) = &element.content else {
@@ -253,6 +276,7 @@ fn check_fields(section: &str, element: &YamlNode, fields: &[&str]) -> Result<()
 
 fn unknown_field<'a>(section: &str, field: &YamlField, known: impl Iterator<Item = &'a str> + Clone) -> Fault {
     let hint = match closest(&field.name, known.clone()) {
+        None if matches!(field.value.content, YamlContent::Map(_)) => WITH_DOTS.to_owned(),
         Some(name) => format!("did you mean \"{name}\"?"),
         None => format!("{section} has {}", known.collect::<Vec<_>>().join(", ")),
     };
@@ -262,7 +286,7 @@ fn unknown_field<'a>(section: &str, field: &YamlField, known: impl Iterator<Item
 fn unknown_section(entry: &YamlField) -> Fault {
     let hint = match closest(&entry.name, NAMES.iter().copied()) {
         Some(name) => format!("did you mean \"{name}\"?"),
-        None => format!("there are {}; Kafka's names are written in full and with dots", NAMES.join(", ")),
+        None => format!("there are {}; {WITH_DOTS}", NAMES.join(", ")),
     };
     Fault::new(entry.line, format!("unknown section \"{}\"", entry.name)).with_hint(hint)
 }
@@ -308,6 +332,7 @@ mod tests {
             ]
         );
         assert_eq!(entries("# nothing\n"), [""; 0]);
+        assert_eq!(entries("listeners: [{bind: 'h:1', advertise: auto}]")[1], "1 advertised.listeners=PLAINTEXT://:1");
         let text = "log: {level: warn, format: json}";
         assert_eq!(entries(text), ["1 klamm.log.level=warn", "1 klamm.log.format=json"]);
         let text = "cluster: {id: abc}\nhttp: {bind: 'localhost:1'}\ntopics:\n  - {name: a, partitions: 3}\n  \
@@ -367,6 +392,9 @@ mod tests {
             ("node: 1", "1: node is a section with id"),
             ("node:\nx: 1", "1: the section node is empty"),
             ("properties: [1]", "1: properties has \"name: value\" lines"),
+            ("num.partitions: [3]", "1: num.partitions: expected one value, and this is a list"),
+            ("listener:\n- {bind: x}", "1: unknown section \"listener\""),
+            ("num.partitions:\n  default: 3", "2: num.partitions: expected a text, a number, true or false"),
             ("properties: {a: {b: 1}}", "1: a: expected a text, a number, true or false"),
             ("topics: a", "1: topics is a list"),
             ("topics: [a]", "1: topics: expected { name, partitions, replicas, config }"),

@@ -134,7 +134,11 @@ impl Settings {
             Variable::PropertyInFile(key) => {
                 let text = match read(value) {
                     Ok(text) => text,
-                    Err(reason) => return Err(ConfigError::Syntax { reason, hint: None, origin }),
+                    Err(reason) => {
+                        let hint =
+                            name.strip_suffix("_FILE").map(|variable| format!("{variable} has the value itself"));
+                        return Err(ConfigError::Syntax { reason, hint, origin });
+                    }
                 };
                 self.set_if_known(&key, text.trim_end_matches(['\r', '\n']), origin)?;
             }
@@ -248,7 +252,8 @@ fn refusal(name: &str, text: &str, reason: &str) -> String {
         Ok(entry) => {
             let class = entry.login_module.rsplit('.').next().unwrap_or_default();
             let users = entry.options.iter().filter(|(option, _)| option.starts_with("user_")).count();
-            format!("{reason}; it is a {class} with {users} users")
+            let users = if users == 1 { "1 user".to_owned() } else { format!("{users} users") };
+            format!("{reason}; it is a {class} with {users}")
         }
         Err(wrong) => format!("{reason}; besides, {wrong}"),
     }

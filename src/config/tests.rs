@@ -168,11 +168,27 @@ fn listeners_are_resolved_across_their_keys() {
 #[test]
 fn contradictions_are_refused_with_their_reason() {
     assert!(refused(&[("listeners", "BROKER://:9092")]).contains("BROKER has no protocol"));
-    assert!(refused(&[("listeners", "SSL://:9092")]).contains("only PLAINTEXT is served so far"));
-    assert!(refused(&[("listeners", "")]).contains("at least one listener"));
-    assert!(refused(&[("advertised.listeners", "OTHER://h:1")]).contains("OTHER is not among the listeners"));
-    assert!(refused(&[("inter.broker.listener.name", "OTHER")]).contains("one of the advertised"));
-    assert!(refused(&[("log.dirs", "/a,/b")]).contains("name only one"));
+    assert!(refused(&[("listeners", "SSL://:9092")]).contains("only PLAINTEXT is served yet"));
+    assert!(refused(&[("listeners", "")]).contains("none for clients"));
+    assert!(
+        refused(&[("advertised.listeners", "OTHER://h:1")])
+            .contains("OTHER is advertised, and is not among the listeners")
+    );
+    assert!(refused(&[("inter.broker.listener.name", "OTHER")]).contains("OTHER is none of the advertised listeners"));
+    assert!(refused(&[("process.roles", "controller")]).contains("a controller alone is not served"));
+    let both = "A:PLAINTEXT,B:PLAINTEXT";
+    for (listeners, is_shared) in [
+        ("A://one:1,B://one:1", true),
+        ("A://one:1,B://two:1", false),
+        ("A://:1,B://two:1", true),
+        ("A://one:1,B://0.0.0.0:1", true),
+        ("A://:0,B://:0", false),
+    ] {
+        let config = Config::with(&[("listeners", listeners), ("listener.security.protocol.map", both)]);
+        let refused = config.is_err_and(|errors| errors.to_string().contains("A and B are both to listen on port 1"));
+        assert_eq!(refused, is_shared, "{listeners}");
+    }
+    assert!(refused(&[("log.dirs", "/a,/b")]).contains("in one directory, and these are 2"));
     assert!(refused(&[("node.id", "1"), ("broker.id", "2")]).contains("node.id is 1"));
     assert_eq!(Config::with(&[("broker.id", "4")]).unwrap().node_id, 4);
     assert_eq!(Config::with(&[("klamm.storage.kind", "memory")]).unwrap().storage, Storage::Memory);

@@ -25,6 +25,13 @@ pub enum Kind {
     Password,
 }
 
+impl Kind {
+    /// Whether its values are numbers.
+    pub(super) fn is_number(self) -> bool {
+        matches!(self, Self::Short | Self::Int | Self::Long | Self::Double)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

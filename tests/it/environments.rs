@@ -7,6 +7,7 @@ mod stock;
 
 use klamm::config::{Config, Environment, Settings};
 use klamm::server::Server;
+use proptest::prelude::*;
 
 fn properties(text: &str) -> Config {
     let mut settings = Settings::default();
@@ -45,4 +46,20 @@ fn a_key_that_nobody_knows_is_passed_over_in_properties_alone() {
     assert_eq!(config.passed_over(), [note]);
     let yaml = Settings::default().read_file("k.yaml", "num.partition: 3\n", &Environment::new()).unwrap_err();
     assert_eq!(yaml.to_string(), "k.yaml:1: unknown key \"num.partition\"");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    /// What it sets or refuses does not matter here; that it comes to an end without a panic does.
+    #[test]
+    fn no_text_is_too_odd_for_a_configuration_file(text in "([a-z.]{0,6}|[-:=,*&|>{}\\[\\]\"'#$!%@`?~\\\\]|\\$\\{|[ \t\n]|\\PC){0,80}") {
+        let environment = Environment::from([("a".to_owned(), text.clone())]);
+        for name in ["klamm.yaml", "server.properties"] {
+            let mut settings = Settings::default();
+            if let Err(errors) = settings.read_file(name, &text, &environment) {
+                prop_assert!(errors.into_iter().all(|error| !error.to_string().is_empty()));
+            }
+        }
+    }
 }

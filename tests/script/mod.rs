@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub(crate) mod configuration;
 pub(crate) mod controller;
 mod controller_admin;
 mod controller_records;
