@@ -97,7 +97,8 @@ async fn readable(client: &mut channel::Channel) -> usize {
 fn a_log_in_json_is_json_alone_and_holds_what_others_wait_for() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_klamm"))
         .args(["--listen", "127.0.0.1:0", "--memory", "--ready-line", "the last line"])
-        .envs([("KLAMM_LOG_FORMAT", "json"), ("KLAMM_LOG", "debug")])
+        // What is passed over is logged.
+        .envs([("KLAMM_LOG_FORMAT", "json"), ("KAFKA_HEAP_OPTS", "-Xmx1g")])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
