@@ -134,6 +134,11 @@ fn the_list_of_oracle_differences_is_fresh() {
 }
 
 #[test]
+fn the_page_of_commands_is_fresh() {
+    assert_fresh("docs/cli.md", &klamm::cli::reference());
+}
+
+#[test]
 fn the_reference_of_keys_is_fresh() {
     assert_fresh("config/klamm.reference.yaml", &reference::yaml());
 }

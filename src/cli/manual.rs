@@ -1,4 +1,4 @@
-//! `klamm man`: the manual pages, which are made of the commands' definitions.
+//! What is made of the commands' definitions: manual pages, and the page of all commands.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +7,10 @@ use clap::{Args, Command};
 
 use super::Failure;
 use super::print::print;
+use super::shims;
+
+/// The width of the page's lines.
+const WIDTH: usize = 100;
 
 /// Write the manual pages, a file for each command, into a directory.
 #[derive(Debug, Args)]
@@ -31,6 +35,39 @@ pub(super) fn run(arguments: &ManArguments, command: Command) -> Result<ExitCode
 fn write_pages(command: Command, directory: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
     clap_mangen::generate_to(without_environment(command).disable_help_subcommand(true), directory)
+}
+
+/// The page of all commands in Markdown: what `--help` says of each, and the names of Kafka's tools.
+pub(super) fn page(command: Command) -> String {
+    let mut command = without_environment(command).term_width(WIDTH).disable_help_subcommand(true);
+    command.build();
+    let tools: Vec<_> = shims::names().map(|name| format!("- `{name}`\n")).collect();
+    let mut text = format!(
+        "# The command line\n\n\
+         Derived from the definitions of the commands by `tests/generated.rs`; do not edit. `klamm man DIR` writes the same \
+         as manual\npages, and `klamm completion SHELL` teaches a shell to complete it.\n\n\
+         ## Kafka's tools\n\n\
+         A link to the program with one of these names, with or without `.sh`, takes the flags of Apache Kafka 4.1's tool, \
+         prints\nwhat it prints and ends with its exit status. `klamm NAME` does the same without a link, and `NAME --help` \
+         lists its flags.\n\n{}",
+        tools.concat()
+    );
+    append(&mut command, "", &mut text);
+    text
+}
+
+fn append(command: &mut Command, above: &str, text: &mut String) {
+    let name = format!("{above}{}", command.get_name());
+    let help = command.render_long_help().to_string();
+    let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let help = help.join("\n");
+    for part in ["\n## ", &name, "\n\n```text\n", help.trim_end(), "\n```\n"] {
+        text.push_str(part);
+    }
+    let above = format!("{name} ");
+    for below in command.get_subcommands_mut() {
+        append(below, &above, text);
+    }
 }
 
 /// The command without the values that variables happen to have here.

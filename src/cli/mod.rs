@@ -127,6 +127,11 @@ fn command() -> clap::Command {
     Arguments::command()
 }
 
+/// The page of all commands, `docs/cli.md`.
+pub fn reference() -> String {
+    manual::page(command())
+}
+
 /// Runs the program named by `arguments`, the first of which is its own name, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // The system knows better when the process began, but only in steps of 10 ms.

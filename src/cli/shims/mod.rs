@@ -56,6 +56,11 @@ const SHIMS: &[Shim] = &[
 /// Tools of Kafka's distributions.
 const FOREIGN_SHIMS: &[Shim] = &[Shim { name: "cub", run: cub::run }, Shim { name: "rpk", run: rpk::run }];
 
+/// The names of Kafka's.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SHIMS.iter().map(|shim| shim.name)
+}
+
 /// The tool, and its arguments, that a command line means: by the program's name, or by the first argument.
 pub(super) fn find(arguments: &[OsString]) -> Option<(Shim, Vec<OsString>)> {
     let named = |name: &OsStr| {
