@@ -8,7 +8,6 @@ use super::format::RecordFormat;
 use super::json::to_json;
 use super::offsets::{Extent, OffsetPlace, OffsetRange};
 use crate::cli::Failure;
-use crate::cli::interrupt::interrupted;
 use crate::client::{
     ClientError, ClusterClient, Consumer, ConsumerSettings, EARLIEST, FetchedPartition, FetchedRecord, LATEST,
 };
@@ -201,17 +200,18 @@ pub(in crate::cli) async fn offsets_at(
     partitions.iter().map(offset).collect()
 }
 
-/// Reads the slices and prints them.
+/// Reads the slices and prints them, until `interrupt` completes.
 pub(in crate::cli) async fn read(
     client: &mut ClusterClient,
     slices: &[Slice],
     settings: ConsumerSettings,
     printer: &mut RecordPrinter,
+    interrupt: impl Future<Output = ()>,
 ) -> Result<Ended, ClientError> {
     let unread = |slice: &&Slice| slice.end.is_none_or(|end| slice.start < end);
     let mut consumer = Consumer::new(settings);
     consumer.assign(slices.iter().filter(unread).map(|slice| (slice.partition.clone(), slice.start)));
-    let mut interrupt = pin!(interrupted());
+    let mut interrupt = pin!(interrupt);
     while !printer.is_done() && !consumer.positions().is_empty() {
         let fetched = tokio::select! {
             fetched = consumer.poll(client, POLL) => fetched?,

@@ -55,12 +55,13 @@ pub(super) fn run(arguments: &ConsumeArguments, connection: &ConnectionArguments
             return read_as_member(client, group, &topics, arguments.offset, settings, &mut printer).await;
         }
         let slices = slices(client, &topics, &arguments.partitions, arguments.offset, arguments.read_committed).await?;
+        let interrupt = interrupted();
         if let Some(hint) = waiting_hint(&slices) {
             eprintln!("{hint}");
         }
         // Retention may remove what was to be read.
         let settings = ConsumerSettings { reset: OffsetReset::Earliest, ..settings };
-        Ok(read(client, &slices, settings, &mut printer).await?)
+        Ok(read(client, &slices, settings, &mut printer, interrupt).await?)
     })?;
     tell_end(ended, &printer);
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! `klamm topic tail`: the last records, and then whatever comes.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -41,7 +41,10 @@ pub(super) fn run(arguments: &TailArguments, connection: &ConnectionArguments) -
     let range = OffsetRange { start: OffsetPlace::BeforeEnd(i64::from(arguments.num)), end: None };
     let ended = connection.run(async |client| {
         let mut slices = slices(client, &topics, &arguments.partitions, range, false).await?;
-        let Some(last) = last_records(client, &slices, settings.clone()).await? else { return Ok(Ended::Interrupted) };
+        let mut interrupt = pin!(interrupted());
+        let Some(last) = last_records(client, &slices, settings.clone(), interrupt.as_mut()).await? else {
+            return Ok(Ended::Interrupted);
+        };
         for fetched in newest(last, arguments.num as usize) {
             printer.print(&fetched, None);
         }
@@ -51,22 +54,22 @@ pub(super) fn run(arguments: &TailArguments, connection: &ConnectionArguments) -
         for slice in &mut slices {
             slice.start = slice.extent.latest;
         }
-        Ok(read(client, &slices, settings, &mut printer).await?)
+        Ok(read(client, &slices, settings, &mut printer, interrupt).await?)
     })?;
     tell_end(ended, &printer);
     Ok(ExitCode::SUCCESS)
 }
 
-/// The records of the slices up to their ends of now; `None` after Ctrl-C.
+/// The records of the slices up to their ends of now; `None` when `interrupt` has completed.
 async fn last_records(
     client: &mut ClusterClient,
     slices: &[Slice],
     settings: ConsumerSettings,
+    mut interrupt: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Option<Vec<FetchedPartition>>, Failure> {
     let mut consumer = Consumer::new(settings);
     let unread = slices.iter().filter(|slice| slice.start < slice.extent.latest);
     consumer.assign(unread.map(|slice| (slice.partition.clone(), slice.start)));
-    let mut interrupt = pin!(interrupted());
     let mut last = Vec::new();
     while !consumer.positions().is_empty() {
         let fetched = tokio::select! {
