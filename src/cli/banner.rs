@@ -85,8 +85,8 @@ impl<'a> Banner<'a> {
         }
     }
 
-    /// Its lines; `has_command` tells which commands this program has, and only those are suggested.
-    pub(super) fn text(&self, is_colourful: bool, has_command: impl Fn(&[&str]) -> bool) -> String {
+    /// Its lines.
+    pub(super) fn text(&self, is_colourful: bool) -> String {
         let (bold, dim, end) = if is_colourful { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
         let (version, node_id) = (env!("CARGO_PKG_VERSION"), self.setup.node_id);
         let mut text = format!(
@@ -99,7 +99,7 @@ impl<'a> Banner<'a> {
             let _ = writeln!(text, "  {dim}{label:<9}{end}  {fact}");
         }
         let _ = writeln!(text, "  {bold}Ready in {} ms{end}", self.ready_in.as_millis());
-        let suggestions = self.suggestions(has_command);
+        let suggestions = self.suggestions();
         if !suggestions.is_empty() {
             let _ = writeln!(text, "{dim}Try:{end}  {}", suggestions.join("\n      "));
         }
@@ -159,22 +159,14 @@ impl<'a> Banner<'a> {
         format!("{address} ({name}){told}")
     }
 
-    fn suggestions(&self, has_command: impl Fn(&[&str]) -> bool) -> Vec<String> {
+    fn suggestions(&self) -> Vec<String> {
         let Some(broker) = self.setup.reachable_at(&self.bound) else { return Vec::new() };
         let option = if broker == DEFAULT_BOOTSTRAP { String::new() } else { format!(" -b {broker}") };
-        let mut suggestions = if has_command(&["topic", "produce"]) && has_command(&["topic", "tail"]) {
-            vec![
-                format!("klamm topic produce payments -k user-10 '{{\"amount\": 42}}'{option}"),
-                format!("klamm topic tail payments{option}"),
-            ]
-        } else {
-            vec![
-                format!("echo '{{\"amount\": 42}}' | kcat -b {broker} -P -t payments"),
-                format!("kcat -b {broker} -C -t payments -o beginning -e"),
-            ]
-        };
-        suggestions.push("python -m pip install kafka-python, and \"A first conversation\" in README.md".to_owned());
-        suggestions
+        vec![
+            format!("klamm topic produce payments -k user-10 '{{\"amount\": 42}}'{option}"),
+            format!("klamm topic tail payments{option}"),
+            "python -m pip install kafka-python, and \"A first conversation\" in README.md".to_owned(),
+        ]
     }
 }
 
@@ -221,7 +213,7 @@ mod tests {
         let setup = setup("PLAINTEXT://localhost:9092", "");
         let setup = Setup { storage: Storage::Disk("/data".into()), ..setup };
         assert_eq!(
-            banner(&setup, "127.0.0.1:9092").text(false, |_| true),
+            banner(&setup, "127.0.0.1:9092").text(false),
             "Klamm 0.1.0 · Kafka 4.1 protocol · node 1 · cluster c\n  \
              listening  127.0.0.1:9092 (PLAINTEXT), clients are told localhost:9092\n  \
              http       http://127.0.0.1:9021 (/metrics, /readyz)\n  \
@@ -237,33 +229,24 @@ mod tests {
     #[test]
     fn another_place_is_named_where_it_matters() {
         let everywhere = setup("PLAINTEXT://0.0.0.0:0", "");
-        let text = banner(&everywhere, "0.0.0.0:4711").text(false, |_| true);
+        let text = banner(&everywhere, "0.0.0.0:4711").text(false);
         assert!(text.contains("listening  0.0.0.0:4711 (PLAINTEXT), each client is told how it came\n"), "{text}");
         assert!(text.contains("klamm topic tail payments -b localhost:4711\n"), "{text}");
         assert!(text.contains("data       in memory, gone when this process ends (2 topics)\n"), "{text}");
         let named = setup("PLAINTEXT://:9092", "PLAINTEXT://kafka:19092");
         assert!(
-            banner(&named, "[::]:9092")
-                .text(false, |_| true)
-                .contains("[::]:9092 (PLAINTEXT), clients are told kafka:19092")
+            banner(&named, "[::]:9092").text(false).contains("[::]:9092 (PLAINTEXT), clients are told kafka:19092")
         );
         let same = setup("PLAINTEXT://127.0.0.1:0", "");
-        assert!(banner(&same, "127.0.0.1:4711").text(false, |_| true).contains("127.0.0.1:4711 (PLAINTEXT)\n"));
-    }
-
-    #[test]
-    fn only_commands_that_there_are_are_suggested() {
-        let setup = setup("PLAINTEXT://localhost:9092", "");
-        let text = banner(&setup, "127.0.0.1:9092").text(false, |_| false);
-        assert!(!text.contains("klamm topic") && text.contains("kcat -b localhost:9092 -C -t payments"), "{text}");
+        assert!(banner(&same, "127.0.0.1:4711").text(false).contains("127.0.0.1:4711 (PLAINTEXT)\n"));
     }
 
     #[test]
     fn colours_are_for_terminals() {
         let setup = setup("PLAINTEXT://localhost:9092", "");
         let banner = banner(&setup, "127.0.0.1:9092");
-        assert!(!banner.text(false, |_| true).contains('\x1b'));
-        let colourful = banner.text(true, |_| true);
+        assert!(!banner.text(false).contains('\x1b'));
+        let colourful = banner.text(true);
         assert!(colourful.starts_with("\x1b[1mKlamm 0.1.0\x1b[0m · "), "{colourful}");
         assert!(colourful.contains("  \x1b[2mconfig   \x1b[0m  built-in"), "{colourful}");
     }

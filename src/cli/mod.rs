@@ -116,12 +116,6 @@ fn key_and_value(argument: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Whether there is a command of this name, such as `topic` and its `list`.
-fn has_command(path: &[&str]) -> bool {
-    let all = Arguments::command();
-    path.iter().try_fold(&all, |command, name| command.find_subcommand(name)).is_some()
-}
-
 /// The definitions of the commands.
 fn command() -> clap::Command {
     Arguments::command()

@@ -15,7 +15,7 @@ use super::logging::{json_to_stdout, start_logging};
 use super::port_owner::explain;
 use super::print::print;
 use super::sources::{configuration, environment};
-use super::{Failure, StartArguments, has_command};
+use super::{Failure, StartArguments};
 use crate::broker::loggers::Loggers;
 use crate::config::{Config, LogFormat};
 use crate::server::{Server, Surroundings, raise_descriptor_limit};
@@ -126,7 +126,7 @@ fn tell_start(banner: &Banner, format: LogFormat, ready_lines: &[String]) {
     let phrases = (!is_terminal).then(|| phrases(banner.setup)).into_iter().flatten();
     match format {
         LogFormat::Plain => {
-            print(&banner.text(is_terminal && std::env::var_os("NO_COLOR").is_none(), has_command));
+            print(&banner.text(is_terminal && std::env::var_os("NO_COLOR").is_none()));
             phrases.for_each(|phrase| print(&format!("INFO {phrase}\n")));
             for line in ready_lines {
                 print(&format!("{line}\n"));
