@@ -32,7 +32,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     let asking = Asking {
         bootstrap: &plan.bootstrap,
         properties_file: options.properties_file(),
-        client_id: "console-consumer",
+        client_id: &plan.client_id,
         waits: true,
     };
     let mut printed = Printed { count: 0, outcome: PrintOutcome::GoesOn };

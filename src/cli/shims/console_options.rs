@@ -92,6 +92,8 @@ pub(super) struct ConsoleConsumerOptions {
 #[derive(Debug)]
 pub(super) struct ConsumePlan {
     pub(super) bootstrap: String,
+    /// What brokers know the consumer by (`client.id`).
+    pub(super) client_id: String,
     pub(super) source: Source,
     pub(super) group: String,
     /// Whether the group remembers what was read.
@@ -141,6 +143,7 @@ impl ConsoleConsumerOptions {
         let read_committed = level.unwrap_or(&self.isolation_level) == "read_committed";
         Ok(ConsumePlan {
             bootstrap,
+            client_id: properties.text("client.id").unwrap_or("console-consumer").to_owned(),
             source,
             group: group.unwrap_or_else(|| format!("console-consumer-{}", Uuid::new_v4().as_u128() % 100_000)),
             commits,
@@ -252,7 +255,9 @@ mod tests {
     fn flags_mean_what_they_mean_to_kafkas_tool() {
         let alone = plan("--bootstrap-server h:1 --topic t --from-beginning").unwrap();
         assert!(alone.group.starts_with("console-consumer-") && !alone.commits && alone.max_messages.is_none());
-        assert_eq!(alone.settings.reset, OffsetReset::Earliest);
+        assert_eq!((alone.settings.reset, alone.client_id.as_str()), (OffsetReset::Earliest, "console-consumer"));
+        let named = plan("--bootstrap-server h:1 --topic t --consumer-property client.id=me").unwrap();
+        assert_eq!(named.client_id, "me");
         let grouped =
             plan("--bootstrap-server h:1 --topic t --group g --isolation-level read_committed --timeout-ms 5").unwrap();
         assert_eq!((grouped.group.as_str(), grouped.commits, grouped.settings.reset), ("g", true, OffsetReset::Latest));
