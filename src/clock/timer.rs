@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -47,25 +47,35 @@ impl Clock {
     }
 
     /// What `work` gives, if it does so before the clock shows `deadline`.
-    pub async fn timeout_at<T>(&self, deadline: Monotonic, work: impl Future<Output = T>) -> Result<T, TimedOut> {
-        match &self.0 {
-            ClockSource::System { start } => {
-                tokio::time::timeout_at((*start + deadline).into(), work).await.map_err(|_| TimedOut)
-            }
-            ClockSource::Manual(time) => {
-                let mut work = pin!(work);
-                tokio::select! {
+    pub fn timeout_at<W: Future>(
+        &self,
+        deadline: Monotonic,
+        work: W,
+    ) -> impl Future<Output = Result<W::Output, TimedOut>> + use<'_, W> {
+        // On the heap: in place it would be there once for each kind of clock, in every handler that waits for it, and
+        // the handlers' common future is moved for each request.
+        let mut work = Box::pin(work);
+        async move {
+            match &self.0 {
+                ClockSource::System { start } => {
+                    tokio::time::timeout_at((*start + deadline).into(), work).await.map_err(|_| TimedOut)
+                }
+                ClockSource::Manual(time) => tokio::select! {
                     biased;
                     outcome = &mut work => Ok(outcome),
                     () = reached(Arc::clone(time), deadline) => Err(TimedOut),
-                }
+                },
             }
         }
     }
 
     /// What `work` gives, if it does so within `duration` from now on.
-    pub async fn timeout<T>(&self, duration: Duration, work: impl Future<Output = T>) -> Result<T, TimedOut> {
-        self.timeout_at(self.monotonic().saturating_add(duration), work).await
+    pub fn timeout<W: Future>(
+        &self,
+        duration: Duration,
+        work: W,
+    ) -> impl Future<Output = Result<W::Output, TimedOut>> + use<'_, W> {
+        self.timeout_at(self.monotonic().saturating_add(duration), work)
     }
 
     /// Beats every `period`, for the first time after one.
