@@ -39,6 +39,7 @@ const PURE: &[&str] = &[
     "src/state_machine.rs",
     "src/quota/",
     "src/security/",
+    "src/storage/cleaner/",
     "src/controller/",
     "src/coordinator/",
     "src/replication/partition.rs",

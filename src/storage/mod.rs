@@ -15,6 +15,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod checkpoint;
+pub mod cleaner;
 mod decompressors;
 mod dir_state;
 mod error;

@@ -28,16 +28,19 @@ pub(super) fn recompress(
     let mut compressor = Compressor::new(target, sink, None).map_err(failed)?;
     let mut reader = batch.reader(decompressor, config.decompressed_limit())?;
     let mut offset_delta = 0;
-    while reader.copy_next(offset_delta, |piece| compressor.write_all(piece).map_err(failed))? {
+    while reader.copy_next(
+        |(timestamp_delta, _)| (timestamp_delta, offset_delta),
+        |piece| compressor.write_all(piece).map_err(failed),
+    )? {
         offset_delta = offset_delta.saturating_add(1);
     }
     Ok(Bytes::from(compressor.finish().map_err(failed)?.bytes))
 }
 
 /// Takes no more than `max` bytes; [`ErrorKind::FileTooLarge`] says that there were more.
-struct Bounded {
-    bytes: Vec<u8>,
-    max: usize,
+pub(super) struct Bounded {
+    pub(super) bytes: Vec<u8>,
+    pub(super) max: usize,
 }
 
 impl Write for Bounded {

@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 
-use super::{BatchError, MAGIC_V2, MIN_LENGTH};
+use super::{BatchError, MAGIC_V2, MIN_LENGTH, NO_TIMESTAMP};
 use crate::protocol::compression::{Compression, CompressionError};
 
 /// The bytes of a batch that come before its records.
@@ -192,6 +192,30 @@ impl BatchHeader {
     /// Marks the batch as a control batch; the checksum must be computed anew.
     pub fn set_control(&mut self) {
         self.attributes |= CONTROL;
+    }
+
+    /// Says from when on compaction may drop the batch's tombstones, in milliseconds since the Unix epoch (KIP-534). It
+    /// takes the base timestamp's place, so that the records' deltas must be relative to it; the checksum must be computed
+    /// anew.
+    pub fn set_delete_horizon(&mut self, delete_horizon_ms: i64) {
+        self.attributes |= DELETE_HORIZON;
+        self.base_timestamp = delete_horizon_ms;
+    }
+
+    /// The header of what is left of this batch when none of its records is, its checksum right: whoever reads it learns
+    /// how far the log goes, and the producer's last sequence number. As Kafka's `writeEmptyHeader` makes it: uncompressed,
+    /// without a base timestamp and a delete horizon.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let mut header = Self {
+            length: (HEADER_SIZE - LOG_OVERHEAD) as i32,
+            attributes: self.attributes & !(CODEC_MASK | DELETE_HORIZON),
+            base_timestamp: NO_TIMESTAMP,
+            record_count: 0,
+            ..*self
+        };
+        header.crc = header.compute_crc(&[]);
+        header
     }
 
     /// The checksum that belongs to this header in front of `payload`.

@@ -18,7 +18,7 @@ pub use builder::{BatchBuilder, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
 pub use header::{
     BatchHeader, HEADER_SIZE, LOG_OVERHEAD, TimestampType, crc_of, legacy_message_size, legacy_message_version,
 };
-pub use record_reader::RecordReader;
+pub use record_reader::{Deltas, RecordReader};
 pub use records::{RawRecord, RawRecords, Record, RecordHead, RecordHeader, Records, raw_records, visit_raw_records};
 
 use super::compression::{Compression, CompressionError, Decompressor, decompress};

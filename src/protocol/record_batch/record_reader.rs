@@ -17,7 +17,12 @@ pub struct RecordReader<'a> {
     chunks: Chunks<'a>,
     count: i32,
     left: i32,
+    /// The front of the record that is being copied.
+    front: Vec<u8>,
 }
+
+/// What is given when a copied record's place in time and order is changed: timestamp delta and offset delta.
+pub type Deltas = (i64, i32);
 
 /// Reads one record's fields, which may not go on behind the record.
 struct Body<'r, 'a> {
@@ -28,7 +33,7 @@ struct Body<'r, 'a> {
 impl<'a> RecordReader<'a> {
     /// A reader of the `count` records in `chunks`.
     pub(super) fn new(chunks: Chunks<'a>, count: i32) -> Self {
-        Self { chunks, count, left: count }
+        Self { chunks, count, left: count, front: Vec::new() }
     }
 
     /// The next record; `None` behind the last one, where the content must end, too.
@@ -38,6 +43,15 @@ impl<'a> RecordReader<'a> {
     /// be read behind an error.
     #[inline]
     pub fn next_head(&mut self) -> Result<Option<RecordHead>, BatchError> {
+        self.next_record(|_| ())
+    }
+
+    /// As [`RecordReader::next_head`]; gives `visit_key` the key on the way, in one piece or several.
+    ///
+    /// # Errors
+    /// As [`RecordReader::next_head`].
+    #[inline]
+    pub fn next_record(&mut self, mut visit_key: impl FnMut(&[u8])) -> Result<Option<RecordHead>, BatchError> {
         if self.left <= 0 {
             return self.finish();
         }
@@ -46,21 +60,25 @@ impl<'a> RecordReader<'a> {
         match read_record(unread) {
             Ok((record, rest)) => {
                 let (head, size) = (record.head(), unread.len() - rest.len());
+                if let Some(key) = record.key {
+                    visit_key(key);
+                }
                 self.chunks.consume(size);
                 Ok(Some(head))
             }
             // It is malformed, or its end is in another chunk.
-            Err(_) => self.read_across_chunks().map(Some),
+            Err(_) => self.read_across_chunks(visit_key).map(Some),
         }
     }
 
-    /// Gives `emit` the next record, in pieces and as it is but for its offset delta; `false` behind the last one.
+    /// Gives `emit` the next record, in pieces and as it is but for what `change` makes of its deltas; `false` behind the
+    /// last one.
     ///
     /// # Errors
     /// As [`RecordReader::next_head`], and what `emit` returns.
     pub fn copy_next<E: From<BatchError>>(
         &mut self,
-        offset_delta: i32,
+        change: impl FnOnce(Deltas) -> Deltas,
         mut emit: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<bool, E> {
         if self.left <= 0 {
@@ -69,14 +87,18 @@ impl<'a> RecordReader<'a> {
         }
         self.left -= 1;
         let mut body = Body::begin(&mut self.chunks)?;
-        let mut front = vec![body.next_byte()?];
-        put_varlong(&mut front, body.read_varlong()?);
-        body.read_varint()?;
-        put_varlong(&mut front, i64::from(offset_delta));
-        let mut size = Vec::new();
-        put_varlong(&mut size, front.len().saturating_add(body.left) as i64);
-        emit(&size)?;
-        emit(&front)?;
+        let attributes = body.next_byte()?;
+        let (timestamp_delta, offset_delta) = change((body.read_varlong()?, body.read_varint()?));
+        let front = &mut self.front;
+        front.clear();
+        front.push(attributes);
+        put_varlong(front, timestamp_delta);
+        put_varlong(front, i64::from(offset_delta));
+        let front_size = front.len();
+        put_varlong(front, front_size.saturating_add(body.left) as i64);
+        let (front, size) = front.split_at(front_size);
+        emit(size)?;
+        emit(front)?;
         while body.left > 0 {
             let piece = body.next_piece()?;
             emit(piece)?;
@@ -97,14 +119,14 @@ impl<'a> RecordReader<'a> {
     }
 
     #[inline(never)]
-    fn read_across_chunks(&mut self) -> Result<RecordHead, BatchError> {
+    fn read_across_chunks(&mut self, visit_key: impl FnMut(&[u8])) -> Result<RecordHead, BatchError> {
         let mut body = Body::begin(&mut self.chunks)?;
         // The record's own attributes are unused.
         body.next_byte()?;
         let timestamp_delta = body.read_varlong()?;
         let offset_delta = body.read_varint()?;
-        let has_key = body.skip_nullable()?;
-        body.skip_nullable()?;
+        let has_key = body.visit_nullable(visit_key)?;
+        let has_value = body.skip_nullable()?;
         let header_count = body.read_varint()?;
         if header_count < 0 {
             return Err("negative number of headers".into());
@@ -118,7 +140,7 @@ impl<'a> RecordReader<'a> {
         if body.left > 0 {
             return Err("the record is shorter than its size".into());
         }
-        Ok(RecordHead { timestamp_delta, offset_delta, has_key })
+        Ok(RecordHead { timestamp_delta, offset_delta, has_key, has_value })
     }
 }
 
@@ -163,9 +185,17 @@ impl<'r, 'a> Body<'r, 'a> {
 
     /// Passes over a field behind its size; whether there is one.
     fn skip_nullable(&mut self) -> Result<bool, BatchError> {
+        self.visit_nullable(|_| ())
+    }
+
+    /// As [`Body::skip_nullable`]; gives `visit` the field's pieces.
+    fn visit_nullable(&mut self, mut visit: impl FnMut(&[u8])) -> Result<bool, BatchError> {
         let Ok(mut size) = usize::try_from(self.read_varint()?) else { return Ok(false) };
         while size > 0 {
-            let length = self.next_piece()?.len().min(size);
+            let piece = self.next_piece()?;
+            let piece = piece.get(..size).unwrap_or(piece);
+            visit(piece);
+            let length = piece.len();
             self.consume(length);
             size -= length;
         }

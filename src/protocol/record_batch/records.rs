@@ -37,7 +37,7 @@ pub struct RawRecord<'a> {
     headers: &'a [u8],
 }
 
-/// What must be known of a record to append it or to find it: neither key, nor value, nor headers.
+/// What must be known of a record to append it, to find it or to compact it: neither key, nor value, nor headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordHead {
     /// Added to the base timestamp gives the timestamp.
@@ -46,6 +46,8 @@ pub struct RecordHead {
     pub offset_delta: i32,
     /// Whether there is a key, be it an empty one.
     pub has_key: bool,
+    /// Whether there is a value, be it an empty one; a record without one is a tombstone.
+    pub has_value: bool,
 }
 
 /// Iterates over the `count` records in `payload` (decompressed) without allocating. Records that are malformed, too
@@ -172,11 +174,11 @@ impl RecordHead {
 }
 
 impl RawRecord<'_> {
-    /// What is in front of the key, and whether there is one.
+    /// What is in front of the key, and whether there are key and value.
     #[inline]
     pub fn head(&self) -> RecordHead {
-        let Self { timestamp_delta, offset_delta, key, .. } = *self;
-        RecordHead { timestamp_delta, offset_delta, has_key: key.is_some() }
+        let Self { timestamp_delta, offset_delta, key, value, .. } = *self;
+        RecordHead { timestamp_delta, offset_delta, has_key: key.is_some(), has_value: value.is_some() }
     }
 
     /// The owned record; its bytes are slices of `payload`, in which this record must lie.

@@ -188,10 +188,13 @@ fn read_heads(payload: &[u8], count: i32, codec: Compression) -> (Vec<RecordHead
     let mut copy = Vec::new();
     let mut reader = RecordReader::new(decompressor.chunks(codec, &compressed, usize::MAX).unwrap(), count);
     for index in 0.. {
-        let copied = reader.copy_next(index, |piece| {
-            copy.extend_from_slice(piece);
-            Ok::<_, BatchError>(())
-        });
+        let copied = reader.copy_next(
+            |(timestamp_delta, _)| (timestamp_delta, index),
+            |piece| {
+                copy.extend_from_slice(piece);
+                Ok::<_, BatchError>(())
+            },
+        );
         match copied {
             Ok(true) => {}
             Ok(false) => break,

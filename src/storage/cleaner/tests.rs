@@ -1,0 +1,1 @@
+//! Cleanings of whole logs.
