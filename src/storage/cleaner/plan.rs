@@ -232,3 +232,146 @@ fn compaction_delay_ms(closed: &[CleanableSegment], config: &CompactionConfig, n
     let clean_until = now_ms.saturating_sub(config.max_compaction_lag_ms.max(0));
     clean_until.saturating_sub(earliest).max(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: CompactionConfig = CompactionConfig {
+        delete: false,
+        min_cleanable_dirty_ratio: 0.5,
+        min_compaction_lag_ms: 0,
+        max_compaction_lag_ms: i64::MAX,
+    };
+
+    /// Segments of 100 bytes at these offsets; the largest timestamp of each is ten times its base offset, the first one
+    /// five below.
+    fn segments(base_offsets: &[i64]) -> Vec<CleanableSegment> {
+        let segment = |&base_offset: &i64| CleanableSegment {
+            base_offset,
+            size: 100,
+            offset_index_size: 8,
+            time_index_size: 12,
+            largest_timestamp: base_offset * 10,
+            first_batch_timestamp: Some(base_offset * 10 - 5),
+        };
+        base_offsets.iter().map(segment).collect()
+    }
+
+    fn extent(log_start_offset: i64, last_stable_offset: i64, log_end_offset: i64) -> LogExtent {
+        LogExtent { log_start_offset, log_end_offset, last_stable_offset }
+    }
+
+    fn plan(last_stable_offset: i64, config: &CompactionConfig, checkpoint: Option<i64>, now_ms: i64) -> LogToClean {
+        let extent = extent(0, last_stable_offset, 450);
+        LogToClean::new(&segments(&[0, 100, 200, 300, 400]), extent, config, checkpoint, now_ms)
+    }
+
+    fn offsets(log: &LogToClean) -> (i64, i64, u64, u64) {
+        (log.first_dirty_offset, log.first_uncleanable_offset, log.clean_bytes, log.cleanable_bytes)
+    }
+
+    #[test]
+    fn cleaning_ends_in_front_of_the_segment_that_is_active_or_undecided() {
+        assert_eq!(offsets(&plan(450, &CONFIG, None, 0)), (0, 400, 0, 400));
+        assert_eq!(offsets(&plan(450, &CONFIG, Some(200), 0)), (200, 400, 200, 200));
+        assert_eq!(offsets(&plan(399, &CONFIG, Some(200), 0)), (200, 300, 200, 100));
+        assert_eq!(offsets(&plan(300, &CONFIG, Some(200), 0)), (200, 300, 200, 100));
+        assert_eq!(offsets(&plan(0, &CONFIG, None, 0)), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn a_dirty_part_that_begins_within_a_segment_counts_that_segment_twice_as_in_kafka() {
+        assert_eq!(offsets(&plan(450, &CONFIG, Some(250), 0)), (250, 400, 300, 200));
+        assert_eq!(offsets(&plan(250, &CONFIG, Some(250), 0)), (250, 200, 300, 0), "nothing can be cleaned");
+        assert_eq!(offsets(&plan(450, &CONFIG, Some(400), 0)), (400, 400, 400, 0));
+        assert_eq!(offsets(&plan(450, &CONFIG, Some(430), 0)), (430, 400, 500, 0));
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_log_is_reset() {
+        let of = |checkpoint, delete| {
+            let config = CompactionConfig { delete, ..CONFIG };
+            let log = LogToClean::new(&segments(&[100, 200, 300]), extent(150, 350, 350), &config, checkpoint, 0);
+            (log.first_dirty_offset, log.reset)
+        };
+        assert_eq!(of(None, false), (150, None));
+        assert_eq!(of(Some(150), false), (150, None));
+        assert_eq!(of(Some(350), false), (350, None));
+        let before = |is_unexpected| Some(CheckpointReset::BeforeLogStart { checkpoint: 149, is_unexpected });
+        assert_eq!(of(Some(149), false), (150, before(true)));
+        assert_eq!(of(Some(149), true), (150, before(false)));
+        assert_eq!(of(Some(351), false), (150, Some(CheckpointReset::BeyondLogEnd { checkpoint: 351 })));
+    }
+
+    #[test]
+    fn a_young_record_keeps_its_segment_from_being_cleaned() {
+        let config = CompactionConfig { min_compaction_lag_ms: 500, ..CONFIG };
+        assert_eq!(offsets(&plan(450, &config, None, 2_499)), (0, 200, 0, 200));
+        assert_eq!(offsets(&plan(450, &config, None, 2_500)), (0, 300, 0, 300));
+        assert_eq!(offsets(&plan(450, &config, Some(100), 0)), (100, 100, 100, 0));
+        let forever = CompactionConfig { min_compaction_lag_ms: i64::MAX, ..CONFIG };
+        assert_eq!(offsets(&plan(450, &forever, None, 5_000)).1, 0);
+        let odd = CompactionConfig { min_compaction_lag_ms: -1, ..CONFIG };
+        assert_eq!(offsets(&plan(450, &odd, None, 0)).1, 400);
+    }
+
+    #[test]
+    fn compaction_is_overdue_when_the_oldest_dirty_record_is_old() {
+        let config = CompactionConfig { max_compaction_lag_ms: 1_000, min_cleanable_dirty_ratio: 1.0, ..CONFIG };
+        let delay = |checkpoint, now_ms| plan(450, &config, checkpoint, now_ms).compaction_delay_ms;
+        assert_eq!(delay(Some(100), 1_995), 0);
+        assert_eq!(delay(Some(100), 1_996), 1);
+        assert_eq!(delay(Some(400), 9_999), 0, "the active segment is not overdue");
+        assert_eq!(delay(None, 1_996), 1, "a timestamp that is not positive is none");
+        assert_eq!(plan(450, &CONFIG, None, i64::MAX).compaction_delay_ms, 0);
+        assert!(plan(450, &config, Some(100), 1_996).is_worthwhile(&config));
+        assert!(!plan(450, &config, Some(100), 1_995).is_worthwhile(&config));
+        assert!(!plan(0, &config, Some(0), 9_999).is_worthwhile(&config), "overdue, but nothing can be cleaned");
+    }
+
+    #[test]
+    fn the_filthiest_log_is_cleaned_first() {
+        let log = |checkpoint| plan(450, &CONFIG, Some(checkpoint), 0);
+        let ratios = [0, 100, 200, 400].map(|checkpoint| log(checkpoint).cleanable_ratio());
+        assert_eq!(ratios, [1.0, 0.75, 0.5, 0.0]);
+        let pick = |checkpoints: &[i64]| {
+            let logs: Vec<_> = checkpoints.iter().map(|checkpoint| log(*checkpoint)).collect();
+            filthiest(logs.iter().map(|log| (log, &CONFIG)))
+        };
+        assert_eq!(pick(&[]), None);
+        assert_eq!(pick(&[400, 200]), None, "a ratio must be above the minimum");
+        assert_eq!(pick(&[200, 100, 0, 0]), Some(2));
+        let empty = LogToClean::new(&segments(&[0]), extent(0, 0, 0), &CONFIG, None, 0);
+        let eager = CompactionConfig { min_cleanable_dirty_ratio: 0.0, ..CONFIG };
+        assert_eq!(filthiest([(&empty, &eager)]), None);
+        assert_eq!(offsets(&LogToClean::new(&[], extent(7, 7, 7), &CONFIG, None, 0)), (7, 7, 0, 0));
+    }
+
+    #[test]
+    fn segments_are_grouped_by_size_of_log_and_indexes() {
+        let all = segments(&[0, 100, 200, 300, 400]);
+        let group = |end, log, index| group_segments_by_size(&all, end, 400, log, index);
+        assert_eq!(group(400, 1_000, 1_000), vec![0..4]);
+        assert_eq!(group(400, 399, 1_000), vec![0..3, 3..4]);
+        assert_eq!(group(400, 200, 1_000), vec![0..2, 2..4]);
+        assert_eq!(group(400, 1_000, 24), vec![0..2, 2..4], "by the larger index");
+        assert_eq!(group(400, 50, 1_000), vec![0..1, 1..2, 2..3, 3..4], "one that is too large stays alone");
+        assert_eq!(group(301, 1_000, 1_000), vec![0..4], "the segment that is cleaned in part is in it");
+        assert_eq!(group(300, 1_000, 1_000), vec![0..3]);
+        assert_eq!(group(0, 1_000, 1_000), Vec::<Range<usize>>::new());
+    }
+
+    #[test]
+    fn a_groups_offsets_fit_in_32_bits() {
+        let far = i64::from(i32::MAX);
+        let all = segments(&[5, 100, far + 6, far + 100]);
+        let group = |segments: &[CleanableSegment]| group_segments_by_size(segments, i64::MAX, far + 200, 1_000, 1_000);
+        assert_eq!(group(&all[..3]), vec![0..2, 2..3]);
+        assert_eq!(group(&segments(&[5, 100, far + 7])), vec![0..1, 1..2, 2..3]);
+        let mut empty = all;
+        empty[2].size = 0;
+        empty[3].size = 0;
+        assert_eq!(group(&empty), vec![0..4]);
+    }
+}

@@ -1,1 +1,0 @@
-//! Cleanings of whole logs.
