@@ -10,6 +10,7 @@ pub use alarm::Alarm;
 pub use timer::{Beat, Sleep, TimedOut};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -39,7 +40,8 @@ enum ClockSource {
 /// The time of a manual clock, and who waits for it.
 #[derive(Debug)]
 struct ManualTime {
-    start_ms: i64,
+    /// What the wall clock is ahead of `elapsed`, milliseconds.
+    start_ms: AtomicI64,
     elapsed: watch::Sender<Monotonic>,
 }
 
@@ -52,7 +54,7 @@ impl Clock {
     /// A clock that stands at `timestamp_ms` (milliseconds since the Unix epoch) until [`Clock::advance`] moves it.
     pub fn manual(timestamp_ms: i64) -> Self {
         let elapsed = watch::Sender::new(Duration::ZERO);
-        Self(ClockSource::Manual(Arc::new(ManualTime { start_ms: timestamp_ms, elapsed })))
+        Self(ClockSource::Manual(Arc::new(ManualTime { start_ms: AtomicI64::new(timestamp_ms), elapsed })))
     }
 
     /// Reads both scales.
@@ -62,9 +64,10 @@ impl Clock {
             ClockSource::System { .. } => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
-            ClockSource::Manual(time) => {
-                time.start_ms.saturating_add(i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX))
-            }
+            ClockSource::Manual(time) => time
+                .start_ms
+                .load(Ordering::Relaxed)
+                .saturating_add(i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX)),
         };
         Now { timestamp_ms, monotonic }
     }
@@ -84,6 +87,14 @@ impl Clock {
             time.elapsed.send_modify(|elapsed| *elapsed += by);
         }
     }
+
+    /// Lets the wall clock of a manual clock jump by `by_ms` milliseconds, in either direction, as an administrator or NTP does; the
+    /// monotonic scale does not move, and nobody is woken. The system's clock ignores this.
+    pub fn jump(&self, by_ms: i64) {
+        if let ClockSource::Manual(time) = &self.0 {
+            time.start_ms.fetch_add(by_ms, Ordering::Relaxed);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -96,5 +107,13 @@ mod tests {
         let same = clock.clone();
         clock.advance(Duration::from_millis(25));
         assert_eq!(same.now(), Now { timestamp_ms: 1_025, monotonic: Duration::from_millis(25) });
+    }
+
+    #[test]
+    fn a_jump_of_the_wall_clock_leaves_the_monotonic_scale_alone() {
+        let clock = Clock::manual(1_000);
+        clock.advance(Duration::from_millis(25));
+        clock.clone().jump(-500);
+        assert_eq!(clock.now(), Now { timestamp_ms: 525, monotonic: Duration::from_millis(25) });
     }
 }

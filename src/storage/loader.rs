@@ -116,7 +116,7 @@ fn finish(
         producers: ProducerState::default(),
         epochs,
         last_append_ms: 0,
-        last_flush_ms: request.now.timestamp_ms,
+        last_flush: request.now.monotonic,
         truncations: 0,
         deleted_files: Vec::new(),
     };

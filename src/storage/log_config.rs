@@ -1,5 +1,7 @@
 //! The topic-level settings that a log obeys.
 
+use std::time::Duration;
+
 use crate::config::{BrokerConfig, TopicConfig};
 use crate::protocol::record_batch::TimestampType;
 
@@ -77,6 +79,16 @@ impl LogConfig {
             file_delete_delay_ms: topic.file_delete_delay_ms,
             producer_id_expiration_ms: i64::from(broker.producer_id_expiration_ms),
         }
+    }
+
+    /// [`Self::flush_ms`], to be compared with the monotonic clock: a wall clock that is set back must not put off a flush.
+    pub(super) fn flush_interval(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.flush_ms).unwrap_or(0))
+    }
+
+    /// [`Self::file_delete_delay_ms`], likewise.
+    pub(super) fn file_delete_delay(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.file_delete_delay_ms).unwrap_or(0))
     }
 
     /// How many bytes a batch may decompress to, which bounds the time that a bomb takes: memory does not grow with it.

@@ -64,7 +64,7 @@ pub(crate) fn join(version: i16, group: &str, member_id: &str) -> JoinGroupReque
     if version > 0 { request.with_rebalance_timeout_ms(10_000) } else { request }
 }
 
-fn sync(version: i16, group: &str, joined: &JoinGroupResponse) -> SyncGroupRequest {
+pub(crate) fn sync(version: i16, group: &str, joined: &JoinGroupResponse) -> SyncGroupRequest {
     let assignment = SyncGroupRequestAssignment::default()
         .with_member_id(joined.member_id.clone())
         .with_assignment(Bytes::from_static(b"all"));

@@ -125,3 +125,30 @@ async fn whoever_waits_is_woken_by_the_clock() {
     assert!(within(idle.0.call_at(7, &nothing)).await.is_err(), "it is still open");
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_expires_no_member() {
+    const HOUR_MS: i64 = 3_600_000;
+    let clock = Clock::manual(NOW_MS);
+    let broker = Broker::at(&clock, &[]).await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    client.find_coordinator("g").await;
+    let refused = client.ask(5, &groups::join(5, "g", "")).await;
+    let joining = groups::join(5, "g", &refused.member_id);
+    let moved = clock.clone();
+    let (joined, ()) = tokio::join!(client.ask(5, &joining), async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        moved.advance(Duration::from_secs(1));
+    });
+    assert_eq!(joined.error_code, 0);
+    let syncing = groups::sync(3, "g", &joined);
+    for jump_ms in [HOUR_MS, -2 * HOUR_MS, 30 * HOUR_MS] {
+        clock.jump(jump_ms);
+        // A moment of real time for whoever would be wrongly woken.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(client.ask(3, &syncing).await.error_code, 0, "after a jump by {jump_ms} ms");
+        let written = client.produce(&topic, 0, batch(clock.now().timestamp_ms).build()).await;
+        assert_eq!(written.error_code, 0);
+    }
+    broker.stop().await;
+}

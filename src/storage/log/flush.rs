@@ -83,7 +83,7 @@ impl Log {
         let unflushed = self.unflushed_messages();
         unflushed > 0
             && (unflushed >= self.config.flush_messages
-                || now.timestamp_ms.saturating_sub(self.last_flush_ms) >= self.config.flush_ms)
+                || now.monotonic.saturating_sub(self.last_flush) >= self.config.flush_interval())
     }
 
     /// What must be done to flush everything that is in the log now; `None` when that is nothing.
@@ -133,7 +133,7 @@ impl Log {
         if let Some(place) = &mut self.place {
             place.synced_dir_changes = place.synced_dir_changes.max(flushed.dir_changes);
         }
-        self.last_flush_ms = now.timestamp_ms;
+        self.last_flush = now.monotonic;
     }
 
     /// Writes what a clean stop leaves for the next start: leader epochs, indexes and the producers' snapshot. The records themselves

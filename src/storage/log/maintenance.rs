@@ -52,8 +52,8 @@ impl Log {
         let first_kept = self.segments.get(count).map_or(self.log_end_offset, Segment::base_offset);
         self.increment_log_start_offset(first_kept)?;
         for segment in self.segments.drain(..count) {
-            let due_ms = now.timestamp_ms.saturating_add(self.config.file_delete_delay_ms);
-            self.deleted_files.extend(segment.rename_to_deleted()?.into_iter().map(|path| (path, due_ms)));
+            let due = now.monotonic.saturating_add(self.config.file_delete_delay());
+            self.deleted_files.extend(segment.rename_to_deleted()?.into_iter().map(|path| (path, due)));
         }
         if let Some(place) = &mut self.place {
             place.snapshots.remove_if(|offset| offset < first_kept)?;
@@ -64,7 +64,7 @@ impl Log {
     /// The renamed files whose `file.delete.delay.ms` is over: the caller removes them
     /// ([`remove_files`](crate::storage::remove_files)) without the lock.
     pub fn take_deleted_files(&mut self, now: Now) -> Vec<PathBuf> {
-        let due = self.deleted_files.extract_if(.., |(_, due_ms)| *due_ms <= now.timestamp_ms);
+        let due = self.deleted_files.extract_if(.., |(_, due)| *due <= now.monotonic);
         due.map(|(path, _)| path).collect()
     }
 

@@ -17,7 +17,7 @@ use super::log_place::LogPlace;
 use super::producer_state::{ActiveProducer, ProducerState};
 use super::segment::Segment;
 use super::{LogConfig, StorageError, files};
-use crate::clock::Now;
+use crate::clock::{Monotonic, Now};
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 
 pub use append::AppendInfo;
@@ -44,11 +44,11 @@ pub struct Log {
     pub(super) epochs: LeaderEpochs,
     /// The wall clock at the last append, below which `LogAppendTime` never falls.
     pub(super) last_append_ms: i64,
-    pub(super) last_flush_ms: i64,
+    pub(super) last_flush: Monotonic,
     /// How often records were removed from the end: a flush that began before does not count afterwards.
     pub(super) truncations: u64,
-    /// Renamed files, and when (wall clock, milliseconds) they may be removed.
-    pub(super) deleted_files: Vec<(PathBuf, i64)>,
+    /// Renamed files, and when they may be removed.
+    pub(super) deleted_files: Vec<(PathBuf, Monotonic)>,
 }
 
 impl Log {
@@ -74,7 +74,7 @@ impl Log {
             producers: ProducerState::default(),
             epochs: LeaderEpochs::default(),
             last_append_ms: 0,
-            last_flush_ms: now.timestamp_ms,
+            last_flush: now.monotonic,
             truncations: 0,
             deleted_files: Vec::new(),
         }

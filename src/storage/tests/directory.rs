@@ -214,6 +214,10 @@ fn a_recovery_point_only_moves_when_a_flush_has_run() {
     assert!(log.recovery_point() > 0 && log.unflushed_messages() > 2);
     assert!(log.flush_rolled_task().unwrap().is_none());
     assert!(!log.is_flush_due(at(i64::MAX / 2)));
+    log.set_config(LogConfig { flush_ms: 1_000, ..small_segments() });
+    let jumped = |forward_ms: i64, later: Now| Now { timestamp_ms: later.timestamp_ms + forward_ms, ..later };
+    assert!(!log.is_flush_due(jumped(1 << 40, at(999))), "the wall clock flushes nothing early");
+    assert!(log.is_flush_due(jumped(-(1 << 40), at(1_000))), "nor late");
     log.set_config(LogConfig { flush_messages: 3, ..small_segments() });
     assert!(log.is_flush_due(at(0)));
     let task = log.flush_task().unwrap().unwrap();

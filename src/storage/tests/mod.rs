@@ -25,6 +25,7 @@ const DELETE_DELAY: Duration = Duration::from_millis(50);
 fn at(ms: i64) -> Now {
     let mut now = Clock::manual(0).now();
     now.timestamp_ms = START_MS + ms;
+    now.monotonic = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     now
 }
 
