@@ -11,7 +11,6 @@ pub(super) mod line_format;
 pub(super) mod modifiers;
 pub(super) mod offsets;
 pub(super) mod reading;
-pub(super) mod strftime;
 
 #[cfg(test)]
 pub(super) mod tests_of_records {

@@ -1,7 +1,7 @@
 //! How one value of a format is written, as said in braces behind it: `%v{hex}`, `%p{big32}`. Pure.
 
 use super::encoding::{to_base64, to_hex};
-use super::strftime::strftime;
+use crate::cli::time::strftime;
 
 /// How bytes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
