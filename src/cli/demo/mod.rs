@@ -22,15 +22,17 @@ use super::print::print;
 use super::time::now_ms;
 use crate::client::{
     ClientSettings, ClusterClient, ConsumerSettings, GroupConsumer, GroupSettings, LATEST, NewRecord, OffsetReset,
-    Producer, ProducerSettings,
+    Producer, ProducerSettings, TopicToCreate,
 };
 use crate::config::Config;
 use crate::ids::TopicPartition;
+use crate::protocol::ErrorCode;
 use crate::server::{Server, StartError};
 use board::{Board, GROUPS, order};
 use terminal::Terminal;
 
 const TOPIC: &str = "orders";
+const PARTITIONS: i32 = 3;
 const KITCHEN: usize = 0;
 const BILLING: usize = 2;
 /// How often the picture is drawn.
@@ -100,12 +102,8 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
 /// A broker in memory, where clients look for one, or on any port if that is taken.
 async fn start_broker() -> Result<Server, Failure> {
     let start = async |listeners: &str| {
-        let pairs = [
-            ("listeners", listeners),
-            ("klamm.storage.kind", "memory"),
-            ("klamm.create.topics", "orders:3:1"),
-            ("group.initial.rebalance.delay.ms", "0"),
-        ];
+        let pairs =
+            [("listeners", listeners), ("klamm.storage.kind", "memory"), ("group.initial.rebalance.delay.ms", "0")];
         let config = Config::with(&pairs).map_err(|error| Failure { what: error.to_string(), hint: None })?;
         Ok::<_, Failure>(Server::start(config).await)
     };
@@ -134,6 +132,7 @@ impl Stage {
 }
 
 async fn show(arguments: &OrdersArguments, settings: ClientSettings) -> Result<ExitCode, Failure> {
+    create_topic(settings.clone()).await?;
     let mut terminal = Terminal::take();
     let stage = Stage {
         board: RefCell::default(),
@@ -163,6 +162,20 @@ async fn show(arguments: &OrdersArguments, settings: ClientSettings) -> Result<E
     let read: Vec<_> = (0..GROUPS.len()).map(|at| format!("{} lags by {}", GROUPS[at], board.lag(at))).collect();
     print(&format!("{} orders sent; {}\n", board.sent, read.join(", ")));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Creates the topic, unless there is one: with partitions enough for the groups to be seen reading each on their own,
+/// whatever the broker's `num.partitions` is, and before anybody reads, so that nobody has to join a second time.
+async fn create_topic(settings: ClientSettings) -> Result<(), Failure> {
+    let mut client = ClusterClient::connect(settings).await?;
+    let topic = TopicToCreate { name: TOPIC.to_owned(), partitions: Some(PARTITIONS), ..TopicToCreate::default() };
+    for (_, outcome) in client.create_topics(&[topic], false).await?.0 {
+        match outcome {
+            Err(error) if error.code() != Some(ErrorCode::TopicAlreadyExists) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Sends orders at the rate, until it is enough and all are read.
