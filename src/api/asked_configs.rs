@@ -12,12 +12,6 @@ pub(super) struct AskedResource {
 pub(super) struct AskedKey {
     pub(super) name: String,
     pub(super) value: Option<String>,
-    /// The number of the operation; `None` in AlterConfigs, which sets.
+    /// The number of the operation, one of [`alter_config_op`](crate::config::alter_config_op); `None` in AlterConfigs, which sets.
     pub(super) operation: Option<i8>,
 }
-
-/// The numbers of the operations (`AlterConfigOp.OpType`).
-pub(super) const SET: i8 = 0;
-pub(super) const DELETE: i8 = 1;
-pub(super) const APPEND: i8 = 2;
-pub(super) const SUBTRACT: i8 = 3;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::asked_configs::{APPEND, AskedResource, DELETE, SET, SUBTRACT};
+use super::asked_configs::AskedResource;
 use super::config_resource::broker_id;
 use crate::broker::Broker;
 use crate::broker::loggers::{LogLevel, ROOT_LOGGER};
+use crate::config::alter_config_op::{APPEND, DELETE, SET, SUBTRACT};
 use crate::controller::Refusal;
 use crate::protocol::ErrorCode;
 

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::RequestContext;
-use super::asked_configs::{APPEND, AskedKey, AskedResource, DELETE, SET, SUBTRACT};
-use super::config_resource::{ConfigResourceType, broker_id};
+use super::asked_configs::{AskedKey, AskedResource};
+use super::config_resource::{authorize, broker_id};
 use super::config_rules::TableRules;
 use crate::broker::Broker;
-use crate::config::{Kind, keys};
+use crate::config::alter_config_op::{APPEND, DELETE, SET, SUBTRACT};
+use crate::config::{ConfigResourceType, Kind, keys};
 use crate::controller::{AlterConfigs, ConfigAlteration, ConfigOperation, ConfigsChange, Refusal};
 use crate::metadata::ConfigResource;
 use crate::protocol::ErrorCode;
@@ -90,7 +91,7 @@ fn check(
     let known = known.filter(|one| is_incremental || *one != ConfigResourceType::BrokerLogger);
     let resource_type = known.ok_or_else(|| invalid(format!("Unknown resource type {}", asked.type_id)))?;
     let denied = |code| Refusal::new(code, String::new());
-    resource_type.authorize(context, Operation::AlterConfigs, &asked.name).map_err(denied)?;
+    authorize(resource_type, context, Operation::AlterConfigs, &asked.name).map_err(denied)?;
     let resource = match resource_type {
         ConfigResourceType::Topic => ConfigResource::Topic(asked.name.as_str().into()),
         ConfigResourceType::ClientMetrics => ConfigResource::ClientMetrics(asked.name.as_str().into()),

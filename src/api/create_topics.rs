@@ -7,7 +7,6 @@ use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, Cr
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::describe_configs::source_id;
 use super::mutations::Mutations;
 use super::repeated::repeated;
 use super::throttle_time::ThrottleTime;
@@ -134,22 +133,22 @@ fn effective_configs(config: &Config, overrides: &BTreeMap<String, String>) -> V
     let effective = |name: &str| {
         let value = overrides.get(name).cloned();
         let (value, source) = match value {
-            Some(value) => (Some(value), source_id(ConfigSource::Topic)),
+            Some(value) => (Some(value), ConfigSource::Topic),
             None => (config.text(name), default_source(config, name)),
         };
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_string(name.to_owned()))
             .with_value(value.map(StrBytes::from_string))
-            .with_config_source(source)
+            .with_config_source(source.id())
     };
     names.into_iter().map(effective).collect()
 }
 
-fn default_source(config: &Config, name: &str) -> i8 {
-    source_id(match config.topic_default_origin(name) {
+fn default_source(config: &Config, name: &str) -> ConfigSource {
+    match config.topic_default_origin(name) {
         Origin::Default | Origin::Program => ConfigSource::Default,
         Origin::File { .. } | Origin::Variable(_) | Origin::Flag(_) => ConfigSource::StaticBroker,
         Origin::ClusterWide => ConfigSource::DynamicDefaultBroker,
         Origin::PerBroker => ConfigSource::DynamicBroker,
-    })
+    }
 }

@@ -8,10 +8,10 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::broker_loggers;
-use super::config_resource::{ConfigResourceType, broker_id};
+use super::config_resource::{authorize, broker_id};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
-use crate::config::{ConfigSource, ConfigSynonym, DescribedConfig, Kind, describe_client_metrics};
+use crate::config::{ConfigResourceType, ConfigSynonym, DescribedConfig, Kind, describe_client_metrics};
 use crate::metadata::{ConfigResource, topic_name};
 use crate::protocol::ErrorCode;
 use crate::security::Operation;
@@ -42,7 +42,7 @@ pub async fn handle(
         let Some(resource_type) = ConfigResourceType::from_id(resource.resource_type) else {
             return Ok(Reply::Ready(all_refused(&request, resource.resource_type)));
         };
-        match resource_type.authorize(context, Operation::DescribeConfigs, &resource.resource_name) {
+        match authorize(resource_type, context, Operation::DescribeConfigs, &resource.resource_name) {
             Ok(()) => allowed.push(result(resource, describe(broker, resource_type, resource), &request)),
             Err(code) => denied.push(result(resource, Err(NotDescribed { code, message: None }), &request)),
         }
@@ -150,7 +150,7 @@ fn entry(config: DescribedConfig, request: &DescribeConfigsRequest) -> DescribeC
         .with_name(StrBytes::from_string(config.name))
         .with_value(config.value.map(StrBytes::from_string))
         .with_read_only(config.is_read_only)
-        .with_config_source(source_id(config.source))
+        .with_config_source(config.source.id())
         .with_is_sensitive(config.is_sensitive)
         .with_synonyms(synonyms.into_iter().map(synonym).collect())
         .with_config_type(config.kind.map_or(0, type_id))
@@ -161,21 +161,7 @@ fn synonym(synonym: ConfigSynonym) -> DescribeConfigsSynonym {
     DescribeConfigsSynonym::default()
         .with_name(StrBytes::from_string(synonym.name))
         .with_value(synonym.value.map(StrBytes::from_string))
-        .with_source(source_id(synonym.source))
-}
-
-/// Kafka's number (`DescribeConfigsResponse.ConfigSource`).
-pub(super) fn source_id(source: ConfigSource) -> i8 {
-    match source {
-        ConfigSource::Topic => 1,
-        ConfigSource::DynamicBroker => 2,
-        ConfigSource::DynamicDefaultBroker => 3,
-        ConfigSource::StaticBroker => 4,
-        ConfigSource::Default => 5,
-        ConfigSource::BrokerLogger => 6,
-        ConfigSource::ClientMetrics => 7,
-        ConfigSource::Group => 8,
-    }
+        .with_source(synonym.source.id())
 }
 
 /// Kafka's number (`DescribeConfigsResponse.ConfigType`); 0 is unknown.

@@ -5,10 +5,8 @@ use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, Pr
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::protocol::ErrorCode;
+use crate::protocol::record_batch::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID};
 use crate::security::{Operation, Resource};
-
-const NO_PRODUCER_ID: i64 = -1;
-const NO_PRODUCER_EPOCH: i16 = -1;
 
 /// Serves one request. An idempotent producer always gets a fresh id at epoch 0, whichever it had before, as in Kafka.
 pub async fn handle(

@@ -4,9 +4,9 @@ use kafka_protocol::messages::list_config_resources_response::ConfigResource as 
 use kafka_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::config_resource::ConfigResourceType;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
+use crate::config::ConfigResourceType;
 use crate::metadata::{ConfigResource, MetadataImage};
 use crate::protocol::ErrorCode;
 use crate::security::{Operation, Resource};

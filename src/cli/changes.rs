@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::{Failure, key_and_value};
-use crate::client::{ClientError, ConfigChange, ConfigLayer};
-use crate::config::{closest, keys};
+use crate::client::{ClientError, ConfigChange};
+use crate::config::{ConfigSource, closest, keys};
 use crate::protocol::ErrorCode;
 
 /// The configs that get or lose a value.
@@ -46,17 +46,17 @@ pub(super) fn topic_keys() -> Vec<&'static str> {
 }
 
 /// Where a value comes from, in a word or two.
-pub(super) fn origin(layer: ConfigLayer) -> &'static str {
+pub(super) fn origin(layer: ConfigSource) -> &'static str {
     match layer {
-        ConfigLayer::Topic => "topic",
-        ConfigLayer::DynamicBroker => "broker, dynamic",
-        ConfigLayer::DynamicDefaultBroker => "all brokers, dynamic",
-        ConfigLayer::StaticBroker => "broker's file or flags",
-        ConfigLayer::Default => "default",
-        ConfigLayer::BrokerLogger => "logger",
-        ConfigLayer::ClientMetrics => "subscription",
-        ConfigLayer::Group => "group",
-        ConfigLayer::Unknown => "unknown",
+        ConfigSource::Topic => "topic",
+        ConfigSource::DynamicBroker => "broker, dynamic",
+        ConfigSource::DynamicDefaultBroker => "all brokers, dynamic",
+        ConfigSource::StaticBroker => "broker's file or flags",
+        ConfigSource::Default => "default",
+        ConfigSource::BrokerLogger => "logger",
+        ConfigSource::ClientMetrics => "subscription",
+        ConfigSource::Group => "group",
+        ConfigSource::Unknown => "unknown",
     }
 }
 

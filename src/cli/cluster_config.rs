@@ -6,8 +6,8 @@ use super::Failure;
 use super::changes::{ChangeArguments, origin, refused};
 use super::connection::ConnectionArguments;
 use super::output::{OutputFormat, Rows};
-use crate::client::{ClientError, ConfigChange, ConfigLayer, Configured};
-use crate::config::keys;
+use crate::client::{ClientError, ConfigChange};
+use crate::config::{ConfigResourceType, ConfigSource, keys};
 use crate::ids::NodeId;
 
 #[derive(Debug, Args)]
@@ -35,14 +35,14 @@ pub(super) fn run(
             return Err(Failure { what: format!("there is no broker {id}"), hint });
         }
         if !changes.is_empty() {
-            let altered = client.alter_configs(Configured::Broker, &name, &changes).await;
+            let altered = client.alter_configs(ConfigResourceType::Broker, &name, &changes).await;
             altered.map_err(|error| failure(&name, &error, &changes))?;
         }
-        let described = client.describe_configs(Configured::Broker, &name, false).await;
+        let described = client.describe_configs(ConfigResourceType::Broker, &name, false).await;
         described.map_err(|error| failure(&name, &error, &[]))
     })?;
     let mut rows = Rows::new(&["config", "value", "from"]);
-    for entry in entries.into_iter().filter(|entry| arguments.all || entry.source != ConfigLayer::Default) {
+    for entry in entries.into_iter().filter(|entry| arguments.all || entry.source != ConfigSource::Default) {
         rows.push([entry.name.into(), entry.value.into(), origin(entry.source).into()]);
     }
     rows.print(output)

@@ -1,8 +1,6 @@
 //! The configs of topics, brokers, loggers, groups and subscriptions, and how they are changed (DescribeConfigs,
 //! IncrementalAlterConfigs, ListConfigResources).
 
-use std::fmt;
-
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsSynonym};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -10,70 +8,8 @@ use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRe
 use kafka_protocol::protocol::StrBytes;
 
 use super::{ClientError, ClusterClient, To};
+use crate::config::{ConfigResourceType, ConfigSource, alter_config_op};
 use crate::protocol::ErrorCode;
-
-/// What can have configs; the discriminants are Kafka's numbers (`ConfigResource.Type`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Configured {
-    /// A topic.
-    Topic = 2,
-    /// A broker by its id; all of them by the empty name.
-    Broker = 4,
-    /// The loggers of a broker, by its id.
-    BrokerLogger = 8,
-    /// A subscription of client metrics.
-    ClientMetrics = 16,
-    /// A group.
-    Group = 32,
-}
-
-/// Where a value comes from; the discriminants are Kafka's numbers (`ConfigSource`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConfigLayer {
-    /// Something that this client has no name for.
-    Unknown = 0,
-    /// The topic's own configs.
-    Topic = 1,
-    /// What clients set for this broker.
-    DynamicBroker = 2,
-    /// What clients set for all brokers.
-    DynamicDefaultBroker = 3,
-    /// The broker's file and flags.
-    StaticBroker = 4,
-    /// The broker's defaults.
-    Default = 5,
-    /// A logger's own level.
-    BrokerLogger = 6,
-    /// The subscription's own configs.
-    ClientMetrics = 7,
-    /// The group's own configs.
-    Group = 8,
-}
-
-impl ConfigLayer {
-    const ALL: [(Self, &str); 9] = [
-        (Self::Unknown, "UNKNOWN"),
-        (Self::Topic, "DYNAMIC_TOPIC_CONFIG"),
-        (Self::DynamicBroker, "DYNAMIC_BROKER_CONFIG"),
-        (Self::DynamicDefaultBroker, "DYNAMIC_DEFAULT_BROKER_CONFIG"),
-        (Self::StaticBroker, "STATIC_BROKER_CONFIG"),
-        (Self::Default, "DEFAULT_CONFIG"),
-        (Self::BrokerLogger, "DYNAMIC_BROKER_LOGGER_CONFIG"),
-        (Self::ClientMetrics, "DYNAMIC_CLIENT_METRICS_CONFIG"),
-        (Self::Group, "DYNAMIC_GROUP_CONFIG"),
-    ];
-
-    fn from_id(id: i8) -> Self {
-        Self::ALL.into_iter().map(|(layer, _)| layer).find(|layer| *layer as i8 == id).unwrap_or(Self::Unknown)
-    }
-}
-
-/// Kafka's name for it, such as `DYNAMIC_TOPIC_CONFIG`.
-impl fmt::Display for ConfigLayer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(Self::ALL.into_iter().find(|(layer, _)| layer == self).map_or("UNKNOWN", |(_, name)| name))
-    }
-}
 
 /// One key of something that has configs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,14 +19,14 @@ pub struct ConfigEntry {
     /// Its value; none where it has none, or where it is a secret.
     pub value: Option<String>,
     /// Where the value comes from.
-    pub source: ConfigLayer,
+    pub source: ConfigSource,
     /// Whether the value is, or may be, a secret.
     pub is_sensitive: bool,
     /// Whether no client may set it.
     pub is_read_only: bool,
     /// What each layer says of it: the layer, the name that the key has there, the value. The strongest first; empty
     /// unless asked for.
-    pub synonyms: Vec<(ConfigLayer, String, Option<String>)>,
+    pub synonyms: Vec<(ConfigSource, String, Option<String>)>,
 }
 
 /// What is done to a key.
@@ -108,12 +44,12 @@ impl ClusterClient {
     /// Errors: among others `UNKNOWN_TOPIC_OR_PARTITION`.
     pub async fn describe_configs(
         &mut self,
-        kind: Configured,
+        kind: ConfigResourceType,
         name: &str,
         with_synonyms: bool,
     ) -> Result<Vec<ConfigEntry>, ClientError> {
         let resource = DescribeConfigsResource::default()
-            .with_resource_type(kind as i8)
+            .with_resource_type(kind.id())
             .with_resource_name(text(name))
             .with_configuration_keys(None);
         let request =
@@ -133,12 +69,12 @@ impl ClusterClient {
     /// Changes keys of `name`, which is a `kind`; all or none of them (IncrementalAlterConfigs, KIP-339).
     pub async fn alter_configs(
         &mut self,
-        kind: Configured,
+        kind: ConfigResourceType,
         name: &str,
         changes: &[ConfigChange],
     ) -> Result<(), ClientError> {
         let resource = AlterConfigsResource::default()
-            .with_resource_type(kind as i8)
+            .with_resource_type(kind.id())
             .with_resource_name(text(name))
             .with_configs(changes.iter().map(alterable).collect());
         let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
@@ -153,14 +89,14 @@ impl ClusterClient {
 
     /// The names of what is of a `kind` and can have configs, or has some (KIP-1142).
     ///
-    /// Errors: a broker before Kafka 4.1 knows only [`Configured::ClientMetrics`], and says of the others that it has no
+    /// Errors: a broker before Kafka 4.1 knows only [`ConfigResourceType::ClientMetrics`], and says of the others that it has no
     /// version in common with us.
-    pub async fn config_resources(&mut self, kind: Configured) -> Result<Vec<String>, ClientError> {
-        let request = ListConfigResourcesRequest::default().with_resource_types(vec![kind as i8]);
+    pub async fn config_resources(&mut self, kind: ConfigResourceType) -> Result<Vec<String>, ClientError> {
+        let request = ListConfigResourcesRequest::default().with_resource_types(vec![kind.id()]);
         self.retry(async |client| {
             let response = client.ask(To::Any, &request).await?;
             ClientError::check(response.error_code, None)?;
-            let of_kind = response.config_resources.iter().filter(|resource| resource.resource_type == kind as i8);
+            let of_kind = response.config_resources.iter().filter(|resource| resource.resource_type == kind.id());
             Ok(of_kind.map(|resource| resource.resource_name.to_string()).collect())
         })
         .await
@@ -168,9 +104,9 @@ impl ClusterClient {
 }
 
 /// Only a broker itself knows what stands in its file, and its loggers.
-fn whom(kind: Configured, name: &str) -> To {
+fn whom(kind: ConfigResourceType, name: &str) -> To {
     match (kind, name.parse()) {
-        (Configured::Broker | Configured::BrokerLogger, Ok(id)) => To::Broker(id),
+        (ConfigResourceType::Broker | ConfigResourceType::BrokerLogger, Ok(id)) => To::Broker(id),
         _ => To::Any,
     }
 }
@@ -182,12 +118,12 @@ fn text(text: &str) -> StrBytes {
 fn entry(config: DescribeConfigsResourceResult) -> ConfigEntry {
     let synonym = |synonym: DescribeConfigsSynonym| {
         let value = synonym.value.map(|value| value.to_string());
-        (ConfigLayer::from_id(synonym.source), synonym.name.to_string(), value)
+        (ConfigSource::from_id(synonym.source), synonym.name.to_string(), value)
     };
     ConfigEntry {
         name: config.name.to_string(),
         value: config.value.map(|value| value.to_string()),
-        source: ConfigLayer::from_id(config.config_source),
+        source: ConfigSource::from_id(config.config_source),
         is_sensitive: config.is_sensitive,
         is_read_only: config.read_only,
         synonyms: config.synonyms.into_iter().map(synonym).collect(),
@@ -195,11 +131,10 @@ fn entry(config: DescribeConfigsResourceResult) -> ConfigEntry {
 }
 
 fn alterable(change: &ConfigChange) -> AlterableConfig {
-    // IncrementalAlterConfigs' numbers (`AlterConfigOp.OpType`): 0 sets, 1 deletes. The empty text of a deletion is
-    // what Kafka's tools send.
+    // The empty text of a deletion is what Kafka's tools send.
     let (name, operation, value) = match change {
-        ConfigChange::Set(name, value) => (name, 0, value.as_str()),
-        ConfigChange::Delete(name) => (name, 1, ""),
+        ConfigChange::Set(name, value) => (name, alter_config_op::SET, value.as_str()),
+        ConfigChange::Delete(name) => (name, alter_config_op::DELETE, ""),
     };
     AlterableConfig::default().with_name(text(name)).with_config_operation(operation).with_value(Some(text(value)))
 }

@@ -44,7 +44,7 @@ pub use accumulator::NewRecord;
 pub use brokers::ServedApi;
 pub use client_quotas::QuotaMatch;
 pub use cluster_client::{ClientSettings, ClusterClient, To, bootstrap_addresses};
-pub use configs::{ConfigChange, ConfigEntry, ConfigLayer, Configured};
+pub use configs::{ConfigChange, ConfigEntry};
 pub use consumer::{Consumer, ConsumerSettings, OffsetReset};
 pub use create_partitions::PartitionIncrease;
 pub use create_topics::{CreatedTopic, TopicToCreate};

@@ -3,31 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::kafka_numbers::ConfigSource;
 use super::key::{Key, Scope};
 use super::keys;
 use super::resolved::{Config, Layers};
 use super::value::{Kind, canonical};
-
-/// Where a value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConfigSource {
-    /// The topic's own configs.
-    Topic,
-    /// What clients set for this broker.
-    DynamicBroker,
-    /// What clients set for all brokers.
-    DynamicDefaultBroker,
-    /// The broker's file and flags.
-    StaticBroker,
-    /// The table of keys.
-    Default,
-    /// The loggers of the process.
-    BrokerLogger,
-    /// What clients set for the subscription.
-    ClientMetrics,
-    /// The group's own configs.
-    Group,
-}
 
 /// One key of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]

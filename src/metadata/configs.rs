@@ -11,6 +11,7 @@ use super::error::MetadataDecodeError;
 use super::fields::{array, int, option, put_option, put_string, string};
 use super::kind::RecordKind;
 use super::maps::changed_keys;
+use crate::config::ConfigResourceType;
 use crate::ids::{NodeId, TopicName};
 
 /// What a configuration belongs to, as Kafka's `ConfigResource`. What is not kept in the metadata, a broker's loggers, is
@@ -28,13 +29,12 @@ pub enum ConfigResource {
 }
 
 impl ConfigResource {
-    /// The number of the resource's type, as in Kafka's `ConfigResource.Type`.
-    pub fn type_id(&self) -> i8 {
+    fn resource_type(&self) -> ConfigResourceType {
         match self {
-            Self::Topic(_) => 2,
-            Self::Broker(_) => 4,
-            Self::ClientMetrics(_) => 16,
-            Self::Group(_) => 32,
+            Self::Topic(_) => ConfigResourceType::Topic,
+            Self::Broker(_) => ConfigResourceType::Broker,
+            Self::ClientMetrics(_) => ConfigResourceType::ClientMetrics,
+            Self::Group(_) => ConfigResourceType::Group,
         }
     }
 }
@@ -140,7 +140,7 @@ impl ConfigRecord {
 }
 
 fn put_resource(resource: &ConfigResource, buffer: &mut Vec<u8>) {
-    buffer.put_i8(resource.type_id());
+    buffer.put_i8(resource.resource_type().id());
     match resource {
         ConfigResource::Topic(name) | ConfigResource::ClientMetrics(name) | ConfigResource::Group(name) => {
             put_string(name, buffer);
@@ -150,11 +150,13 @@ fn put_resource(resource: &ConfigResource, buffer: &mut Vec<u8>) {
 }
 
 fn resource(bytes: &mut &[u8]) -> Result<ConfigResource, MetadataDecodeError> {
-    match array(bytes)? {
-        [4] => Ok(ConfigResource::Broker(option(bytes, int)?)),
-        [16] => Ok(ConfigResource::ClientMetrics(string(bytes)?.into())),
-        [32] => Ok(ConfigResource::Group(string(bytes)?.into())),
-        // A topic's configuration is no record of this kind.
-        _ => Err(MetadataDecodeError::InvalidField),
+    match ConfigResourceType::from_id(i8::from_be_bytes(array(bytes)?)) {
+        Some(ConfigResourceType::Broker) => Ok(ConfigResource::Broker(option(bytes, int)?)),
+        Some(ConfigResourceType::ClientMetrics) => Ok(ConfigResource::ClientMetrics(string(bytes)?.into())),
+        Some(ConfigResourceType::Group) => Ok(ConfigResource::Group(string(bytes)?.into())),
+        // A topic's configuration is no record of this kind, and loggers have none.
+        Some(ConfigResourceType::Topic | ConfigResourceType::BrokerLogger) | None => {
+            Err(MetadataDecodeError::InvalidField)
+        }
     }
 }

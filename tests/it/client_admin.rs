@@ -1,8 +1,7 @@
 //! What our own client asks of a broker to have it changed: topics, configs, quotas, credentials.
 
-use klamm::client::{
-    ClusterClient, ConfigChange, ConfigLayer, Configured, PartitionIncrease, QuotaMatch, ScramPassword, TopicToCreate,
-};
+use klamm::client::{ClusterClient, ConfigChange, PartitionIncrease, QuotaMatch, ScramPassword, TopicToCreate};
+use klamm::config::{ConfigResourceType, ConfigSource};
 use klamm::ids::TopicName;
 use klamm::metadata::{EntityName, QuotaEntity, ScramMechanism};
 use klamm::protocol::ErrorCode;
@@ -73,27 +72,27 @@ async fn configs_are_changed_key_by_key() {
         ConfigChange::Set("retention.ms".to_owned(), "60000".to_owned()),
         ConfigChange::Set("cleanup.policy".to_owned(), "compact".to_owned()),
     ];
-    within(client.alter_configs(Configured::Topic, "orders", &changes)).await.unwrap();
+    within(client.alter_configs(ConfigResourceType::Topic, "orders", &changes)).await.unwrap();
     let delete = [ConfigChange::Delete("cleanup.policy".to_owned())];
-    within(client.alter_configs(Configured::Topic, "orders", &delete)).await.unwrap();
-    let entries = within(client.describe_configs(Configured::Topic, "orders", true)).await.unwrap();
-    let own: Vec<_> = entries.iter().filter(|entry| entry.source == ConfigLayer::Topic).collect();
+    within(client.alter_configs(ConfigResourceType::Topic, "orders", &delete)).await.unwrap();
+    let entries = within(client.describe_configs(ConfigResourceType::Topic, "orders", true)).await.unwrap();
+    let own: Vec<_> = entries.iter().filter(|entry| entry.source == ConfigSource::Topic).collect();
     assert_eq!(own.len(), 1);
     assert_eq!((own[0].name.as_str(), own[0].value.as_deref()), ("retention.ms", Some("60000")));
     assert_eq!(own[0].synonyms[0].0.to_string(), "DYNAMIC_TOPIC_CONFIG");
     let soon = [ConfigChange::Set("retention.ms".to_owned(), "soon".to_owned())];
-    let error = within(client.alter_configs(Configured::Topic, "orders", &soon)).await.expect_err("no number");
+    let error = within(client.alter_configs(ConfigResourceType::Topic, "orders", &soon)).await.expect_err("no number");
     assert_eq!(error.code(), Some(ErrorCode::InvalidConfig));
 
     // A named broker answers for itself, and there is no other.
     let threads = [ConfigChange::Set("log.cleaner.threads".to_owned(), "2".to_owned())];
-    within(client.alter_configs(Configured::Broker, "1", &threads)).await.unwrap();
-    let entries = within(client.describe_configs(Configured::Broker, "1", false)).await.unwrap();
-    assert!(entries.iter().any(|entry| entry.source == ConfigLayer::DynamicBroker), "{entries:?}");
+    within(client.alter_configs(ConfigResourceType::Broker, "1", &threads)).await.unwrap();
+    let entries = within(client.describe_configs(ConfigResourceType::Broker, "1", false)).await.unwrap();
+    assert!(entries.iter().any(|entry| entry.source == ConfigSource::DynamicBroker), "{entries:?}");
     assert!(entries.iter().all(|entry| entry.synonyms.is_empty()));
     let groups = [ConfigChange::Set("consumer.session.timeout.ms".to_owned(), "50000".to_owned())];
-    within(client.alter_configs(Configured::Group, "readers", &groups)).await.unwrap();
-    assert_eq!(within(client.config_resources(Configured::Group)).await.unwrap(), ["readers"]);
+    within(client.alter_configs(ConfigResourceType::Group, "readers", &groups)).await.unwrap();
+    assert_eq!(within(client.config_resources(ConfigResourceType::Group)).await.unwrap(), ["readers"]);
     broker.stop().await;
 }
 

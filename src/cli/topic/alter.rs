@@ -9,7 +9,8 @@ use super::super::changes::{ChangeArguments, refused, topic_keys};
 use super::super::connection::ConnectionArguments;
 use super::super::output::{OutputFormat, Rows};
 use super::failure;
-use crate::client::{ClientError, ClusterClient, ConfigChange, Configured, PartitionIncrease};
+use crate::client::{ClientError, ClusterClient, ConfigChange, PartitionIncrease};
+use crate::config::ConfigResourceType;
 use crate::protocol::ErrorCode;
 
 #[derive(Debug, Args)]
@@ -34,7 +35,7 @@ pub(super) fn run(
     connection.run(async |client| {
         // Configs first: they are refused as a whole, and partitions cannot be taken back.
         if !changes.is_empty() {
-            let altered = client.alter_configs(Configured::Topic, &arguments.name, &changes).await;
+            let altered = client.alter_configs(ConfigResourceType::Topic, &arguments.name, &changes).await;
             if let Err(error) = altered {
                 return Err(config_failure(client, &arguments.name, error, &changes).await);
             }

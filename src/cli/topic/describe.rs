@@ -12,9 +12,8 @@ use super::super::connection::ConnectionArguments;
 use super::super::output::{OutputFormat, Rows, print_document};
 use super::super::print::print;
 use super::failure;
-use crate::client::{
-    ClientError, ClusterClient, ConfigEntry, ConfigLayer, Configured, EARLIEST, LATEST, TopicDescription,
-};
+use crate::client::{ClientError, ClusterClient, ConfigEntry, EARLIEST, LATEST, TopicDescription};
+use crate::config::{ConfigResourceType, ConfigSource};
 use crate::ids::{TopicName, TopicPartition};
 use crate::storage::format_uuid;
 
@@ -75,8 +74,8 @@ async fn describe(
     let topic = topic?;
     let starts = offsets(client, &topic, EARLIEST).await?;
     let ends = offsets(client, &topic, LATEST).await?;
-    let mut configs = client.describe_configs(Configured::Topic, &topic.name, false).await?;
-    configs.retain(|config| config.source != ConfigLayer::Default);
+    let mut configs = client.describe_configs(ConfigResourceType::Topic, &topic.name, false).await?;
+    configs.retain(|config| config.source != ConfigSource::Default);
     Ok(TopicInFull { topic, starts, ends, configs })
 }
 

@@ -6,17 +6,18 @@ use super::super::super::print::print;
 use super::super::asking::ToolFailure;
 use super::super::java::in_hash_order;
 use super::ConfigsFailure;
-use crate::client::{ClusterClient, ConfigChange, ConfigEntry, ConfigLayer, Configured};
+use crate::client::{ClusterClient, ConfigChange, ConfigEntry};
+use crate::config::{ConfigResourceType, ConfigSource};
 use crate::metadata::topic_name;
 
 /// What an entity type stands for, unless it is about quotas.
-pub(super) fn kind(entity_type: &str) -> Option<Configured> {
+pub(super) fn kind(entity_type: &str) -> Option<ConfigResourceType> {
     Some(match entity_type {
-        "topics" => Configured::Topic,
-        "brokers" => Configured::Broker,
-        "broker-loggers" => Configured::BrokerLogger,
-        "client-metrics" => Configured::ClientMetrics,
-        "groups" => Configured::Group,
+        "topics" => ConfigResourceType::Topic,
+        "brokers" => ConfigResourceType::Broker,
+        "broker-loggers" => ConfigResourceType::BrokerLogger,
+        "client-metrics" => ConfigResourceType::ClientMetrics,
+        "groups" => ConfigResourceType::Group,
         _ => return None,
     })
 }
@@ -29,7 +30,7 @@ pub(super) fn singular(entity_type: &str) -> &str {
 pub(super) async fn describe(
     client: &mut ClusterClient,
     entity_type: &str,
-    kind: Configured,
+    kind: ConfigResourceType,
     name: Option<&String>,
     all: bool,
 ) -> Result<(), ConfigsFailure> {
@@ -64,18 +65,18 @@ fn entry_text(entry: &ConfigEntry) -> String {
 
 pub(super) async fn alter(
     client: &mut ClusterClient,
-    kind: Configured,
+    kind: ConfigResourceType,
     name: &str,
     added: Vec<(String, String)>,
     deleted: Vec<String>,
 ) -> Result<(), ConfigsFailure> {
     let known: BTreeSet<_> = entries(client, kind, name, false).await?.into_iter().map(|entry| entry.name).collect();
     let mut unknown: Vec<_> = deleted.iter().filter(|key| !known.contains(*key)).cloned().collect();
-    if kind == Configured::BrokerLogger {
+    if kind == ConfigResourceType::BrokerLogger {
         unknown.extend(added.iter().map(|(logger, _)| logger).filter(|logger| !known.contains(*logger)).cloned());
     }
     if !unknown.is_empty() {
-        let what = if kind == Configured::BrokerLogger { "broker logger" } else { "config" };
+        let what = if kind == ConfigResourceType::BrokerLogger { "broker logger" } else { "config" };
         return Err(ToolFailure::told(format!("Invalid {what}(s): {}", unknown.join(","))).into());
     }
     let set = added.into_iter().map(|(key, value)| ConfigChange::Set(key, value));
@@ -86,20 +87,20 @@ pub(super) async fn alter(
 /// The keys of an entity: all of them, or those that were set for it.
 async fn entries(
     client: &mut ClusterClient,
-    kind: Configured,
+    kind: ConfigResourceType,
     name: &str,
     all: bool,
 ) -> Result<Vec<ConfigEntry>, ConfigsFailure> {
-    if let Some(reason) = topic_name::reason_invalid(name).filter(|_| kind == Configured::Topic) {
+    if let Some(reason) = topic_name::reason_invalid(name).filter(|_| kind == ConfigResourceType::Topic) {
         return Err(ToolFailure::told(format!("Topic name is invalid: {reason}")).into());
     }
     let own = match kind {
-        Configured::Topic => Some(ConfigLayer::Topic),
-        Configured::Broker if name.is_empty() => Some(ConfigLayer::DynamicDefaultBroker),
-        Configured::Broker => Some(ConfigLayer::DynamicBroker),
-        Configured::BrokerLogger => None,
-        Configured::ClientMetrics => Some(ConfigLayer::ClientMetrics),
-        Configured::Group => Some(ConfigLayer::Group),
+        ConfigResourceType::Topic => Some(ConfigSource::Topic),
+        ConfigResourceType::Broker if name.is_empty() => Some(ConfigSource::DynamicDefaultBroker),
+        ConfigResourceType::Broker => Some(ConfigSource::DynamicBroker),
+        ConfigResourceType::BrokerLogger => None,
+        ConfigResourceType::ClientMetrics => Some(ConfigSource::ClientMetrics),
+        ConfigResourceType::Group => Some(ConfigSource::Group),
     };
     let mut entries = client.describe_configs(kind, name, true).await?;
     entries.retain(|entry| all || own.is_none_or(|own| entry.source == own));
@@ -107,8 +108,8 @@ async fn entries(
 }
 
 /// Whether an entity is there, or is known by its configs.
-async fn exists(client: &mut ClusterClient, kind: Configured, name: &str) -> Result<bool, ConfigsFailure> {
-    if kind == Configured::Topic {
+async fn exists(client: &mut ClusterClient, kind: ConfigResourceType, name: &str) -> Result<bool, ConfigsFailure> {
+    if kind == ConfigResourceType::Topic {
         // An invalid name is an error rather than a topic that is missing.
         let names = names_of(client, kind).await?;
         return Ok(names.iter().any(|known| known == name) || topic_name::reason_invalid(name).is_some());
@@ -117,18 +118,18 @@ async fn exists(client: &mut ClusterClient, kind: Configured, name: &str) -> Res
 }
 
 /// The names of all entities of a kind; the empty one is the default of all brokers.
-async fn names_of(client: &mut ClusterClient, kind: Configured) -> Result<Vec<String>, ConfigsFailure> {
+async fn names_of(client: &mut ClusterClient, kind: ConfigResourceType) -> Result<Vec<String>, ConfigsFailure> {
     Ok(match kind {
-        Configured::Topic => {
+        ConfigResourceType::Topic => {
             let topics = client.all_topics().await?;
             in_hash_order(topics.into_iter().map(|topic| topic.name.to_string()).collect(), 16, |name: &String| name)
         }
-        Configured::Broker | Configured::BrokerLogger => {
+        ConfigResourceType::Broker | ConfigResourceType::BrokerLogger => {
             let brokers = client.describe_cluster().await?.brokers;
             brokers.iter().map(|broker| broker.id.to_string()).chain([String::new()]).collect()
         }
-        Configured::ClientMetrics => client.config_resources(kind).await?,
-        Configured::Group => {
+        ConfigResourceType::ClientMetrics => client.config_resources(kind).await?,
+        ConfigResourceType::Group => {
             let listed = client.list_groups(&[], &[]).await?;
             let mut names: BTreeSet<String> = listed.into_iter().map(|group| group.group_id).collect();
             names.extend(client.config_resources(kind).await?);

@@ -8,10 +8,8 @@ use super::super::asking::ToolFailure;
 use super::super::java::in_hash_order;
 use super::options::{TopicOptions, number};
 use super::{existing, listed};
-use crate::client::{
-    ClientError, ClusterClient, ConfigEntry, ConfigLayer, Configured, PartitionDescription, PartitionMove,
-    TopicDescription,
-};
+use crate::client::{ClientError, ClusterClient, ConfigEntry, PartitionDescription, PartitionMove, TopicDescription};
+use crate::config::{ConfigResourceType, ConfigSource};
 use crate::ids::{NodeId, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::storage::{format_uuid, parse_uuid};
@@ -37,7 +35,7 @@ pub(super) async fn describe(client: &mut ClusterClient, options: &TopicOptions)
     };
     let surroundings = ClusterView { live_brokers, moves };
     for topic in topics {
-        let configs = client.describe_configs(Configured::Topic, &topic.name, false).await?;
+        let configs = client.describe_configs(ConfigResourceType::Topic, &topic.name, false).await?;
         print(&topic_text(&topic, configs, options, &surroundings));
     }
     Ok(())
@@ -76,7 +74,7 @@ fn topic_text(
     let min_isr = configs.iter().find(|config| config.name == "min.insync.replicas");
     let min_isr = min_isr.and_then(|config| config.value.as_deref()?.parse().ok()).unwrap_or(1);
     let own: Vec<_> = (in_hash_order(configs, 16, |config| &config.name).into_iter())
-        .filter(|config| config.source != ConfigLayer::Default)
+        .filter(|config| config.source != ConfigSource::Default)
         .collect();
     let mut text = String::new();
     if shows_all && (!options.topics_with_overrides || !own.is_empty()) {
@@ -165,7 +163,7 @@ mod tests {
         }
     }
 
-    fn config(name: &str, value: &str, source: ConfigLayer) -> ConfigEntry {
+    fn config(name: &str, value: &str, source: ConfigSource) -> ConfigEntry {
         ConfigEntry {
             name: name.to_owned(),
             value: Some(value.to_owned()),
@@ -180,8 +178,8 @@ mod tests {
         let partitions = vec![partition(0, Some(1), &[1, 2]), partition(1, Some(1), &[1]), partition(2, None, &[])];
         let topic = TopicDescription { name: "orders".into(), id: Uuid::nil(), is_internal: false, partitions };
         let configs = vec![
-            config("min.insync.replicas", "1", ConfigLayer::Default),
-            config("retention.ms", "5", ConfigLayer::Topic),
+            config("min.insync.replicas", "1", ConfigSource::Default),
+            config("retention.ms", "5", ConfigSource::Topic),
         ];
         let surroundings = ClusterView { live_brokers: HashSet::from([1]), moves: HashMap::new() };
         topic_text(&topic, configs, options, &surroundings)
