@@ -6,6 +6,8 @@
 mod first_run;
 #[path = "process/hints.rs"]
 mod hints;
+#[path = "process/json_log.rs"]
+mod json_log;
 #[path = "process/ports.rs"]
 mod ports;
 #[path = "process/program.rs"]

@@ -43,6 +43,13 @@ impl Failures {
         Self { failures, is_misuse: true }
     }
 
+    /// Logs each, for whoever reads the log by a program.
+    pub(super) fn log(&self) {
+        for Failure { what, hint } in &self.failures {
+            tracing::error!(hint, "{}", without_error_numbers(what));
+        }
+    }
+
     /// 2 for what makes no sense, 1 for the rest.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(if self.is_misuse { 2 } else { 1 })

@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::broker::loggers::{LogLevel, Loggers, ROOT_LOGGER};
@@ -72,9 +73,12 @@ fn report(reloaded: Result<(), reload::Error>) {
     }
 }
 
-/// Writes to stdout what `events` logs, in one JSON object per line, whatever the levels of the log are.
-pub(super) fn json_to_stdout(events: impl FnOnce()) {
-    let logging = tracing_subscriber::fmt().with_writer(std::io::stdout);
+/// Writes to `writer`, such as stdout, what `events` logs, in one JSON object per line, whatever the levels of the log are.
+pub(super) fn json_to<W>(writer: W, events: impl FnOnce())
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let logging = tracing_subscriber::fmt().with_writer(writer);
     let logging = logging.json().flatten_event(true).with_current_span(false).with_span_list(false);
     tracing::subscriber::with_default(logging.finish(), events);
 }

@@ -11,13 +11,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::banner::{Banner, Setup, phrases};
 use super::failure::Failures;
-use super::logging::{json_to_stdout, start_logging};
+use super::logging::{json_to, start_logging};
 use super::port_owner::explain;
 use super::print::print;
 use super::sources::{configuration, environment};
 use super::{Failure, StartArguments};
 use crate::broker::loggers::Loggers;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Environment, LogFormat};
 use crate::server::{Server, Surroundings, raise_descriptor_limit};
 
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
@@ -25,7 +25,28 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs a broker until SIGTERM, SIGHUP or Ctrl-C, in a process that has begun at `begun`.
 pub(super) fn run(arguments: &StartArguments, begun: Instant) -> Result<ExitCode, Failures> {
-    let config = configuration(arguments, &environment())?;
+    let environment = environment();
+    let config = configuration(arguments, &environment);
+    let is_json = config
+        .as_ref()
+        .map_or_else(|_| is_json_asked(arguments, &environment), |config| config.log_format == LogFormat::Json);
+    let outcome = config.and_then(|config| run_with(config, arguments, begun));
+    match outcome {
+        Err(failures) if is_json => {
+            json_to(std::io::stderr, || failures.log());
+            Ok(failures.exit_code())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whether the log was to be JSON, as far as that can be known of a configuration that is wrong: files may be unreadable.
+fn is_json_asked(arguments: &StartArguments, environment: &Environment) -> bool {
+    let flag = arguments.set.iter().rev().find(|(key, _)| key == "klamm.log.format").map(|(_, value)| value);
+    flag.or_else(|| environment.get("KLAMM_LOG_FORMAT")).is_some_and(|format| format == "json")
+}
+
+fn run_with(config: Config, arguments: &StartArguments, begun: Instant) -> Result<ExitCode, Failures> {
     let loggers = start_logging(&config.log_levels, config.log_format);
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -132,7 +153,7 @@ fn tell_start(banner: &Banner, format: LogFormat, ready_lines: &[String]) {
                 print(&format!("{line}\n"));
             }
         }
-        LogFormat::Json => json_to_stdout(|| {
+        LogFormat::Json => json_to(std::io::stdout, || {
             banner.log();
             phrases.chain(ready_lines.iter().cloned()).for_each(|line| tracing::info!("{line}"));
         }),

@@ -240,17 +240,22 @@ impl Key {
 
     /// What to set it to, for who gave it something else; `None` where the reason says it all.
     pub(super) fn expected(&self) -> Option<String> {
-        let kind = match (self.kind, self.valid) {
-            (_, Valid::OneOf(_) | Valid::OneOfIgnoringCase(_)) => return None,
-            (Kind::Boolean, _) => "true or false".to_owned(),
-            (Kind::Short | Kind::Int | Kind::Long, Valid::Any) => "a whole number".to_owned(),
-            (Kind::Short | Kind::Int | Kind::Long, valid) => format!("a whole number, {valid}"),
-            (Kind::Double, Valid::Any) => "a number".to_owned(),
-            (Kind::Double, valid) => format!("a number, {valid}"),
-            _ => return EXAMPLES.iter().find(|(name, _)| *name == self.name).map(|(_, example)| (*example).to_owned()),
-        };
+        let example = || EXAMPLES.iter().find(|(name, _)| *name == self.name).map(|(_, example)| (*example).to_owned());
         let default = self.default.map(|default| format!("; the default is {default}")).unwrap_or_default();
-        Some(format!("{} is {kind}{default}", self.name))
+        self.allowed().map(|allowed| format!("{} is {allowed}{default}", self.name)).or_else(example)
+    }
+
+    /// What its value may be; `None` where a refusal says it already, or where it takes more than a few words.
+    pub(super) fn allowed(&self) -> Option<String> {
+        match (self.kind, self.valid) {
+            (_, Valid::OneOf(_) | Valid::OneOfIgnoringCase(_)) => None,
+            (Kind::Boolean, _) => Some("true or false".to_owned()),
+            (Kind::Short | Kind::Int | Kind::Long, Valid::Any) => Some("a whole number".to_owned()),
+            (Kind::Short | Kind::Int | Kind::Long, valid) => Some(format!("a whole number, {valid}")),
+            (Kind::Double, Valid::Any) => Some("a number".to_owned()),
+            (Kind::Double, valid) => Some(format!("a number, {valid}")),
+            _ => None,
+        }
     }
 
     /// Checks a value that was given under the name `name`: the key's own, or that of the topic key it stands for.

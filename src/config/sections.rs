@@ -6,6 +6,7 @@
 
 use super::file_entry::{Fault, FileEntry};
 use super::interpolation::{Environment, interpolate};
+use super::key::Key;
 use super::keys;
 use super::suggestion::closest;
 use super::value::Kind;
@@ -170,7 +171,7 @@ impl SectionReader<'_> {
         self.entries.push(FileEntry { key, value: elements.join(","), line, variables });
     }
 
-    fn topic(&self, topic: &YamlNode, variables: &mut Vec<String>) -> Result<String, Fault> {
+    fn topic(&mut self, topic: &YamlNode, variables: &mut Vec<String>) -> Result<String, Fault> {
         const MARKS: &[char] = &[',', ':', '\n'];
         check_fields("topics", topic, TOPIC)?;
         let mut field = |name: &str| self.field(topic, name, MARKS, variables);
@@ -178,13 +179,24 @@ impl SectionReader<'_> {
             Fault::new(topic.line, "a topic needs a name").with_hint("{ name: payments, partitions: 3 }")
         })?;
         let mut parts = vec![name, field("partitions")?.unwrap_or_default(), field("replicas")?.unwrap_or_default()];
+        let counts = [("partitions", i32::MAX), ("replicas", i16::MAX.into())];
+        for ((name, most), text) in counts.into_iter().zip(parts.iter().skip(1)) {
+            let is_count =
+                text.is_empty() || text.parse().is_ok_and(|count| count == -1 || (1..=most).contains(&count));
+            if !is_count {
+                let line = topic.field(name).map_or(topic.line, |value| value.line);
+                let fault = Fault::new(line, format!("topics: \"{text}\" is no number of {name}"));
+                self.faults.push(fault.with_hint(format!("{name}: 1, or leave it out for the broker's default")));
+            }
+        }
         match topic.field("config").map(|config| (config.line, &config.content)) {
             None => {}
             Some((_, YamlContent::Map(config))) => {
-                for YamlField { name, value, .. } in config {
-                    // A comma would end the topic.
-                    let value = self.text(name, value, &[':', '\n'], variables)?.replace(',', "+");
-                    parts.push(format!("{name}={value}"));
+                for entry in config {
+                    match self.topic_config(entry, variables) {
+                        Ok(part) => parts.push(part),
+                        Err(fault) => self.faults.push(fault),
+                    }
                 }
             }
             Some((line, _)) => {
@@ -193,6 +205,19 @@ impl SectionReader<'_> {
             }
         }
         Ok(parts.join(":"))
+    }
+
+    /// One config of a topic as `key=value`, checked, since a broker would start without the topic.
+    fn topic_config(&self, entry: &YamlField, variables: &mut Vec<String>) -> Result<String, Fault> {
+        let name = entry.name.as_str();
+        let key = keys::topic_key_rows(name).next().ok_or_else(|| unknown_topic_config(entry))?;
+        let value = self.text(name, &entry.value, &[':', '\n'], variables)?;
+        key.check(name, &value).map_err(|error| {
+            let fault = Fault::new(entry.value.line, format!("topics: {error}"));
+            key.allowed().into_iter().fold(fault, |fault, allowed| fault.with_hint(format!("{name} is {allowed}")))
+        })?;
+        // A comma would end the topic.
+        Ok(format!("{name}={}", value.replace(',', "+")))
     }
 
     /// The text of a field, if it is there.
@@ -281,6 +306,17 @@ fn unknown_field<'a>(section: &str, field: &YamlField, known: impl Iterator<Item
         None => format!("{section} has {}", known.collect::<Vec<_>>().join(", ")),
     };
     Fault::new(field.line, format!("{section}: unknown key \"{}\"", field.name)).with_hint(hint)
+}
+
+fn unknown_topic_config(entry: &YamlField) -> Fault {
+    let name = entry.name.as_str();
+    let own_name = keys::broker_key(name).and_then(Key::topic_key);
+    let hint = match own_name.or_else(|| closest(name, keys::all().filter_map(Key::topic_key))) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => "such as retention.ms, cleanup.policy, segment.bytes, max.message.bytes; klamm config keys names all"
+            .to_owned(),
+    };
+    Fault::new(entry.line, format!("topics: a topic has no config \"{name}\"")).with_hint(hint)
 }
 
 fn unknown_section(entry: &YamlField) -> Fault {
