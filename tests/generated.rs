@@ -156,11 +156,20 @@ fn a_block_is_replaced_between_its_marks_only() {
     assert_eq!(with_block("a<b>old", "<b>", "<c>", "new"), None);
 }
 
+/// Whether a comment, without its mark, is a line of configuration.
+fn is_yaml(comment: &str) -> bool {
+    comment.starts_with("  - {") || comment.ends_with(':') || comment.contains(": {")
+}
+
 #[test]
 fn the_examples_of_configuration_are_accepted() {
     let read = |name: &str| (name.to_owned(), fs::read_to_string(path(name)).unwrap());
     let reference = ("config/klamm.reference.yaml".to_owned(), reference::yaml());
-    for (name, text) in [read("config/klamm.yaml"), read("docker/root/etc/klamm/klamm.yaml"), reference] {
+    let first = read("config/klamm.yaml");
+    let uncommented = first.1.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_yaml(rest)).unwrap_or(line));
+    let uncommented = (first.0.clone(), uncommented.collect::<Vec<_>>().join("\n"));
+    assert!(uncommented.1.contains("\ntopics:\n  - {") && uncommented.1.contains("\nhttp: {"));
+    for (name, text) in [first, uncommented, read("docker/root/etc/klamm/klamm.yaml"), reference] {
         let mut settings = Settings::default();
         settings.read_file(&name, &text, &Environment::new()).unwrap_or_else(|error| panic!("{error}"));
         Config::new(settings).unwrap_or_else(|error| panic!("{error}"));

@@ -165,7 +165,7 @@ impl<'a> Banner<'a> {
         vec![
             format!("klamm topic produce payments -k user-10 '{{\"amount\": 42}}'{option}"),
             format!("klamm topic tail payments{option}"),
-            "python -m pip install kafka-python, and \"A first conversation\" in README.md".to_owned(),
+            "python3 -m pip install kafka-python, and \"A first conversation\" in README.md".to_owned(),
         ]
     }
 }
@@ -222,7 +222,7 @@ mod tests {
              Ready in 12 ms\n\
              Try:  klamm topic produce payments -k user-10 '{\"amount\": 42}'\n      \
              klamm topic tail payments\n      \
-             python -m pip install kafka-python, and \"A first conversation\" in README.md\n"
+             python3 -m pip install kafka-python, and \"A first conversation\" in README.md\n"
         );
     }
 
