@@ -19,23 +19,23 @@ use crate::client::{ClientError, ClusterClient, Consumer, ConsumerSettings, NewR
 use crate::ids::TopicName;
 use crate::protocol::compression::Compression;
 
-/// Measure how much a broker takes and gives.
+/// Measure how many records a second a broker takes and gives.
 #[derive(Debug, Args)]
 pub(super) struct BenchArguments {
-    /// The topic, which is created if the broker may, and whose records stay.
+    /// The topic; one that is missing is created. The records stay in it.
     #[arg(long, default_value = "bench")]
     topic: String,
-    /// How many records are sent, and read again.
-    #[arg(long, short, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    /// How many records are sent, and then read.
+    #[arg(long, short, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     num: u64,
-    /// The bytes of each value, which are random and cannot be compressed.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    /// The size of each value, in random bytes, which no codec makes smaller.
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     size: u32,
-    /// Records a second [default: as many as go].
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    /// How many records are sent a second [default: as many as the broker takes].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     rate: Option<u64>,
-    /// The most bytes of a batch.
-    #[arg(long, default_value_t = 128 << 10)]
+    /// The largest batch that is sent, in bytes before compression.
+    #[arg(long, value_name = "BYTES", default_value_t = 128 << 10)]
     batch_bytes: usize,
     /// How the records are compressed: none, gzip, snappy, lz4 or zstd.
     #[arg(long, short = 'z', value_name = "CODEC", default_value = "none", value_parser = super::topic::codec)]

@@ -10,10 +10,10 @@ use crate::protocol::ErrorCode;
 /// The configs that get or lose a value.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ChangeArguments {
-    /// Give a config a value, such as retention.ms=86400000; can be repeated.
+    /// Give a config a value, such as compression.type=zstd; can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
-    /// Give a config back its default; can be repeated.
+    /// Take a config's value away, so that its default holds again; can be repeated.
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
 }

@@ -11,7 +11,7 @@ use super::output::{OutputArguments, OutputFormat, Rows};
 use super::print::print;
 use crate::client::ClusterDescription;
 
-/// Ask about the cluster.
+/// Print the cluster's id and brokers, and print or change the configs of brokers.
 #[derive(Debug, Args)]
 pub(super) struct ClusterArguments {
     #[command(subcommand)]
@@ -26,7 +26,7 @@ pub(super) struct ClusterArguments {
 enum ClusterCommand {
     /// Print the cluster's id and its brokers.
     Info,
-    /// Print or change the configs of brokers while they run.
+    /// Print the configs of brokers, or change them while they run.
     Config(cluster_config::ClusterConfigArguments),
 }
 

@@ -10,12 +10,20 @@ use crate::client::{ClientError, ConfigChange};
 use crate::config::{ConfigResourceType, ConfigSource, keys};
 use crate::ids::NodeId;
 
+/// What `--help` shows.
+const EXAMPLES: &str = "\
+Examples:
+  klamm cluster config                                        what is set for all brokers
+  klamm cluster config --broker 1 --all                       everything that broker 1 goes by
+  klamm cluster config --set log.retention.ms=86400000        for all brokers, at once";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ClusterConfigArguments {
-    /// The broker that is meant [default: all of them, for what is set for all].
+    /// Only this broker [default: what is set for all brokers together].
     #[arg(long, value_name = "ID")]
     broker: Option<NodeId>,
-    /// Print the defaults as well.
+    /// Print everything, not only what differs from the defaults.
     #[arg(long, requires = "broker")]
     all: bool,
     #[command(flatten)]

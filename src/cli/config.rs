@@ -13,16 +13,16 @@ use crate::config::{Config, Environment, reference};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Print every key with its default, type and meaning.
+    /// Print every key with its default, type and meaning, as YAML.
     Keys,
-    /// Say whether a configuration file, or what the environment says, would be accepted.
+    /// Say whether a start would accept a configuration file, or, without one, the variables of the environment.
     Check {
-        /// The file: YAML, or Java properties if its name ends in .properties; the environment where there is none.
+        /// The file: YAML, or Java properties if its name ends in .properties [default: what the environment says].
         file: Option<String>,
     },
-    /// Print every value that a start with the same arguments would have, and where it comes from.
+    /// Print every value that a start with the same flags and environment would have, and where it comes from.
     Print(StartArguments),
-    /// Write a short configuration to begin with; a file that is there is left alone.
+    /// Write a short configuration file to begin with; one that is there is not overwritten.
     Init {
         /// Where to write it.
         #[arg(default_value = "klamm.yaml")]

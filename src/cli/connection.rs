@@ -14,12 +14,15 @@ const VARIABLE: &str = "KLAMM_BROKERS";
 /// Kafka's own name for a default of the shell; ours is stronger.
 const KAFKAS_VARIABLE: &str = "KAFKA_BOOTSTRAP_SERVERS";
 
+/// What `--help` says of `--bootstrap-server`.
+const BOOTSTRAP_HELP: &str = "Addresses of brokers, separated by commas; one is enough to find the others \
+                              [default: what KAFKA_BOOTSTRAP_SERVERS says, else localhost:9092]";
+
 /// Which brokers to ask, and how long to wait.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArguments {
-    /// The brokers to begin with, by commas [default: `KAFKA_BOOTSTRAP_SERVERS`, or localhost:9092].
-    #[arg(long, short, visible_alias = "brokers", value_name = "HOST:PORT", env = VARIABLE, global = true)]
+    #[arg(help = BOOTSTRAP_HELP, long, short, visible_alias = "brokers", value_name = "HOST:PORT", env = VARIABLE, global = true)]
     bootstrap_server: Option<String>,
     /// How long to wait for an answer, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 30_000, global = true)]

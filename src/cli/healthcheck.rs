@@ -17,13 +17,13 @@ use crate::network::channel::{Channel, ChannelError};
 /// Which broker to ask.
 #[derive(Debug, Args)]
 pub(super) struct HealthcheckArguments {
-    /// The broker's address [default: that of a broker with the same configuration on this machine].
+    /// The address of the broker [default: what --config and the environment have a broker here listen on].
     #[arg(long, short, value_name = "HOST:PORT")]
     bootstrap_server: Option<String>,
     /// How long to wait for an answer, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 2_000)]
     timeout_ms: u64,
-    /// The configuration that the broker was started with.
+    /// The configuration file that the broker was started with.
     #[arg(long, value_name = "FILE", env = "KLAMM_CONFIG", value_delimiter = ',')]
     config: Vec<String>,
 }
@@ -56,7 +56,8 @@ async fn ask(address: &str) -> Result<String, ChannelError> {
     // No topic, from version 1 on.
     let metadata = client.call(&MetadataRequest::default().with_topics(Some(Vec::new()))).await?;
     let cluster = metadata.cluster_id.as_ref().map_or("unknown", |id| id.as_str());
-    Ok(format!("{} brokers, cluster {cluster}", metadata.brokers.len()))
+    let brokers = metadata.brokers.len();
+    Ok(format!("{brokers} {}, cluster {cluster}", if brokers == 1 { "broker" } else { "brokers" }))
 }
 
 /// Where a broker that was started with these files, and in this environment, is reached from its own machine.

@@ -15,7 +15,7 @@ const WIDTH: usize = 100;
 /// Write the manual pages, a file for each command, into a directory.
 #[derive(Debug, Args)]
 pub(super) struct ManArguments {
-    /// The directory; it is made if it is not there.
+    /// The directory, which is created if it is missing.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }

@@ -37,13 +37,22 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use failure::Failure;
 
+/// What `klamm --help` begins its end with.
+const EXAMPLES: &str = "\
+Examples:
+  klamm                                      a broker on localhost:9092, with its data in ./data
+  klamm --memory --listen localhost:0        a broker for a test: nothing on disk, a free port
+  klamm topic produce payments '{\"id\": 1}'   send a record
+  klamm topic consume payments               read it";
+
 /// What `--help` says of the environment.
-const ENVIRONMENT: &str = "KLAMM_LOG sets what is logged to stderr, such as KLAMM_LOG=klamm=debug, and KLAMM_LOG_FORMAT=json \
-                           how. KAFKA_... sets keys as in Kafka's images: KAFKA_LOG_DIRS sets log.dirs.";
+const ENVIRONMENT: &str = "KLAMM_LOG sets from which level on is logged to stderr: error, warn, info, debug or trace, also of one \
+                           part alone, such as KLAMM_LOG=warn,klamm::network=debug. KLAMM_LOG_FORMAT=json makes the log JSON. \
+                           KAFKA_... sets keys as in Kafka's images: KAFKA_LOG_DIRS sets log.dirs.";
 
 /// A broker that speaks the Kafka protocol.
 #[derive(Debug, Parser)]
-#[command(name = "klamm", version, about, after_help = ENVIRONMENT, args_conflicts_with_subcommands = true)]
+#[command(name = "klamm", version, about, after_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}"), args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -60,11 +69,11 @@ enum Command {
     Topic(topic::TopicArguments),
     /// Work with consumer groups: how far they are, and where they go on.
     Group(group::GroupArguments),
-    /// Ask about the cluster.
+    /// Print the cluster's id and brokers, and print or change the configs of brokers.
     Cluster(cluster::ClusterArguments),
-    /// Measure how much a broker takes and gives.
+    /// Measure how many records a second a broker takes and gives.
     Bench(bench::BenchArguments),
-    /// Watch a broker at work.
+    /// Watch a broker at work in this terminal: klamm demo orders.
     Demo(demo::DemoArguments),
     /// Say whether a broker answers: exit code 0 if it does, 1 if not.
     Healthcheck(healthcheck::HealthcheckArguments),
@@ -72,7 +81,7 @@ enum Command {
     Completion(completion::CompletionArguments),
     /// Write the manual pages, a file for each command, into a directory.
     Man(manual::ManArguments),
-    /// Look at configuration without starting anything.
+    /// Check, print or write configuration, without starting anything.
     #[command(subcommand)]
     Config(config::ConfigCommand),
 }
@@ -81,8 +90,8 @@ enum Command {
 /// strongest.
 #[derive(Debug, Args, Default)]
 struct StartArguments {
-    /// The configuration file: YAML, or Java properties if its name ends in .properties. Of several, by commas or by
-    /// repetition, the later is the stronger.
+    /// The configuration file: YAML, or Java properties if its name ends in .properties. Of several, separated by commas or
+    /// by repeating the flag, a later one overrides those before it.
     #[arg(long, value_name = "FILE", env = "KLAMM_CONFIG", value_delimiter = ',')]
     config: Vec<String>,
     /// Where to listen, and what clients are told to connect to; port 0 picks a free one and prints it
@@ -95,16 +104,16 @@ struct StartArguments {
     /// Keep all data in memory, until the process ends.
     #[arg(long)]
     memory: bool,
-    /// Written when clients are served: the address that they connect to.
+    /// A file that is written once clients are served, with the address that they connect to.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<String>,
-    /// A line that is printed when clients are served, for a program that waits for it; can be repeated.
+    /// A line that is printed once clients are served, for a program that waits for it; can be repeated.
     #[arg(long, value_name = "TEXT")]
     ready_line: Vec<String>,
-    /// The id of this node [default: 1].
+    /// The id of this broker, a number from 0 on; it has to stay the same for a data directory [default: 1].
     #[arg(long, value_name = "N")]
     node_id: Option<String>,
-    /// Any key of klamm config keys, such as num.partitions=3; can be repeated.
+    /// Set any key that `klamm config keys` lists, such as num.partitions=3; can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }

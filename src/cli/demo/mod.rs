@@ -42,7 +42,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// How many bytes a group takes at a time: few, so that one can see it catch up.
 const TAKEN_AT_ONCE: i32 = 256;
 
-/// Watch a broker at work.
+/// Watch a broker at work in this terminal: klamm demo orders.
 #[derive(Debug, Args)]
 pub(super) struct DemoArguments {
     #[command(subcommand)]
@@ -51,18 +51,18 @@ pub(super) struct DemoArguments {
 
 #[derive(Debug, Subcommand)]
 enum DemoCommand {
-    /// Orders go to a kitchen, to delivery and to billing: each is a group that reads all of them at its own pace. Without
-    /// --bootstrap-server a broker is started for it, in memory.
+    /// Watch a kitchen, delivery and billing read one topic of orders, each as a group of its own, at its own pace. Without
+    /// --bootstrap-server a broker is started for it, in memory. Keys: p pauses the kitchen, r replays billing, q ends it.
     Orders(OrdersArguments),
 }
 
 #[derive(Debug, Args)]
 struct OrdersArguments {
-    /// Stop after so many orders, when all groups have read them.
+    /// Stop after so many orders, when all groups have read them [default: at q or Ctrl-C].
     #[arg(long, value_name = "N")]
     orders: Option<u64>,
-    /// Orders a second.
-    #[arg(long, default_value_t = 2.0, value_parser = rate)]
+    /// How many orders are sent a second, 0.01 to 1000.
+    #[arg(long, value_name = "N", default_value_t = 2.0, value_parser = rate)]
     rate: f64,
     #[command(flatten)]
     connection: ConnectionArguments,

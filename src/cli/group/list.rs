@@ -10,7 +10,7 @@ use super::super::output::{OutputFormat, Rows};
 
 #[derive(Debug, Args)]
 pub(super) struct ListGroupsArguments {
-    /// Only groups in this state, such as Stable or Empty; can be repeated.
+    /// Only groups in this state, such as Stable (consumers read) or Empty (none do); can be repeated.
     #[arg(long, value_name = "STATE")]
     state: Vec<String>,
     /// Only groups of this type, classic or consumer; can be repeated.

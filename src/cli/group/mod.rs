@@ -40,13 +40,13 @@ pub(super) struct GroupArguments {
 
 #[derive(Debug, Subcommand)]
 enum GroupCommand {
-    /// Print the groups with their states.
+    /// List groups with their types and states.
     List(list::ListGroupsArguments),
     /// Print how far groups are: members, partitions, offsets and lag.
     Describe(describe::DescribeGroupsArguments),
-    /// Set where a group goes on reading; it must have no members.
+    /// Set where a group goes on reading; its consumers must have been stopped.
     Reset(Box<reset::ResetGroupArguments>),
-    /// Delete groups with their offsets; they must have no members.
+    /// Delete groups with their offsets; their consumers must have been stopped.
     Delete(delete::DeleteGroupsArguments),
 }
 

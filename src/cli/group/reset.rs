@@ -16,7 +16,16 @@ use crate::client::{ClusterClient, CommittedOffset, GroupDescription, OffsetTarg
 use crate::ids::TopicPartition;
 use crate::protocol::ErrorCode;
 
+/// What `--help` shows.
+const EXAMPLES: &str = "\
+Examples:
+  klamm group reset billing --to-earliest --dry-run
+  klamm group reset billing --topic orders:0,1 --to @-1h
+  klamm group reset billing --by-duration 2d
+  klamm group reset audit --create --topic orders --to start";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ResetGroupArguments {
     /// The group.
     group: String,
@@ -25,10 +34,10 @@ pub(super) struct ResetGroupArguments {
     /// Only this topic, or some of its partitions; can be repeated [default: everything that the group has committed].
     #[arg(long, value_name = "TOPIC[:PARTITION,...]")]
     topic: Vec<TopicSelection>,
-    /// The group may be a new one, which gets its first offsets.
+    /// Let the group be a new one, which gets its first offsets.
     #[arg(long, requires = "topic")]
     create: bool,
-    /// Only show what would be changed.
+    /// Only print what would be changed.
     #[arg(long)]
     dry_run: bool,
 }
@@ -37,7 +46,7 @@ pub(super) struct ResetGroupArguments {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct TargetArguments {
-    /// To start, end, an offset, or the first record of a time: @2026-02-14T10:00, @-1h, or @ and milliseconds since 1970.
+    /// To start, end, an offset, or the first record since a time: @2026-02-14T10:00, @-1h, or @ and milliseconds since 1970.
     #[arg(long, value_name = "WHERE")]
     to: Option<ResetPlace>,
     /// To the first record.
@@ -46,19 +55,19 @@ struct TargetArguments {
     /// To the end.
     #[arg(long)]
     to_latest: bool,
-    /// To what is committed; to the end where nothing is.
+    /// To what the group has committed; to the end where it has not.
     #[arg(long)]
     to_current: bool,
-    /// To this offset, or the nearest that the log has.
+    /// To this offset, or the nearest one that there is.
     #[arg(long, value_name = "N")]
     to_offset: Option<i64>,
     /// To the first record of this time or later, in UTC unless a zone is given.
     #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SS", value_parser = datetime)]
     to_datetime: Option<i64>,
-    /// So many records on, or back if N is negative.
+    /// So many offsets forward, or back if N is negative.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     shift_by: Option<i64>,
-    /// To the first record that is at most so old, such as 1h30m or PT1H30M.
+    /// To the first record that is not older than this, such as 1h30m, 2d or PT1H30M.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     by_duration: Option<i64>,
 }

@@ -13,8 +13,14 @@ use crate::client::{ClientError, ClusterClient, ConfigChange, PartitionIncrease}
 use crate::config::ConfigResourceType;
 use crate::protocol::ErrorCode;
 
+/// What `--help` shows.
+const EXAMPLES: &str = "\
+Examples:
+  klamm topic alter orders -p 6
+  klamm topic alter orders --set retention.ms=86400000 --unset cleanup.policy";
+
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["partitions", "set", "unset"]))]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("change").required(true).multiple(true).args(["partitions", "set", "unset"]))]
 pub(super) struct AlterTopicArguments {
     /// The topic.
     #[arg(value_name = "NAME")]

@@ -15,25 +15,35 @@ use super::super::time::now_ms;
 use crate::client::{ClusterClient, ConsumerSettings, EARLIEST, GroupConsumer, GroupSettings, LATEST, OffsetReset};
 use crate::ids::{TopicName, TopicPartition};
 
+/// What `--help` shows.
+const EXAMPLES: &str = "\
+Examples:
+  klamm topic consume orders                           everything, and then what comes
+  klamm topic consume orders -o :end -f json           everything until now, as JSON
+  klamm topic consume orders -o -5 -n 5                the last 5 of each partition, 5 in all
+  klamm topic consume orders -o @-1h:end               the last hour
+  klamm topic consume orders -g billing                as a member of the group billing
+  klamm topic consume orders -f '%p/%o %k: %v\\n'       partition, offset, key and value";
+
 #[derive(Debug, Args)]
-#[command(after_long_help = format!("{OFFSETS_HELP}\n\n{FORMAT_HELP}"))]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{OFFSETS_HELP}\n\n{FORMAT_HELP}"))]
 pub(super) struct ConsumeArguments {
     /// The topics.
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
-    /// Where to begin, and where to stop: start, end, +N, -N, N, N:M, :end, @-1h, @-1h:end ... (--help tells more).
+    /// Where to begin, and where to stop: start, end, +N, -N, N, N:M, :end, @-1h, @-1h:end and others (--help tells more).
     #[arg(long, short, value_name = "OFFSETS", default_value = "start", allow_hyphen_values = true, value_parser = offsets)]
     offset: OffsetRange,
-    /// Stop after so many records.
-    #[arg(long, short)]
+    /// Stop after so many records [default: at Ctrl-C, or where --offset ends].
+    #[arg(long, short, value_name = "N")]
     num: Option<u64>,
-    /// Only these partitions, by commas.
-    #[arg(long, short, value_delimiter = ',', conflicts_with = "group")]
+    /// Only these partitions, separated by commas.
+    #[arg(long, short, value_name = "N,...", value_delimiter = ',', conflicts_with = "group")]
     partitions: Vec<i32>,
-    /// Read as a member of this group, which remembers how far it is.
+    /// Read as a member of this group: its members share the partitions, and it goes on where it has committed.
     #[arg(long, short)]
     group: Option<String>,
-    /// How a record is printed: json for a line of JSON each, or a format such as '%k %v\n' (--help tells more).
+    /// How a record is printed: json for one line of JSON each, or a format such as '%k %v\n' (--help tells more).
     #[arg(long, short, default_value = "%v\\n", value_parser = PrintedAs::parse)]
     format: PrintedAs,
     /// Leave out records of transactions that are open or were aborted.

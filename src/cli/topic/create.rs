@@ -11,18 +11,26 @@ use super::super::{Failure, key_and_value};
 use crate::client::{ClientError, CreatedTopic, TopicToCreate};
 use crate::protocol::ErrorCode;
 
+/// What `--help` shows.
+const EXAMPLES: &str = "\
+Examples:
+  klamm topic create orders payments -p 3
+  klamm topic create latest -c cleanup.policy=compact -c segment.ms=60000
+  klamm topic create orders --if-not-exists -o json";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct CreateTopicsArguments {
     /// The topics.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// How many partitions each has [default: the cluster's num.partitions].
+    /// How many partitions each has [default: num.partitions of the cluster, which is 1 unless it was set].
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
-    /// How many brokers hold each partition [default: the cluster's default.replication.factor].
+    /// How many brokers hold each partition [default: default.replication.factor of the cluster, 1 unless it was set].
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
     replicas: Option<i16>,
-    /// A config, such as cleanup.policy=compact; can be repeated.
+    /// A config, such as cleanup.policy=compact or retention.ms=86400000; can be repeated.
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = key_and_value)]
     config: Vec<(String, String)>,
     /// A topic that exists is no error; it stays as it is.

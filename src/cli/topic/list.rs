@@ -10,7 +10,7 @@ use super::super::output::{OutputFormat, Rows};
 
 #[derive(Debug, Args)]
 pub(super) struct ListArguments {
-    /// Also those in which brokers keep their own state.
+    /// Also internal topics, in which brokers keep their state, such as committed offsets.
     #[arg(long, short)]
     internal: bool,
 }

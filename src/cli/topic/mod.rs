@@ -25,8 +25,11 @@ const EXAMPLES: &str = "\
 Examples:
   klamm topic create orders -p 3
   klamm topic create latest -c cleanup.policy=compact
+  klamm topic list -o json
   klamm topic describe orders
   klamm topic alter orders -p 6 --set retention.ms=86400000
+  klamm topic produce orders -k user-10 '{\"amount\": 42}'
+  klamm topic consume orders
   klamm topic delete orders";
 pub(super) use produce::codec;
 
@@ -42,11 +45,11 @@ pub(super) struct TopicArguments {
 
 #[derive(Debug, Subcommand)]
 enum TopicCommand {
-    /// Print the topics with the numbers of their partitions and replicas.
+    /// List topics with how many partitions and replicas each has.
     List(WithOutput<list::ListArguments>),
     /// Create topics.
     Create(WithOutput<create::CreateTopicsArguments>),
-    /// Print topics with their partitions, offsets and configs.
+    /// Print the partitions of topics, their offsets, and the configs that differ from the defaults.
     Describe(WithOutput<describe::DescribeTopicsArguments>),
     /// Give a topic more partitions or other configs.
     Alter(WithOutput<alter::AlterTopicArguments>),
@@ -54,9 +57,9 @@ enum TopicCommand {
     Delete(WithOutput<delete::DeleteTopicsArguments>),
     /// Send records, from the arguments or from stdin.
     Produce(produce::ProduceArguments),
-    /// Read records and print them.
+    /// Read records and print them: all there are, and then what comes, until Ctrl-C.
     Consume(consume::ConsumeArguments),
-    /// Print the last records, and then whatever comes.
+    /// Print the last records, and then what comes, until Ctrl-C.
     Tail(tail::TailArguments),
 }
 
@@ -91,7 +94,7 @@ pub(super) async fn failure(client: &mut ClusterClient, name: &str, error: Clien
     let topics = client.all_topics().await.unwrap_or_default();
     let hint = match closest(name, topics.iter().map(|topic| topic.name.as_ref())) {
         Some(nearest) => format!("did you mean \"{nearest}\"?"),
-        None => format!("klamm topic list names those that are there; klamm topic create {name} makes it"),
+        None => "klamm topic list names those that are there".to_owned(),
     };
     Failure { what: format!("there is no topic {name}"), hint: Some(hint) }
 }

@@ -29,18 +29,19 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ProduceArguments {
-    /// The topic, which is created if the broker may.
+    /// The topic; one that is missing is created, unless the broker has auto.create.topics.enable=false.
     topic: String,
-    /// A record's value each; without any, each line of stdin is one.
+    /// The values, one for each record; without any, each line of stdin is a record.
+    #[arg(value_name = "VALUE")]
     values: Vec<String>,
-    /// The key of the records: those with one key are in one partition.
+    /// The key of the records; those with the same key go to the same partition.
     #[arg(long, short)]
     key: Option<String>,
     /// A header of the records; can be repeated.
     #[arg(long, short = 'H', value_name = "NAME=VALUE", value_parser = header)]
     header: Vec<(String, String)>,
-    /// The partition, whatever the key is.
-    #[arg(long, short)]
+    /// The partition, whatever the key is [default: by the key; any without one].
+    #[arg(long, short, value_name = "N")]
     partition: Option<i32>,
     /// How the records are compressed: none, gzip, snappy, lz4 or zstd.
     #[arg(long, short = 'z', value_name = "CODEC", default_value = "none", value_parser = codec)]
@@ -51,7 +52,8 @@ pub(super) struct ProduceArguments {
     /// Each value, or line, is a record as klamm topic consume -f json prints it.
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// How a line is taken apart, such as '%k:%v'; there are %k, %v, %p and %d.
+    /// How each line is taken apart, such as '%k:%v': %k is the key, %v the value, %p the partition, and %d the timestamp
+    /// in milliseconds.
     #[arg(long, short, conflicts_with = "values")]
     format: Option<String>,
     #[command(flatten)]

@@ -23,13 +23,13 @@ const FORMAT: &str = "%d{strftime[%F %T]}  %t-%p  %o  %k  %v\\n";
 pub(super) struct TailArguments {
     /// The topic.
     topic: String,
-    /// How many of the last records are shown first.
-    #[arg(long, short, default_value_t = 10)]
+    /// How many of the last records are printed first, in order of their timestamps.
+    #[arg(long, short, value_name = "N", default_value_t = 10)]
     num: u32,
-    /// Only these partitions, by commas.
-    #[arg(long, short, value_delimiter = ',')]
+    /// Only these partitions, separated by commas.
+    #[arg(long, short, value_name = "N,...", value_delimiter = ',')]
     partitions: Vec<i32>,
-    /// How a record is printed: json for a line of JSON each, or a format (--help tells more).
+    /// How a record is printed: json for one line of JSON each, or a format (--help tells more).
     #[arg(long, short, default_value = FORMAT, value_parser = PrintedAs::parse)]
     format: PrintedAs,
 }
