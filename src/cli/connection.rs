@@ -103,7 +103,9 @@ impl From<ClientError> for Failure {
             ClientError::Unreachable { .. } => {
                 Some("klamm starts a broker; --bootstrap-server HOST:PORT asks another one".to_owned())
             }
-            ClientError::TimedOut { .. } => Some("--timeout-ms MS waits longer".to_owned()),
+            ClientError::TimedOut { .. } => {
+                Some("is it a Kafka broker that listens there? --timeout-ms MS waits longer".to_owned())
+            }
             ClientError::Broken { .. } => Some("is it a Kafka broker that listens there, without TLS?".to_owned()),
             ClientError::Refused { .. } | ClientError::NoBroker(_) => None,
         };

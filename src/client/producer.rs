@@ -123,7 +123,12 @@ impl Producer {
         chosen.ok_or_else(|| ClientError::Refused {
             code: ErrorCode::UnknownTopicOrPartition,
             message: Some(match record.partition {
-                Some(partition) => format!("{} has {count} partitions, and no partition {partition}", self.topic.name),
+                Some(partition) => {
+                    format!(
+                        "{} has no partition {partition}; it has {count}, which are counted from 0",
+                        self.topic.name
+                    )
+                }
                 None => format!("{} has no partitions", self.topic.name),
             }),
         })

@@ -102,7 +102,7 @@ async fn records_without_a_key_are_spread_and_a_topic_is_created() {
     }
     let wrong = NewRecord { partition: Some(3), ..record(None, None) };
     let error = within(producer.send(&mut client, &wrong)).await.expect_err("there is no partition 3").to_string();
-    assert_eq!(error, "made has 3 partitions, and no partition 3");
+    assert_eq!(error, "made has no partition 3; it has 3, which are counted from 0");
     broker.stop().await;
 }
 

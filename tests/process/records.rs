@@ -67,6 +67,12 @@ fn what_cannot_be_done_is_told_with_its_place_and_a_hint() {
     let (code, _, stderr) = klamm(&broker, &["topic", "consume", "payments", "-o", "end:start"], "");
     assert_eq!(code, 2);
     assert!(stderr.contains("is no offset; there are start, end"), "{stderr}");
+    let (code, _, stderr) = klamm(&broker, &["topic", "produce", "a name", "v"], "");
+    assert_eq!(code, 1);
+    assert!(stderr.contains("no topic can have this name: 'a name' contains one or more characters other"), "{stderr}");
+    let (code, _, stderr) = klamm(&broker, &["topic", "produce", "payments", "v", "-p", "7"], "");
+    assert_eq!(code, 1);
+    assert!(stderr.contains("payments has no partition 7; it has 1, which are counted from 0"), "{stderr}");
 }
 
 #[test]

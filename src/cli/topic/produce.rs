@@ -16,6 +16,7 @@ use super::super::records::json::from_json;
 use super::super::records::line_format::LineFormat;
 use super::super::time::now_ms;
 use crate::client::{ClusterClient, Delivery, NewRecord, Producer, ProducerSettings};
+use crate::metadata::topic_name;
 use crate::protocol::compression::Compression;
 
 /// What `--help` shows.
@@ -73,6 +74,9 @@ pub(in crate::cli) fn codec(name: &str) -> Result<Compression, String> {
 }
 
 pub(super) fn run(arguments: &ProduceArguments, connection: &ConnectionArguments) -> Result<ExitCode, Failure> {
+    if let Some(reason) = topic_name::reason_invalid(&arguments.topic) {
+        return Err(Failure { what: format!("no topic can have this name: {reason}"), hint: None });
+    }
     let format = LineFormat::parse(arguments.format.as_deref().unwrap_or("%v"))
         .map_err(|what| Failure { what: format!("--format: {what}"), hint: None })?;
     connection.run(async |client| {
