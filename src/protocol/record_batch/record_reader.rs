@@ -21,7 +21,7 @@ pub struct RecordReader<'a> {
     front: Vec<u8>,
 }
 
-/// What is given when a copied record's place in time and order is changed: timestamp delta and offset delta.
+/// A record's timestamp delta and offset delta.
 pub type Deltas = (i64, i32);
 
 /// Reads one record's fields, which may not go on behind the record.

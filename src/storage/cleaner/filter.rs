@@ -76,21 +76,11 @@ pub struct FilterCounts {
     pub invalid_messages: u64,
 }
 
-/// What an empty batch means to the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BatchRetention {
-    /// Its records go unread, and so does the batch.
-    Delete,
-    /// It stays, be it empty.
-    RetainEmpty,
-    /// It goes when it is empty.
-    DeleteEmpty,
-}
-
 /// How a batch as a whole is judged.
 #[derive(Debug, Clone, Copy)]
 struct BatchVerdict {
-    retention: BatchRetention,
+    /// It stays even when none of its records does.
+    stays_empty: bool,
     /// None of its records stays.
     discards_records: bool,
     /// It is a marker of whose transaction nothing is left.
@@ -128,12 +118,12 @@ impl BatchFilter<'_> {
         let verdict = self.judge_batch(&batch.header, control_record_type(batch)?, transactions);
         if verdict.discards_records {
             counts.messages_read += u64::try_from(batch.header.record_count).unwrap_or(0);
-            return Ok(empty_or_dropped(&batch.header, verdict.retention));
+            return Ok(empty_or_dropped(&batch.header, verdict.stays_empty));
         }
         let judged = self.judge_records(batch, decompressor)?;
         counts.add(&judged);
         if judged.retained == 0 {
-            return Ok(empty_or_dropped(&batch.header, verdict.retention));
+            return Ok(empty_or_dropped(&batch.header, verdict.stays_empty));
         }
         let needs_horizon = (judged.tombstones > 0 || verdict.is_marker_of_empty_transaction)
             && batch.header.delete_horizon().is_none();
@@ -158,15 +148,10 @@ impl BatchFilter<'_> {
         };
         // A marker goes as a tombstone does: it stays for a while after it has become superfluous.
         let discards_records = can_discard && (!header.is_control() || self.is_past_delete_horizon(header));
-        let retention = if self.is_last_of_its_producer(header) || header.next_offset() == self.upper_bound_offset {
-            BatchRetention::RetainEmpty
-        } else if discards_records {
-            BatchRetention::Delete
-        } else {
-            BatchRetention::DeleteEmpty
-        };
+        let is_end_of_range = header.next_offset() == self.upper_bound_offset;
+        let stays_empty = is_end_of_range || self.is_last_of_its_producer(header);
         let is_marker_of_empty_transaction = can_discard && header.is_control();
-        BatchVerdict { retention, discards_records, is_marker_of_empty_transaction }
+        BatchVerdict { stays_empty, discards_records, is_marker_of_empty_transaction }
     }
 
     /// Whether the batch holds the last sequence number of a producer that is active, or, where nothing but a marker is
@@ -290,8 +275,8 @@ pub(super) fn control_record_type(batch: &RecordBatch) -> Result<Option<ControlR
     ControlRecordType::parse(key).map(Some)
 }
 
-fn empty_or_dropped(header: &BatchHeader, retention: BatchRetention) -> Filtered {
-    if retention != BatchRetention::RetainEmpty {
+fn empty_or_dropped(header: &BatchHeader, stays_empty: bool) -> Filtered {
+    if !stays_empty {
         return Filtered::Dropped;
     }
     let header = header.emptied();

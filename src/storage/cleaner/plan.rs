@@ -333,8 +333,8 @@ mod tests {
     #[test]
     fn the_filthiest_log_is_cleaned_first() {
         let log = |checkpoint| plan(450, &CONFIG, Some(checkpoint), 0);
-        let ratios = [0, 100, 200, 400].map(|checkpoint| log(checkpoint).cleanable_ratio());
-        assert_eq!(ratios, [1.0, 0.75, 0.5, 0.0]);
+        let percents = [0, 100, 200, 400].map(|checkpoint| (log(checkpoint).cleanable_ratio() * 100.0) as u32);
+        assert_eq!(percents, [100, 75, 50, 0]);
         let pick = |checkpoints: &[i64]| {
             let logs: Vec<_> = checkpoints.iter().map(|checkpoint| log(*checkpoint)).collect();
             filthiest(logs.iter().map(|log| (log, &CONFIG)))
