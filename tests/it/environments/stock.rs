@@ -1,7 +1,9 @@
 //! The properties that Apache Kafka comes with: each file's keys and values, read from its own repository.
 //!
 //! 3.9 is the release branch; 4.0 is `config/broker.properties` of the commit that is 4.0.0, and the combined node of the
-//! weeks before it; the last two are the newest of the main branch that could be had, which come after 4.0.
+//! weeks before it; 4.1's `config/server.properties` is that of published copies of its distribution; the last two are the
+//! newest of the main branch that could be had. 4.1's broker lies between 4.0's and the newest, which differ in nothing but
+//! the threads for recovery: whichever of the two a release between them has, 4.3 included, its file is one of these.
 
 use klamm::config::{Config, Environment, Settings};
 use klamm::server::Server;
@@ -83,6 +85,8 @@ fn stocks() -> Vec<Stock> {
         stock("3.9 config/kraft/broker", &[KRAFT, BROKER, &[BOOTSTRAP, ONE_THREAD]], 2, 0),
         stock("4.0 config/kraft/server", &[KRAFT, COMBINED, SHARES, &[VOTERS, ONE_THREAD]], 1, 0),
         stock("4.0 config/broker", &[KRAFT, BROKER, SHARES, &[BOOTSTRAP, ONE_THREAD]], 2, 0),
+        stock("4.1 config/server", &[KRAFT, COMBINED, SHARES, &[BOOTSTRAP, ONE_THREAD]], 1, 0),
+        stock("4.1 config/broker", &[KRAFT, BROKER, SHARES, &[BOOTSTRAP, ONE_THREAD]], 2, 0),
         stock("later config/server", &[KRAFT, COMBINED, SHARES, &[BOOTSTRAP, TWO_THREADS]], 1, 0),
         stock("later config/broker", &[KRAFT, BROKER, SHARES, &[BOOTSTRAP, TWO_THREADS]], 2, 0),
     ]
