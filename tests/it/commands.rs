@@ -50,6 +50,7 @@ async fn what_goes_wrong_with_a_topic_comes_with_what_to_try() {
         ("topic create orders", "there is a topic orders already", 1),
         ("topics", "tip: klamm topic list", 2),
         ("cluster config --broker 9", "there is no broker 9", 1),
+        ("cluster config --set log.retention.m=5", "brokers have no config log.retention.m", 1),
     ] {
         let ran = klamm(&broker, line).await;
         assert!(ran.err.contains(told), "{line}: {}", ran.err);
