@@ -7,12 +7,16 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::ids::{TopicName, TopicPartition};
 
-/// The version that we write: topics and partitions, and nothing else.
-const VERSION: i16 = 0;
+/// The version that Kafka's consumer writes.
+const VERSION: i16 = 3;
 /// In place of the length of bytes that are not there.
 const NONE: i32 = -1;
+/// In place of the generation of a member that keeps nothing from one to the next.
+const NO_GENERATION: i32 = -1;
+/// In place of the length of text that is not there.
+const NO_TEXT: i16 = -1;
 
-/// Says which topics a member wants.
+/// Says which topics a member wants. It has no data of its own, keeps no partitions, and is in no rack.
 pub(super) fn write_subscription<'a>(topics: impl ExactSizeIterator<Item = &'a TopicName>) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_i16(VERSION);
@@ -21,6 +25,9 @@ pub(super) fn write_subscription<'a>(topics: impl ExactSizeIterator<Item = &'a T
         put_string(&mut bytes, topic);
     }
     bytes.put_i32(NONE);
+    bytes.put_i32(0);
+    bytes.put_i32(NO_GENERATION);
+    bytes.put_i16(NO_TEXT);
     bytes.freeze()
 }
 
@@ -94,8 +101,9 @@ mod tests {
     fn others_read_what_we_write_and_we_do_at_any_version() {
         let topics = [TopicName::from("t"), TopicName::from("u")];
         let written = write_subscription(topics.iter());
-        let read = ConsumerProtocolSubscription::decode(&mut written.slice(2..), 0).unwrap();
-        assert!(read.topics.iter().eq(["t", "u"]));
+        let read = ConsumerProtocolSubscription::decode(&mut written.slice(2..), VERSION).unwrap();
+        assert!(read.topics.iter().eq(["t", "u"]) && read.owned_partitions.is_empty());
+        assert_eq!((read.generation_id, read.rack_id, read.user_data), (NO_GENERATION, None, None));
         let partitions = [TopicPartition::new("t", 2), TopicPartition::new("t", 0), TopicPartition::new("u", 1)];
         let assignment = write_assignment(&partitions);
         let read = ConsumerProtocolAssignment::decode(&mut assignment.slice(2..), 0).unwrap();

@@ -5,13 +5,23 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::PartitionData;
 
-use crate::ids::TopicPartition;
+use crate::ids::{LeaderEpoch, TopicPartition};
 use crate::protocol::record_batch::{BatchError, BatchHeader, Record, RecordBatch, batches};
 
 /// The most bytes that a batch may have when it is decompressed.
 const MOST_DECOMPRESSED: usize = 256 << 20;
 /// The type of the control record that ends a transaction that is to be forgotten.
 const ABORT: i16 = 0;
+
+/// How far a partition is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadPosition {
+    /// The offset that is read next.
+    pub offset: i64,
+    /// The leader epoch of what was read last, where that is known. Who goes on from here later tells the leader, and
+    /// finds out whether the log was cut meanwhile (KIP-320).
+    pub leader_epoch: Option<LeaderEpoch>,
+}
 
 /// A record as it was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +41,8 @@ pub struct FetchedPartition {
     pub records: Vec<FetchedRecord>,
     /// The offset that is read next: behind the records, and behind what was passed over.
     pub position: i64,
+    /// The leader epoch of the last batch in front of it, if any was read.
+    pub leader_epoch: Option<LeaderEpoch>,
     /// The end of what consumers may read.
     pub high_watermark: i64,
     /// The end of what is not part of an open transaction.
@@ -53,17 +65,29 @@ impl FetchedPartition {
     ) -> Result<Self, BatchError> {
         let bytes = data.records.clone().unwrap_or_default();
         let (records, next) = read_records(&bytes, position, Aborted::of(data, read_committed))?;
-        if next == position && !bytes.is_empty() {
+        if next.offset == position && !bytes.is_empty() {
             return Err(BatchError::Truncated);
         }
         Ok(Self {
             partition,
             records,
-            position: next,
+            position: next.offset,
+            leader_epoch: next.leader_epoch,
             high_watermark: data.high_watermark,
             last_stable_offset: data.last_stable_offset,
             log_start_offset: data.log_start_offset,
         })
+    }
+
+    /// How far a reader is that has everything in front of `offset`.
+    pub fn read_up_to(&self, offset: i64) -> ReadPosition {
+        let leader_epoch = if offset >= self.position {
+            self.leader_epoch
+        } else {
+            let last = self.records.iter().rfind(|fetched| fetched.record.offset < offset);
+            last.map(|fetched| fetched.batch.partition_leader_epoch)
+        };
+        ReadPosition { offset, leader_epoch: leader_epoch.filter(|epoch| *epoch >= 0) }
     }
 }
 
@@ -71,8 +95,8 @@ fn read_records(
     bytes: &Bytes,
     mut position: i64,
     mut aborted: Option<Aborted>,
-) -> Result<(Vec<FetchedRecord>, i64), BatchError> {
-    let mut records = Vec::new();
+) -> Result<(Vec<FetchedRecord>, ReadPosition), BatchError> {
+    let (mut records, mut leader_epoch) = (Vec::new(), None);
     for batch in batches(bytes) {
         let batch = batch?;
         batch.verify_crc()?;
@@ -90,8 +114,9 @@ fn read_records(
             }
         }
         position = batch.header.next_offset();
+        leader_epoch = Some(batch.header.partition_leader_epoch);
     }
-    Ok((records, position))
+    Ok((records, ReadPosition { offset: position, leader_epoch }))
 }
 
 /// Which transactions are to be passed over.
@@ -201,6 +226,22 @@ mod tests {
         let committed = read(0, &data, true).unwrap();
         assert_eq!(committed, (vec!["1:committed".to_owned(), "3:later".to_owned()], 6));
         assert_eq!(read(0, &data, false).unwrap().0.len(), 3);
+    }
+
+    #[test]
+    fn how_far_it_is_read_comes_with_the_leader_epoch() {
+        let old = batch(0, &["a", "b"], |batch| {
+            batch.leader_epoch(3);
+        });
+        let new = batch(2, &["c"], |batch| {
+            batch.leader_epoch(4);
+        });
+        let partition = || TopicPartition::new("t", 0);
+        let fetched = FetchedPartition::read(partition(), 0, &data(&[old, new]), false).unwrap();
+        let epoch_at = |offset| fetched.read_up_to(offset).leader_epoch;
+        assert_eq!([0, 1, 2, 3].map(epoch_at), [None, Some(3), Some(3), Some(4)]);
+        let nothing = FetchedPartition::read(partition(), 3, &PartitionData::default(), false).unwrap();
+        assert_eq!(nothing.read_up_to(3), ReadPosition { offset: 3, leader_epoch: None });
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::consumer::{Consumer, ConsumerSettings};
-use super::fetched::FetchedPartition;
+use super::fetched::{FetchedPartition, ReadPosition};
 use super::membership::{GroupMembership, GroupSettings, is_end_of_generation};
 use super::{ClientError, ClusterClient, EARLIEST};
 use crate::ids::{TopicName, TopicPartition};
@@ -24,8 +24,10 @@ pub struct GroupConsumer {
     settings: ConsumerSettings,
     is_member: bool,
     commits: bool,
-    /// What is done and not yet committed.
-    done: BTreeMap<TopicPartition, i64>,
+    /// How far all partitions that are ours are done; those that brought nothing, too.
+    done: BTreeMap<TopicPartition, ReadPosition>,
+    /// Whether the group does not know that yet.
+    is_news: bool,
     last_commit: Instant,
 }
 
@@ -44,6 +46,7 @@ impl GroupConsumer {
             is_member: false,
             commits,
             done: BTreeMap::new(),
+            is_news: false,
             last_commit: Instant::now(),
         }
     }
@@ -75,7 +78,6 @@ impl GroupConsumer {
 
     async fn join(&mut self, client: &mut ClusterClient) -> Result<(), ClientError> {
         let partitions = self.member.join(client).await?;
-        self.done.clear();
         let mut positions = self.member.committed(client, &partitions).await?;
         let unread: Vec<_> = partitions.iter().filter(|one| !positions.contains_key(one)).cloned().collect();
         if !unread.is_empty() {
@@ -85,9 +87,16 @@ impl GroupConsumer {
             })?;
             positions.extend(self.listed(client, &unread, timestamp).await?);
         }
-        self.consumer.assign(positions);
+        self.start_at(positions);
         self.is_member = true;
         Ok(())
+    }
+
+    /// Goes on from these positions. The group is told of them even if nothing comes: who begins at the end has to begin
+    /// at the same place the next time, as with Kafka's consumer.
+    fn start_at(&mut self, positions: BTreeMap<TopicPartition, ReadPosition>) {
+        self.consumer.assign(positions.iter().map(|(partition, position)| (partition.clone(), position.offset)));
+        (self.done, self.is_news) = (positions, true);
     }
 
     async fn listed(
@@ -95,12 +104,13 @@ impl GroupConsumer {
         client: &mut ClusterClient,
         partitions: &[TopicPartition],
         timestamp: i64,
-    ) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+    ) -> Result<BTreeMap<TopicPartition, ReadPosition>, ClientError> {
         let wanted: Vec<_> = partitions.iter().map(|one| (one.clone(), timestamp)).collect();
         let mut offsets = BTreeMap::new();
         for (partition, listed) in client.list_offsets(&wanted, self.settings.read_committed).await? {
             let listed = listed.map_err(|code| ClientError::of_one(&partition, code))?;
-            offsets.insert(partition, listed.offset);
+            // Nothing was read in front of it.
+            offsets.insert(partition, ReadPosition { offset: listed.offset, leader_epoch: None });
         }
         Ok(offsets)
     }
@@ -110,11 +120,14 @@ impl GroupConsumer {
         self.consumer.positions()
     }
 
-    /// Everything of a partition in front of `offset` is done.
-    pub fn mark(&mut self, partition: &TopicPartition, offset: i64) {
-        match self.done.get_mut(partition) {
-            Some(done) => *done = offset,
-            None => drop(self.done.insert(partition.clone(), offset)),
+    /// Everything of a partition in front of a position is done. Of a partition that is not ours any more nothing is
+    /// noted: others have it, and read again what we did not get to say.
+    pub fn mark(&mut self, partition: &TopicPartition, read: ReadPosition) {
+        let Some(done) = self.done.get_mut(partition) else { return };
+        // An answer without records does not say which leader epoch it is that nothing has come after.
+        let is_older = done.offset == read.offset && read.leader_epoch.is_none();
+        if !is_older && *done != read {
+            (*done, self.is_news) = (read, true);
         }
     }
 
@@ -122,20 +135,19 @@ impl GroupConsumer {
     pub async fn seek_to_beginning(&mut self, client: &mut ClusterClient) -> Result<(), ClientError> {
         let partitions: Vec<_> = self.positions().keys().cloned().collect();
         let beginnings = self.listed(client, &partitions, EARLIEST).await?;
-        self.done.clone_from(&beginnings);
-        self.consumer.assign(beginnings);
+        self.start_at(beginnings);
         Ok(())
     }
 
     /// Has the group remember what is done.
     pub async fn commit(&mut self, client: &mut ClusterClient) -> Result<(), ClientError> {
         self.last_commit = Instant::now();
-        if self.done.is_empty() || !self.commits {
+        if !self.is_news || self.done.is_empty() || !self.commits {
             return Ok(());
         }
         match self.member.commit(client, &self.done).await {
             Ok(()) => {
-                self.done.clear();
+                self.is_news = false;
                 Ok(())
             }
             // Others have our partitions now, and read again what we did not get to say.

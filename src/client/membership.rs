@@ -1,7 +1,7 @@
 //! A member of a consumer group, as the classic protocol has it: it joins, is given partitions, says that it is still
 //! there, remembers how far it is, and leaves.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -19,7 +19,7 @@ use super::assignor::{Assignments, Assignor, Subscriptions};
 use super::cluster_client::RETRY_BACKOFF;
 use super::consumer_protocol::{read_assignment, read_subscription, write_assignment, write_subscription};
 use super::metadata::wire_name;
-use super::{ClientError, ClusterClient, To};
+use super::{ClientError, ClusterClient, ReadPosition, To};
 use crate::ids::{NodeId, TopicName, TopicPartition};
 use crate::protocol::ErrorCode;
 
@@ -211,18 +211,18 @@ impl GroupMembership {
         }
     }
 
-    /// Remembers with the group that everything in front of these offsets was read.
+    /// Remembers with the group that everything in front of these positions was read.
     pub async fn commit(
         &mut self,
         client: &mut ClusterClient,
-        offsets: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, ReadPosition>,
     ) -> Result<(), ClientError> {
         let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-        for (one, offset) in offsets {
+        for (one, position) in positions {
             let partition = OffsetCommitRequestPartition::default()
                 .with_partition_index(one.partition)
-                .with_committed_offset(*offset)
-                .with_committed_leader_epoch(-1)
+                .with_committed_offset(position.offset)
+                .with_committed_leader_epoch(position.leader_epoch.unwrap_or(-1))
                 .with_committed_metadata(Some(StrBytes::default()));
             topics.entry(&one.topic).or_default().push(partition);
         }
@@ -249,7 +249,7 @@ impl GroupMembership {
         &mut self,
         client: &mut ClusterClient,
         partitions: &[TopicPartition],
-    ) -> Result<HashMap<TopicPartition, i64>, ClientError> {
+    ) -> Result<BTreeMap<TopicPartition, ReadPosition>, ClientError> {
         let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
         for one in partitions {
             topics.entry(&one.topic).or_default().push(one.partition);
@@ -266,13 +266,14 @@ impl GroupMembership {
             let coordinator = member.coordinator(client).await?;
             let response = client.ask_at_most(To::Broker(coordinator), 7, &request).await?;
             ClientError::check(response.error_code, None)?;
-            let mut committed = HashMap::new();
+            let mut committed = BTreeMap::new();
             for topic in &response.topics {
                 for partition in &topic.partitions {
                     ClientError::check(partition.error_code, None)?;
                     if partition.committed_offset >= 0 {
                         let one = TopicPartition::new(topic.name.as_str(), partition.partition_index);
-                        committed.insert(one, partition.committed_offset);
+                        let leader_epoch = Some(partition.committed_leader_epoch).filter(|epoch| *epoch >= 0);
+                        committed.insert(one, ReadPosition { offset: partition.committed_offset, leader_epoch });
                     }
                 }
             }

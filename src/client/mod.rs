@@ -49,7 +49,7 @@ pub use consumer::{Consumer, ConsumerSettings, OffsetReset};
 pub use create_partitions::PartitionIncrease;
 pub use create_topics::{CreatedTopic, TopicToCreate};
 pub use error::ClientError;
-pub use fetched::{FetchedPartition, FetchedRecord};
+pub use fetched::{FetchedPartition, FetchedRecord, ReadPosition};
 pub use group_consumer::GroupConsumer;
 pub use group_lag::GroupPartition;
 pub use group_offsets::{CommittedOffset, OffsetOutcomes};

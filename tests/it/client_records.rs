@@ -234,7 +234,7 @@ async fn consume(group: &mut GroupConsumer, client: &mut ClusterClient, wanted: 
     while read.values().sum::<usize>() < wanted {
         for partition in within(group.poll(client, WAIT)).await.unwrap() {
             *read.entry(partition.partition.partition).or_default() += partition.records.len();
-            group.mark(&partition.partition, partition.position);
+            group.mark(&partition.partition, partition.read_up_to(partition.position));
         }
     }
     read.retain(|_, count| *count > 0);
@@ -282,5 +282,29 @@ async fn a_group_shares_partitions_and_remembers_where_it_is() {
     within(later.seek_to_beginning(&mut one)).await.unwrap();
     assert_eq!(consume(&mut later, &mut one, 10).await, BTreeMap::from([(0, 3), (1, 4), (2, 3)]));
     within(later.close(&mut one)).await.unwrap();
+    let committed = within(one.committed_offsets("g")).await.unwrap();
+    let committed: Vec<_> = committed.values().map(|at| (at.offset, at.leader_epoch)).collect();
+    assert_eq!(committed, [(3, Some(0)), (4, Some(0)), (3, Some(0))]);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_begins_at_the_end_remembers_it_although_nothing_came() {
+    let broker = Broker::with(&[("klamm.create.topics", "t:1:1"), ("group.initial.rebalance.delay.ms", "0")]).await;
+    let mut client = client_of(&broker).await;
+    let mut producer = producer(&mut client, "t", ProducerSettings::default()).await;
+    let mut send = async |client: &mut ClusterClient, value| {
+        within(producer.send(client, &record(None, Some(value)))).await.unwrap();
+        within(producer.flush(client)).await.unwrap();
+    };
+    send(&mut client, "old").await;
+    let settings = ConsumerSettings { reset: OffsetReset::Latest, ..ConsumerSettings::default() };
+    let mut idle = GroupConsumer::new(GroupSettings::new("g"), ["t".into()], settings, true);
+    assert!(within(idle.poll(&mut client, WAIT)).await.unwrap().iter().all(|fetched| fetched.records.is_empty()));
+    within(idle.close(&mut client)).await.unwrap();
+    send(&mut client, "new").await;
+    let mut later = group_consumer("t");
+    assert_eq!(consume(&mut later, &mut client, 1).await, BTreeMap::from([(0, 1)]));
+    within(later.close(&mut client)).await.unwrap();
     broker.stop().await;
 }

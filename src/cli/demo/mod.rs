@@ -246,7 +246,7 @@ async fn follow(stage: &Stage, group: usize, settings: ClientSettings) -> Result
                 let line = stage.board.borrow_mut().read(group, index, record.record.offset, &value);
                 stage.tell(&line);
             }
-            consumer.mark(&partition.partition, partition.position);
+            consumer.mark(&partition.partition, partition.read_up_to(partition.position));
         }
         let positions = consumer.positions().iter().map(|(partition, at)| (partition.partition, *at));
         stage.board.borrow_mut().reads_at(group, positions.collect());

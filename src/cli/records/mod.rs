@@ -35,6 +35,7 @@ pub(super) mod tests_of_records {
             partition: TopicPartition::new("payments", 2),
             records: Vec::new(),
             position: 6,
+            leader_epoch: Some(4),
             high_watermark: 9,
             last_stable_offset: 8,
             log_start_offset: 1,

@@ -12,7 +12,9 @@ use super::arguments::{failed, parse};
 use super::asking::{Asking, ToolFailure};
 use super::console_options::{ConsoleConsumerOptions, ConsumePlan, Source};
 use super::topic_filter::TopicFilter;
-use crate::client::{ClientError, ClusterClient, Consumer, FetchedPartition, GroupConsumer, GroupSettings};
+use crate::client::{
+    ClientError, ClusterClient, Consumer, FetchedPartition, GroupConsumer, GroupSettings, ReadPosition,
+};
 use crate::ids::{TopicName, TopicPartition};
 
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
@@ -82,9 +84,9 @@ impl RecordSource {
         }
     }
 
-    fn mark(&mut self, partition: &TopicPartition, offset: i64) {
+    fn mark(&mut self, partition: &TopicPartition, read: ReadPosition) {
         if let Self::InGroup(consumer) = self {
-            consumer.mark(partition, offset);
+            consumer.mark(partition, read);
         }
     }
 }
@@ -112,7 +114,7 @@ async fn read(client: &mut ClusterClient, plan: &ConsumePlan, printed: &mut Prin
         if fetched.iter().any(|partition| !partition.records.is_empty()) {
             for partition in &fetched {
                 let done = print(partition, plan, printed);
-                reader.mark(&partition.partition, done);
+                reader.mark(&partition.partition, partition.read_up_to(done));
             }
             idle_since = Instant::now();
         } else if plan.timeout.is_some_and(|timeout| idle_since.elapsed() > timeout) {

@@ -136,7 +136,7 @@ async fn read_as_member(
         };
         for fetched in &fetched {
             let done = printer.print(fetched, None);
-            consumer.mark(&fetched.partition, done);
+            consumer.mark(&fetched.partition, fetched.read_up_to(done));
         }
         if !has_told && printer.count() == 0 {
             has_told = true;
