@@ -15,9 +15,29 @@ const KAFKA_VERSION: &str = "4.1.2";
 const HELP_WIDTH: usize = 80;
 const OPTION_WIDTH: usize = 38;
 
+/// How a tool complains of its arguments; Kafka's tools do not agree.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Complaints {
+    /// Whether it is told how the tool is called where an option is unknown or lacks its value.
+    pub(super) with_usage: bool,
+    /// What stands in front of what is said of an option that is unknown.
+    pub(super) unknown_option: &'static str,
+    /// What stands in front of a value that is no number.
+    pub(super) wrong_value: &'static str,
+}
+
 /// Reads the arguments of a tool that uses joptsimple. An option must be written out. What is wrong is told on stderr;
 /// also the help goes there, and ends the tool with 1 as well, as Kafka has it.
 pub(super) fn parse<T: Parser>(name: &'static str, arguments: Vec<OsString>) -> Result<T, ExitCode> {
+    parse_with(name, arguments, Complaints::default())
+}
+
+/// As [`parse`], for a tool that complains in its own way.
+pub(super) fn parse_with<T: Parser>(
+    name: &'static str,
+    arguments: Vec<OsString>,
+    complaints: Complaints,
+) -> Result<T, ExitCode> {
     let command = T::command().name(name).disable_help_flag(true).args_override_self(true);
     if arguments.is_empty() || arguments.iter().any(|argument| argument == "--help") {
         return Err(usage::<T>(&command.get_about().map(ToString::to_string).unwrap_or_default()));
@@ -30,6 +50,9 @@ pub(super) fn parse<T: Parser>(name: &'static str, arguments: Vec<OsString>) -> 
     let matched = command.try_get_matches_from(whole).and_then(|matches| T::from_arg_matches(&matches));
     matched.map_err(|error| match error.kind() {
         ErrorKind::MissingRequiredArgument => usage::<T>(&wording(&error)),
+        ErrorKind::ValueValidation => failed(&format!("{}{}", complaints.wrong_value, wording(&error))),
+        _ if complaints.with_usage => usage::<T>(&wording(&error)),
+        ErrorKind::UnknownArgument => failed(&format!("{}{}", complaints.unknown_option, wording(&error))),
         _ => failed(&wording(&error)),
     })
 }
@@ -42,7 +65,7 @@ pub(super) fn parse_subcommands<T: Parser>(name: &'static str, arguments: Vec<Os
     let matched = command.clone().try_get_matches_from(whole).and_then(|matches| T::from_arg_matches(&matches));
     matched.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            drop(error.print());
+            print(&usage_first(&error.to_string()));
             ExitCode::SUCCESS
         }
         _ => {
@@ -53,6 +76,18 @@ pub(super) fn parse_subcommands<T: Parser>(name: &'static str, arguments: Vec<Os
             failed(&format!("usage: {usage}\n{name}: error: {reason}"))
         }
     })
+}
+
+/// The help of clap as argparse4j has it: it begins with how the tool is called.
+fn usage_first(help: &str) -> String {
+    let is_usage = |line: &&str| line.starts_with("Usage: ");
+    match help.lines().find(is_usage) {
+        Some(usage) => {
+            let rest: Vec<_> = help.lines().filter(|line| !is_usage(line)).collect();
+            format!("usage: {}\n\n{}\n", usage.trim_start_matches("Usage: "), rest.join("\n"))
+        }
+        None => help.to_owned(),
+    }
 }
 
 /// Tells on stderr why a tool fails, and ends it with 1.
@@ -161,6 +196,13 @@ mod tests {
                         --topic <String: topic>  The topic to send to, which is described at some length\n\
                         \x20                          so that it needs more than a single line";
         assert_eq!(help(&Options::command().disable_help_flag(true)), expected);
+    }
+
+    #[test]
+    fn help_begins_with_how_the_tool_is_called() {
+        let help = "Sends things\n\nUsage: tool [OPTIONS]\n\nOptions:\n  -h  Help\n";
+        assert_eq!(usage_first(help), "usage: tool [OPTIONS]\n\nSends things\n\n\nOptions:\n  -h  Help\n");
+        assert_eq!(usage_first("4.1\n"), "4.1\n");
     }
 
     #[test]

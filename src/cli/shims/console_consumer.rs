@@ -7,23 +7,33 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::super::interrupt::interrupted;
+use super::super::print::print;
 use super::super::records::reading::POLL;
-use super::arguments::{failed, parse};
+use super::arguments::{Complaints, failed, parse_with};
 use super::asking::{Asking, ToolFailure};
-use super::console_options::{ConsoleConsumerOptions, ConsumePlan, Source};
+use super::console_options::{ConsoleConsumerOptions, ConsumePlan, Source, UNKNOWN_ERROR};
 use super::topic_filter::TopicFilter;
 use crate::client::{
     ClientError, ClusterClient, Consumer, FetchedPartition, GroupConsumer, GroupSettings, ReadPosition,
 };
 use crate::ids::{TopicName, TopicPartition};
+use crate::protocol::ErrorCode;
 
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
 const INTERRUPTED: u8 = 130;
+/// How Kafka's tool complains of its arguments.
+const COMPLAINTS: Complaints = Complaints {
+    with_usage: true,
+    unknown_option: "",
+    wrong_value: "Exception in thread \"main\" joptsimple.OptionArgumentConversionException: ",
+};
+/// What Kafka's tool says of anything that ends its reading; the exception stands in the next line.
+const TERMINATING: &str = "ERROR Error processing message, terminating consumer process: ";
 /// The pause before topics are looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
-    let options: ConsoleConsumerOptions = match parse("kafka-console-consumer", arguments) {
+    let options: ConsoleConsumerOptions = match parse_with("kafka-console-consumer", arguments, COMPLAINTS) {
         Ok(options) => options,
         Err(code) => return code,
     };
@@ -44,13 +54,20 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     });
     if let Err(failure) = asked {
         // Kafka's tool tells what happens while it reads, and ends as if it had read all.
-        eprintln!("ERROR Error processing message, terminating consumer process: {failure}");
+        let told = match &failure {
+            ToolFailure::Asked(error) => error.as_exception(),
+            ToolFailure::Told(what) => what.clone(),
+        };
+        eprintln!("{TERMINATING}\n{told}");
     }
     eprintln!("Processed a total of {} messages", printed.count);
+    if plan.tells_end {
+        print("shutdown_complete\n");
+    }
     match printed.outcome {
         PrintOutcome::GoesOn => ExitCode::SUCCESS,
         PrintOutcome::Interrupted => ExitCode::from(INTERRUPTED),
-        PrintOutcome::Failed(what) => failed(&format!("ERROR Unknown error when running consumer: {what}")),
+        PrintOutcome::Failed(what) => failed(&format!("{UNKNOWN_ERROR}\n{what}")),
     }
 }
 
@@ -113,13 +130,12 @@ async fn read(client: &mut ClusterClient, plan: &ConsumePlan, printed: &mut Prin
         };
         if fetched.iter().any(|partition| !partition.records.is_empty()) {
             for partition in &fetched {
-                let done = print(partition, plan, printed);
-                reader.mark(&partition.partition, partition.read_up_to(done));
+                let done = print_records(partition, plan, printed);
+                reader.mark(&partition.partition, done);
             }
             idle_since = Instant::now();
         } else if plan.timeout.is_some_and(|timeout| idle_since.elapsed() > timeout) {
-            eprintln!("ERROR Error processing message, terminating consumer process: ");
-            eprintln!("org.apache.kafka.common.errors.TimeoutException");
+            tell_timeout();
             break;
         }
     }
@@ -148,14 +164,30 @@ async fn open(client: &mut ClusterClient, plan: &ConsumePlan) -> Result<Option<R
             consumer.assign([(partition.clone(), offset)]);
             return Ok(Some(RecordSource::Alone(consumer)));
         }
-        Source::Topic(topic) => vec![TopicName::clone(topic)],
+        Source::Topic(topic) => vec![valid(client, topic).await?],
         Source::Include(filter) => topics_that_fit(client, filter, plan.timeout).await?,
     };
     if topics.is_empty() {
+        tell_timeout();
         return Ok(None);
     }
     let group = GroupSettings::new(plan.group.clone());
     Ok(Some(RecordSource::InGroup(Box::new(GroupConsumer::new(group, topics, plan.settings.clone(), plan.commits)))))
+}
+
+fn tell_timeout() {
+    eprintln!("{TERMINATING}\norg.apache.kafka.common.errors.TimeoutException");
+}
+
+/// The topic, unless brokers find its name invalid. One that is not there may come into being by being asked for.
+async fn valid(client: &mut ClusterClient, topic: &TopicName) -> Result<TopicName, ClientError> {
+    let asked = client.topics_to_consume(std::slice::from_ref(topic)).await?;
+    match asked.into_iter().next() {
+        Some((_, Err(code @ ErrorCode::InvalidTopicException))) => {
+            Err(ClientError::Refused { code, message: Some(format!("Invalid topics: [{topic}]")) })
+        }
+        _ => Ok(TopicName::clone(topic)),
+    }
 }
 
 /// The topics that an expression means, as soon as there is one.
@@ -175,30 +207,36 @@ async fn topics_that_fit(
     }
 }
 
-/// Prints a partition's records; answers the offset behind those that were.
-fn print(fetched: &FetchedPartition, plan: &ConsumePlan, printed: &mut Printed) -> i64 {
+/// Prints a partition's records; answers how far those were.
+fn print_records(fetched: &FetchedPartition, plan: &ConsumePlan, printed: &mut Printed) -> ReadPosition {
     let mut out = Vec::new();
-    let mut position = fetched.position;
+    let mut read = fetched.read_up_to(fetched.position);
     for record in &fetched.records {
         if printed.outcome != PrintOutcome::GoesOn || plan.max_messages.is_some_and(|most| printed.count >= most) {
-            position = record.record.offset;
+            // Kafka's tool goes back to it by its offset alone.
+            read = ReadPosition { offset: record.record.offset, leader_epoch: None };
             break;
         }
         printed.count += 1;
-        let before = out.len();
         if let Err(what) = plan.formatter.write(fetched, record, &mut out) {
-            out.truncate(before);
+            // What was printed before comes before what is told of it.
+            write_out(&mut out, printed);
             if plan.skips_errors {
-                eprintln!("ERROR Error processing message, skipping this message: {what}");
-            } else {
+                eprintln!("ERROR Error processing message, skipping this message: \n{what}");
+            } else if printed.outcome == PrintOutcome::GoesOn {
                 printed.outcome = PrintOutcome::Failed(what);
             }
         }
     }
+    write_out(&mut out, printed);
+    read
+}
+
+fn write_out(out: &mut Vec<u8>, printed: &mut Printed) {
     let mut stdout = std::io::stdout().lock();
-    if stdout.write_all(&out).and_then(|()| stdout.flush()).is_err() {
+    if stdout.write_all(out).and_then(|()| stdout.flush()).is_err() {
         eprintln!("Unable to write to standard out, closing consumer.");
         printed.outcome = PrintOutcome::Interrupted;
     }
-    position
+    out.clear();
 }

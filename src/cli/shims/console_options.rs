@@ -8,6 +8,7 @@ use clap::Parser;
 
 use super::arguments::{failed, usage};
 use super::asking::read_properties;
+use super::client_properties::{check_numbers, config_exception};
 use super::message_formatter::MessageFormatter;
 use super::tool_properties::ToolProperties;
 use super::topic_filter::TopicFilter;
@@ -16,6 +17,7 @@ use crate::ids::{TopicName, TopicPartition, Uuid};
 
 /// This tool helps to read data from Kafka topics and outputs it to standard output.
 #[derive(Debug, Parser)]
+#[command(about = "This tool helps to read data from Kafka topics and outputs it to standard output.", long_about = None)]
 pub(super) struct ConsoleConsumerOptions {
     /// The topic to consume on.
     #[arg(long, value_name = "String: topic")]
@@ -77,7 +79,7 @@ pub(super) struct ConsoleConsumerOptions {
     /// The class that reads values.
     #[arg(long, value_name = "String: deserializer for values")]
     value_deserializer: Option<String>,
-    /// Taken, and without effect.
+    /// Tell on stdout that the consumer has ended.
     #[arg(long)]
     enable_systest_events: bool,
     /// Whether messages of transactions that are not committed are read: `read_committed` or `read_uncommitted`.
@@ -103,6 +105,8 @@ pub(super) struct ConsumePlan {
     pub(super) max_messages: Option<u64>,
     pub(super) timeout: Option<Duration>,
     pub(super) skips_errors: bool,
+    /// Whether it is told that reading has ended.
+    pub(super) tells_end: bool,
 }
 
 /// Where records come from.
@@ -114,6 +118,14 @@ pub(super) enum Source {
     Topic(TopicName),
     /// Topics by an expression, as a member of a group.
     Include(TopicFilter),
+}
+
+/// What Kafka's tool says where its consumer cannot be made, or cannot go on.
+pub(super) const UNKNOWN_ERROR: &str = "ERROR Unknown error when running consumer: ";
+
+/// Tells that a consumer cannot have this property.
+fn misconfigured(key: &str, value: &str, allowed: &str) -> ExitCode {
+    failed(&format!("{UNKNOWN_ERROR}\n{}", config_exception(key, value, allowed)))
 }
 
 /// Tells what is wrong, and how the tool is called.
@@ -136,11 +148,19 @@ impl ConsoleConsumerOptions {
         let pairs = [&self.consumer_property[..], &self.command_property].concat();
         let properties = ToolProperties::new(pairs_of(self.consumer_config.as_deref())?, &pairs);
         let group = self.group_id(&properties)?;
+        check_numbers(&properties).map_err(|what| failed(&format!("{UNKNOWN_ERROR}\n{what}")))?;
         let reset = self.reset(&properties)?;
         let source = self.source()?;
         let commits = properties.text("enable.auto.commit").map_or(group.is_some(), |value| value.trim() == "true");
         let level = properties.text("isolation.level").filter(|_| self.isolation_level == "read_uncommitted");
-        let read_committed = level.unwrap_or(&self.isolation_level) == "read_committed";
+        let read_committed = match level.unwrap_or(&self.isolation_level) {
+            "read_committed" => true,
+            "read_uncommitted" => false,
+            other => {
+                let allowed = "String must be one of: read_committed, read_uncommitted";
+                return Err(misconfigured("isolation.level", other, allowed));
+            }
+        };
         Ok(ConsumePlan {
             bootstrap,
             client_id: properties.text("client.id").unwrap_or("console-consumer").to_owned(),
@@ -152,6 +172,7 @@ impl ConsoleConsumerOptions {
             max_messages: self.max_messages.and_then(|most| u64::try_from(most).ok()),
             timeout: self.timeout_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
             skips_errors: self.skip_message_on_error,
+            tells_end: self.enable_systest_events,
         })
     }
 
@@ -194,16 +215,22 @@ impl ConsoleConsumerOptions {
                 "Can't simultaneously specify --from-beginning and 'auto.offset.reset={}', please remove one option",
                 other.unwrap_or_default()
             ))),
-            other => Err(failed(&format!(
-                "org.apache.kafka.common.config.ConfigException: Invalid value {} for configuration auto.offset.reset",
-                other.unwrap_or_default()
-            ))),
+            other => {
+                let (key, other) = ("auto.offset.reset", other.unwrap_or_default());
+                // Unlike Kafka, durations are not taken here.
+                let allowed = format!(
+                    "Invalid value `{other}` for configuration {key}. The value must be either 'earliest', 'latest' or 'none'."
+                );
+                Err(misconfigured(key, other, &allowed))
+            }
         }
     }
 
     fn source(&self) -> Result<Source, ExitCode> {
         if let Some(expression) = &self.include {
-            return TopicFilter::new(expression).map(Source::Include).map_err(|what| failed(&what));
+            let filter = TopicFilter::new(expression).map(Source::Include);
+            return filter
+                .map_err(|what| failed(&format!("{UNKNOWN_ERROR}\njava.util.regex.PatternSyntaxException: {what}")));
         }
         let topic: TopicName = self.topic.as_deref().unwrap_or_default().into();
         let Some(partition) = self.partition else { return Ok(Source::Topic(topic)) };
@@ -286,6 +313,7 @@ mod tests {
             "--bootstrap-server h:1 --topic t --group g --consumer-property group.id=h",
             "--bootstrap-server h:1 --topic t --from-beginning --consumer-property auto.offset.reset=latest",
             "--bootstrap-server h:1 --topic t --formatter com.example.Formatter",
+            "--bootstrap-server h:1 --topic t --isolation-level serializable",
         ] {
             assert!(plan(wrong).is_none(), "{wrong}");
         }

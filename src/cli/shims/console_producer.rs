@@ -10,11 +10,14 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::super::print::print;
 use super::super::records::input::pieces_of_stdin;
 use super::super::time::now_ms;
-use super::arguments::{failed, parse, usage};
+use super::arguments::{Complaints, failed, parse_with, usage};
 use super::asking::{Asking, ToolFailure, read_properties};
+use super::client_properties::{check_numbers, config_exception};
 use super::line_reader::LineReader;
 use super::tool_properties::ToolProperties;
 use crate::client::{ClientError, ClusterClient, NewRecord, Producer, ProducerSettings};
+use crate::ids::TopicName;
+use crate::protocol::ErrorCode;
 use crate::protocol::compression::Compression;
 
 /// This tool helps to read data from standard input and publish it to Kafka.
@@ -100,9 +103,20 @@ struct WithoutEffect {
 }
 
 const LINE_READER: &str = "org.apache.kafka.tools.LineMessageReader";
+const COMPLAINTS: Complaints = Complaints { with_usage: true, unknown_option: "", wrong_value: "" };
+/// The largest record that is sent (`max.request.size`).
+const MAX_REQUEST_SIZE: usize = 1 << 20;
+
+/// What the flags and properties say.
+#[derive(Debug)]
+struct ProducePlan {
+    reader: LineReader,
+    settings: ProducerSettings,
+    max_request_size: usize,
+}
 
 pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
-    let options: ConsoleProducerOptions = match parse("kafka-console-producer", arguments) {
+    let options: ConsoleProducerOptions = match parse_with("kafka-console-producer", arguments, COMPLAINTS) {
         Ok(options) => options,
         Err(code) => return code,
     };
@@ -115,20 +129,20 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     if options.line_reader != LINE_READER && !options.line_reader.ends_with("$LineMessageReader") {
         return failed(&format!("java.lang.ClassNotFoundException: {}", options.line_reader));
     }
-    let (reader, settings) = match options.reader_and_settings() {
-        Ok(made) => made,
+    let plan = match options.plan() {
+        Ok(plan) => plan,
         Err(what) => return failed(&what),
     };
     let properties_file = options.producer_config.as_deref();
     let asking = Asking { bootstrap, properties_file, client_id: "console-producer", waits: true };
-    match asking.run(async |client| send_all(client, topic, reader, settings, options.sync).await) {
+    match asking.run(async |client| send_all(client, &topic.as_str().into(), plan, options.sync).await) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failed(&failure.to_string()),
     }
 }
 
 impl ConsoleProducerOptions {
-    fn reader_and_settings(&self) -> Result<(LineReader, ProducerSettings), String> {
+    fn plan(&self) -> Result<ProducePlan, String> {
         let read = |file: &Option<String>| {
             file.as_deref()
                 .map(read_properties)
@@ -141,32 +155,38 @@ impl ConsoleProducerOptions {
             .map_err(|what| format!("org.apache.kafka.common.KafkaException: {what}"))?;
         let producer_pairs = [&self.producer_property[..], &self.command_property].concat();
         let properties = ToolProperties::new(read(&self.producer_config)?, &producer_pairs);
+        check_numbers(&properties)?;
+        let acks = self.without_effect.request_required_acks.as_deref().or(properties.text("acks")).unwrap_or("all");
+        if !["all", "-1", "0", "1"].contains(&acks.trim()) {
+            return Err(config_exception("acks", acks, "String must be one of: all, -1, 0, 1"));
+        }
         let defaults = ProducerSettings::default();
         let codec = self.compression_codec.as_deref().unwrap_or("none");
-        let compression = Compression::from_name(codec).ok_or_else(|| {
-            format!(
-                "org.apache.kafka.common.config.ConfigException: Invalid value {codec} for configuration compression.type: String \
-                 must be one of: none, gzip, snappy, lz4, zstd"
-            )
-        })?;
+        let allowed = "String must be one of: none, gzip, snappy, lz4, zstd";
+        let compression =
+            Compression::from_name(codec).ok_or_else(|| config_exception("compression.type", codec, allowed))?;
         let batch_bytes = self.max_partition_memory_bytes.or(self.batch_size).unwrap_or(defaults.batch_bytes);
         let is_idempotent = properties.text("enable.idempotence").is_none_or(|value| value.trim() != "false");
-        Ok((reader, ProducerSettings { compression, batch_bytes, is_idempotent, ..defaults }))
+        let settings = ProducerSettings { compression, batch_bytes, is_idempotent, ..defaults };
+        let largest = properties.text("max.request.size").and_then(|size| size.trim().parse().ok());
+        Ok(ProducePlan { reader, settings, max_request_size: largest.unwrap_or(MAX_REQUEST_SIZE) })
     }
 }
 
 /// Sends each line of stdin; those that come at once go together, unless each is sent on its own.
 async fn send_all(
     client: &mut ClusterClient,
-    topic: &str,
-    mut reader: LineReader,
-    settings: ProducerSettings,
+    topic: &TopicName,
+    plan: ProducePlan,
     is_synchronous: bool,
 ) -> Result<(), ToolFailure> {
     let prompts = std::io::stdin().is_terminal();
     let unreadable = |error: std::io::Error| ToolFailure::told(format!("stdin cannot be read: {error}"));
+    let mut reader = plan.reader;
     let mut lines = pieces_of_stdin(b"\n".to_vec()).map_err(unreadable)?;
-    let mut producer = Producer::open(client, &topic.into(), settings).await?;
+    let producer = Producer::open(client, topic, plan.settings).await;
+    let (max_size, waiting) = (plan.max_request_size, Vec::new());
+    let mut sender = Sender { topic, producer, max_size, is_synchronous, waiting };
     loop {
         if prompts {
             print(">");
@@ -175,55 +195,143 @@ async fn send_all(
             Ok(line) => Some(line),
             Err(TryRecvError::Disconnected) => None,
             Err(TryRecvError::Empty) => {
-                tell(producer.flush(client).await);
+                sender.flush(client).await?;
                 lines.recv().await
             }
         };
         let Some(line) = line else { break };
-        let record = match reader.record(&line.map_err(unreadable)?, now_ms()) {
-            Ok(record) => record,
+        match reader.record(&line.map_err(unreadable)?, now_ms()) {
+            Ok(record) => sender.send(client, &record).await?,
             Err(what) => {
-                tell(producer.flush(client).await);
+                sender.flush(client).await?;
                 return Err(ToolFailure::told(format!("org.apache.kafka.common.KafkaException: {what}")));
             }
-        };
-        send(client, &mut producer, &record, is_synchronous).await?;
+        }
     }
-    tell(producer.flush(client).await);
-    Ok(())
+    sender.flush(client).await
 }
 
-async fn send(
-    client: &mut ClusterClient,
-    producer: &mut Producer,
-    record: &NewRecord,
+/// Sends records, and tells of those that could not be sent. Sent one by one, the first of them ends the tool; otherwise
+/// those behind it are sent all the same.
+struct Sender<'a> {
+    topic: &'a TopicName,
+    /// The producer, or why there is none: then no record can be sent.
+    producer: Result<Producer, ClientError>,
+    /// The largest record that is sent.
+    max_size: usize,
     is_synchronous: bool,
-) -> Result<(), ClientError> {
-    let sent = producer.send(client, record).await;
-    if is_synchronous {
-        sent?;
-        producer.flush(client).await?;
-    } else {
-        tell(sent);
-    }
-    Ok(())
+    /// What is to be told of each record of which is not known yet whether it has arrived.
+    waiting: Vec<String>,
 }
 
-/// Records that could not be sent are told, and those behind them are sent all the same.
-fn tell<T>(sent: Result<T, ClientError>) {
-    if let Err(error) = sent {
-        eprintln!("ERROR Error when sending messages: {error}");
+impl Sender<'_> {
+    async fn send(&mut self, client: &mut ClusterClient, record: &NewRecord) -> Result<(), ToolFailure> {
+        let complaint = complaint(self.topic, record);
+        if let Err(what) = check_size(record, self.max_size) {
+            return self.tell(&[complaint], &what);
+        }
+        match &mut self.producer {
+            Err(error) => {
+                let what = exception(self.topic, error);
+                self.tell(&[complaint], &what)
+            }
+            Ok(producer) => {
+                let sent = producer.send(client, record).await.map(drop);
+                let told = self.outcome(sent);
+                self.waiting.push(complaint);
+                told?;
+                if self.is_synchronous { self.flush(client).await } else { Ok(()) }
+            }
+        }
     }
+
+    async fn flush(&mut self, client: &mut ClusterClient) -> Result<(), ToolFailure> {
+        let Ok(producer) = &mut self.producer else { return Ok(()) };
+        let sent = producer.flush(client).await.map(drop);
+        let told = self.outcome(sent);
+        self.waiting.clear();
+        told
+    }
+
+    /// An error is told of every record that was under way: which of them have arrived is not known.
+    fn outcome(&mut self, sent: Result<(), ClientError>) -> Result<(), ToolFailure> {
+        let Err(error) = sent else { return Ok(()) };
+        let waiting = std::mem::take(&mut self.waiting);
+        self.tell(&waiting, &exception(self.topic, &error))
+    }
+
+    fn tell(&self, complaints: &[String], what: &str) -> Result<(), ToolFailure> {
+        if self.is_synchronous {
+            return Err(ToolFailure::told(format!("java.util.concurrent.ExecutionException: {what}")));
+        }
+        for complaint in complaints {
+            eprintln!("{complaint}\n{what}");
+        }
+        Ok(())
+    }
+}
+
+/// What Kafka's producer says in front of why a record was not sent (`ErrorLoggingCallback`).
+fn complaint(topic: &str, record: &NewRecord) -> String {
+    let size = |bytes: &Option<bytes::Bytes>| {
+        bytes.as_ref().map_or("null".to_owned(), |bytes| format!("{} bytes", bytes.len()))
+    };
+    let (key, value) = (size(&record.key), size(&record.value));
+    format!("ERROR Error when sending message to topic {topic} with key: {key}, value: {value} with error:")
+}
+
+/// An error as the exception that Kafka's producer has for it, which does not name the partition.
+fn exception(topic: &str, error: &ClientError) -> String {
+    if matches!(error, ClientError::Refused { code: ErrorCode::InvalidTopicException, .. }) {
+        return format!("org.apache.kafka.common.errors.InvalidTopicException: Invalid topics: [{topic}]");
+    }
+    let shown = error.as_exception();
+    let without_partition = |message: &str| {
+        let (partition, message) = message.strip_prefix(topic)?.strip_prefix('-')?.split_once(": ")?;
+        partition.parse::<i32>().ok().map(|_| message.to_owned())
+    };
+    match shown.split_once(": ") {
+        Some((class, message)) => {
+            format!("{class}: {}", without_partition(message).unwrap_or_else(|| message.to_owned()))
+        }
+        None => shown,
+    }
+}
+
+/// Whether a record is small enough, by the bound on its size that Kafka's producer goes by
+/// (`AbstractRecords.estimateSizeInBytesUpperBound`).
+fn check_size(record: &NewRecord, max_size: usize) -> Result<(), String> {
+    // A batch's header, and the numbers in front of a record's key at their longest.
+    const OVERHEAD: usize = 61 + 21;
+    let varint = |number: usize| (usize::BITS - (number << 1 | 1).leading_zeros()).div_ceil(7) as usize;
+    let sized = |bytes: Option<usize>| bytes.map_or(1, |length| varint(length) + length);
+    let headers: usize = (record.headers.iter())
+        .map(|(key, value)| sized(Some(key.len())) + sized(value.as_ref().map(bytes::Bytes::len)))
+        .sum();
+    let (key, value) = (record.key.as_ref().map(bytes::Bytes::len), record.value.as_ref().map(bytes::Bytes::len));
+    let size = OVERHEAD + sized(key) + sized(value) + varint(record.headers.len()) + headers;
+    if size <= max_size {
+        return Ok(());
+    }
+    Err(format!(
+        "org.apache.kafka.common.errors.RecordTooLargeException: The message is {size} bytes when serialized which is larger \
+         than {max_size}, which is the value of the max.request.size configuration."
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn settings(arguments: &str) -> Result<ProducerSettings, String> {
+    fn plan(arguments: &str) -> Result<ProducePlan, String> {
         let words = arguments.split_whitespace().map(OsString::from).collect();
-        let options: ConsoleProducerOptions = parse("kafka-console-producer", words).expect("arguments");
-        options.reader_and_settings().map(|(_, settings)| settings)
+        let options: ConsoleProducerOptions =
+            parse_with("kafka-console-producer", words, COMPLAINTS).expect("arguments");
+        options.plan()
+    }
+
+    fn settings(arguments: &str) -> Result<ProducerSettings, String> {
+        plan(arguments).map(|plan| plan.settings)
     }
 
     #[test]
@@ -245,5 +353,42 @@ mod tests {
         );
         let settings = settings.unwrap();
         assert_eq!((settings.batch_bytes, settings.is_idempotent), (200, false));
+    }
+
+    #[test]
+    fn values_that_a_producer_cannot_have_are_refused() {
+        for wrong in
+            ["--request-required-acks most", "--producer-property acks=2", "--producer-property linger.ms=soon"]
+        {
+            let error = plan(&format!("--topic t {wrong}")).expect_err(wrong);
+            assert!(error.starts_with("org.apache.kafka.common.config.ConfigException: Invalid value"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_as_large_as_kafkas_producer_takes_it_for() {
+        // The numbers are Kafka's: 236 is what its tool told of 150 bytes.
+        let record = NewRecord { value: Some(vec![0; 150].into()), ..NewRecord::default() };
+        assert_eq!(check_size(&record, 236), Ok(()));
+        let error = check_size(&record, 235).expect_err("one byte more");
+        assert!(error.contains("The message is 236 bytes when serialized which is larger than 235,"), "{error}");
+        let headers = vec![("h".into(), Some("v".into())), ("h".into(), None)];
+        let record = NewRecord { key: Some("k".into()), headers, ..NewRecord::default() };
+        assert_eq!(check_size(&record, 82 + 2 + 1 + 1 + 4 + 3), Ok(()));
+        assert!(check_size(&record, 82 + 2 + 1 + 1 + 4 + 2).is_err());
+    }
+
+    #[test]
+    fn errors_are_the_exceptions_of_kafkas_producer() {
+        let refused = |code, message: &str| ClientError::Refused { code, message: Some(message.to_owned()) };
+        let told = exception("a-1", &refused(ErrorCode::MessageTooLarge, "a-1-0: too large: 5"));
+        assert_eq!(told, "org.apache.kafka.common.errors.RecordTooLargeException: too large: 5");
+        let told = exception("a", &refused(ErrorCode::MessageTooLarge, "a-b: too large"));
+        assert_eq!(told, "org.apache.kafka.common.errors.RecordTooLargeException: a-b: too large");
+        let told = exception("a/b", &refused(ErrorCode::InvalidTopicException, "whatever"));
+        assert_eq!(told, "org.apache.kafka.common.errors.InvalidTopicException: Invalid topics: [a/b]");
+        let record = NewRecord { key: Some("ab".into()), ..NewRecord::default() };
+        let told = "ERROR Error when sending message to topic t with key: 2 bytes, value: null with error:";
+        assert_eq!(complaint("t", &record), told);
     }
 }

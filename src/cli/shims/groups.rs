@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::super::print::print;
-use super::arguments::{failed, parse, usage};
+use super::arguments::{Complaints, failed, parse_with, usage};
 use super::asking::Asking;
 use super::consumer_groups::type_name;
 use crate::client::GroupListing;
@@ -41,8 +41,10 @@ struct GroupsOptions {
     streams: bool,
 }
 
+const COMPLAINTS: Complaints = Complaints { with_usage: true, unknown_option: "", wrong_value: "" };
+
 pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
-    let options: GroupsOptions = match parse("kafka-groups", arguments) {
+    let options: GroupsOptions = match parse_with("kafka-groups", arguments, COMPLAINTS) {
         Ok(options) => options,
         Err(code) => return code,
     };

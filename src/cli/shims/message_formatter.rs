@@ -1,12 +1,15 @@
 //! How `kafka-console-consumer` prints records (`org.apache.kafka.tools.consumer.DefaultMessageFormatter` and others).
 //! Pure.
 
+use super::coordinator_formatter::CoordinatorRecords;
 use super::tool_properties::ToolProperties;
 use crate::client::{FetchedPartition, FetchedRecord};
 use crate::ids::Uuid;
 use crate::protocol::record_batch::TimestampType;
 
-const PACKAGES: [&str; 2] = ["org.apache.kafka.tools.consumer.", "kafka.tools."];
+/// Where Kafka's formatters are, and where they were before Kafka 4.0.
+const PACKAGES: [&str; 3] =
+    ["org.apache.kafka.tools.consumer.", "kafka.tools.", "kafka.coordinator.group.GroupMetadataManager$"];
 const DESERIALIZERS: &str = "org.apache.kafka.common.serialization.";
 
 /// What prints a record.
@@ -14,10 +17,10 @@ const DESERIALIZERS: &str = "org.apache.kafka.common.serialization.";
 pub(super) enum MessageFormatter {
     /// Fields in a line.
     Default(MessageFields),
-    /// The same, and once more on stderr.
-    Logging(MessageFields),
     /// Nothing.
     NoOp,
+    /// What a group coordinator has written, as JSON.
+    Coordinator(CoordinatorRecords),
 }
 
 /// Which fields are printed, and what is between them.
@@ -69,6 +72,12 @@ enum Deserializer {
     Float,
     Double,
     Uuid,
+    /// Text, with what is not printable ASCII in hexadecimal.
+    Bytes,
+    /// Whatever the bytes are.
+    ///
+    /// Unlike Kafka, whose tool prints the address of the array.
+    Raw,
 }
 
 impl MessageFormatter {
@@ -76,14 +85,19 @@ impl MessageFormatter {
     pub(super) fn new(class: &str, properties: &ToolProperties) -> Option<Self> {
         let name = PACKAGES.iter().find_map(|package| class.strip_prefix(package))?;
         match name {
-            "DefaultMessageFormatter" => Some(Self::Default(MessageFields::new(properties))),
-            "LoggingMessageFormatter" => Some(Self::Logging(MessageFields::new(properties))),
+            // What the second logs besides is of a level that the settings of Kafka's tools hide.
+            "DefaultMessageFormatter" | "LoggingMessageFormatter" => {
+                Some(Self::Default(MessageFields::new(properties)))
+            }
             "NoOpMessageFormatter" => Some(Self::NoOp),
+            "OffsetsMessageFormatter" => Some(Self::Coordinator(CoordinatorRecords::Offsets)),
+            "GroupMetadataMessageFormatter" => Some(Self::Coordinator(CoordinatorRecords::Groups)),
             _ => None,
         }
     }
 
-    /// Adds a record to what is printed; the error says which bytes are not what they should be.
+    /// Adds a record to what is printed; the error, an exception of Java's, says which bytes are not what they should be,
+    /// and leaves what was printed before them.
     pub(super) fn write(
         &self,
         partition: &FetchedPartition,
@@ -92,17 +106,8 @@ impl MessageFormatter {
     ) -> Result<(), String> {
         match self {
             Self::Default(fields) => fields.write(partition, fetched, out),
-            Self::Logging(fields) => {
-                fields.write(partition, fetched, out)?;
-                let text = |bytes: &Option<bytes::Bytes>| {
-                    bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-                };
-                let key = text(&fetched.record.key).map_or("null ".to_owned(), |key| key + ", ");
-                let value = text(&fetched.record.value).unwrap_or_else(|| "null".to_owned());
-                eprintln!("INFO {}, key:{key}value:{value}", stamp(fetched));
-                Ok(())
-            }
             Self::NoOp => Ok(()),
+            Self::Coordinator(records) => records.write(&fetched.record, out),
         }
     }
 }
@@ -138,9 +143,11 @@ impl MessageFields {
 
     fn write(&self, partition: &FetchedPartition, fetched: &FetchedRecord, out: &mut Vec<u8>) -> Result<(), String> {
         let record = &fetched.record;
-        let mut fields: Vec<Vec<u8>> = Vec::new();
-        for field in &self.printed {
-            fields.push(match field {
+        for (at, field) in self.printed.iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(self.key_separator.as_bytes());
+            }
+            let shown: Vec<u8> = match field {
                 Field::Timestamp => stamp(fetched).into(),
                 Field::Partition => format!("Partition:{}", partition.partition.partition).into(),
                 Field::Offset => format!("Offset:{}", record.offset).into(),
@@ -150,11 +157,11 @@ impl MessageFields {
                 Field::Headers => self.headers(fetched)?,
                 Field::Key => self.text(record.key.as_deref(), self.key_deserializer)?,
                 Field::Value => self.text(record.value.as_deref(), self.value_deserializer)?,
-            });
+            };
+            out.extend(shown);
         }
         // With no field at all Kafka does not even end the line.
-        if !fields.is_empty() {
-            out.extend(fields.join(self.key_separator.as_bytes()));
+        if !self.printed.is_empty() {
             out.extend_from_slice(self.line_separator.as_bytes());
         }
         Ok(())
@@ -171,7 +178,7 @@ impl MessageFields {
     fn text(&self, bytes: Option<&[u8]>, deserializer: Option<Deserializer>) -> Result<Vec<u8>, String> {
         let bytes = bytes.unwrap_or(self.null_literal.as_bytes());
         match deserializer {
-            None => Ok(bytes.to_vec()),
+            None | Some(Deserializer::Raw) => Ok(bytes.to_vec()),
             Some(deserializer) => deserializer.text(bytes).map(String::into_bytes),
         }
     }
@@ -188,23 +195,24 @@ impl Deserializer {
             Some("FloatDeserializer") => Some(Self::Float),
             Some("DoubleDeserializer") => Some(Self::Double),
             Some("UUIDDeserializer") => Some(Self::Uuid),
+            Some("BytesDeserializer") => Some(Self::Bytes),
+            Some("ByteArrayDeserializer" | "ByteBufferDeserializer") => Some(Self::Raw),
             _ => None,
         };
         if known.is_none() {
             eprintln!("ERROR Unable to instantiate a deserializer from {class}");
+            eprintln!("java.lang.ClassNotFoundException: {class}");
         }
         known
     }
 
     fn text(self, bytes: &[u8]) -> Result<String, String> {
-        let wrong = |type_name: &str, size: usize| {
-            let length = bytes.len();
-            format!(
-                "org.apache.kafka.common.errors.SerializationException: Size of data received by {type_name} is not {size}, but {length}"
-            )
-        };
+        let exception = "org.apache.kafka.common.errors.SerializationException";
+        let wrong =
+            |type_name: &str, size: usize| format!("{exception}: Size of data received by {type_name} is not {size}");
         match self {
-            Self::Text => Ok(String::from_utf8_lossy(bytes).into_owned()),
+            Self::Text | Self::Raw => Ok(String::from_utf8_lossy(bytes).into_owned()),
+            Self::Bytes => Ok(bytes.iter().map(|byte| printable(*byte)).collect()),
             Self::Short => Ok(i16::from_be_bytes(all(bytes).ok_or_else(|| wrong("ShortDeserializer", 2))?).to_string()),
             Self::Integer => {
                 Ok(i32::from_be_bytes(all(bytes).ok_or_else(|| wrong("IntegerDeserializer", 4))?).to_string())
@@ -214,13 +222,18 @@ impl Deserializer {
             Self::Double => Ok(decimal(&f64::from_be_bytes(all(bytes).ok_or_else(|| wrong("DoubleDeserializer", 8))?))),
             Self::Uuid => {
                 let text = String::from_utf8_lossy(bytes);
-                Uuid::parse_str(&text).map(|uuid| uuid.to_string()).map_err(|_| {
-                    format!(
-                        "org.apache.kafka.common.errors.SerializationException: Error parsing data into UUID: {text}"
-                    )
-                })
+                let uuid = Uuid::parse_str(&text).map(|uuid| uuid.to_string());
+                uuid.map_err(|_| format!("{exception}: Error parsing data into UUID"))
             }
         }
+    }
+}
+
+/// A byte as `org.apache.kafka.common.utils.Bytes` shows it.
+fn printable(byte: u8) -> String {
+    match byte {
+        b' '..=b'~' if byte != b'\\' => char::from(byte).to_string(),
+        _ => format!("\\x{byte:02X}"),
     }
 }
 
@@ -291,7 +304,8 @@ mod tests {
             assert_eq!(text(Deserializer::Double, &f64::to_be_bytes(number)), Ok(told.to_owned()));
         }
         let error = text(Deserializer::Long, b"null").expect_err("four bytes");
-        assert!(error.ends_with("Size of data received by LongDeserializer is not 8, but 4"), "{error}");
+        assert!(error.ends_with("Size of data received by LongDeserializer is not 8"), "{error}");
+        assert_eq!(text(Deserializer::Bytes, b"a\\\x01~"), Ok("a\\x5C\\x01~".to_owned()));
         let known = Deserializer::of("org.apache.kafka.common.serialization.LongDeserializer");
         assert_eq!((known, Deserializer::of("com.example.Avro")), (Some(Deserializer::Long), None));
     }
@@ -301,6 +315,7 @@ mod tests {
         let is_known = |class: &str| MessageFormatter::new(class, &ToolProperties::default()).is_some();
         assert!(is_known("kafka.tools.DefaultMessageFormatter"));
         assert!(is_known("org.apache.kafka.tools.consumer.LoggingMessageFormatter"));
+        assert!(is_known("kafka.coordinator.group.GroupMetadataManager$OffsetsMessageFormatter"));
         assert!(!is_known("DefaultMessageFormatter"));
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::super::print::print;
-use super::arguments::{failed, parse, usage};
+use super::arguments::{Complaints, failed, parse_with, usage};
 use super::asking::{Asking, ToolFailure};
 use super::topic_filter::TopicFilter;
 use crate::client::{ClientError, ClusterClient, EARLIEST, LATEST, MAX_TIMESTAMP};
@@ -63,8 +63,10 @@ enum PartitionRule {
     Range(i32, i32),
 }
 
+const COMPLAINTS: Complaints = Complaints { with_usage: false, unknown_option: "Error occurred: ", wrong_value: "" };
+
 pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
-    let options: GetOffsetsOptions = match parse("kafka-get-offsets", arguments) {
+    let options: GetOffsetsOptions = match parse_with("kafka-get-offsets", arguments, COMPLAINTS) {
         Ok(options) => options,
         Err(code) => return code,
     };

@@ -1,7 +1,7 @@
 //! `kafka-storage` (`kafka.tools.StorageTool`).
 //!
 //! Unlike Kafka, a broker of ours makes its directory when it starts; formatting one before gives it its identity and
-//! nothing else. Features, releases and controllers are taken and have no effect, and SCRAM credentials are refused.
+//! nothing else. Features, releases and controllers are checked and have no effect, and SCRAM credentials are refused.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,9 +14,11 @@ use clap::{Args, Parser, Subcommand};
 use super::super::print::print;
 use super::super::sources::{environment, file_alone};
 use super::arguments::{failed, parse_subcommands};
+use super::asking::read_properties;
+use super::storage_checks::{QuorumFlags, check_features, check_release, directory_kind, exception};
 use crate::config::{Config, Storage, java_properties};
 use crate::ids::Uuid;
-use crate::storage::{LogDir, LogDirError, LogDirOptions, format_uuid};
+use crate::storage::{LogDir, LogDirOptions, format_uuid};
 
 /// The release whose metadata Klamm writes, as Kafka names it.
 const METADATA_VERSION: &str = "4.1-IV1";
@@ -84,9 +86,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     let done = match options.command {
         StorageAction::RandomUuid => Ok((format!("{}\n", random_uuid()), true)),
         StorageAction::Info { config } => configured(&config).map(|config| info(directory(&config).as_deref())),
-        StorageAction::Format(arguments) => {
-            configured(&arguments.config).and_then(|config| Ok((format(&config, &arguments)?, true)))
-        }
+        StorageAction::Format(arguments) => format_as_told(&arguments).map(|text| (text, true)),
     };
     match done {
         Ok((text, is_good)) => {
@@ -115,7 +115,25 @@ fn directory(config: &Config) -> Option<PathBuf> {
     }
 }
 
-fn format(config: &Config, arguments: &FormatArguments) -> Result<String, String> {
+fn format_as_told(arguments: &FormatArguments) -> Result<String, String> {
+    let config = configured(&arguments.config)?;
+    let properties = read_properties(&arguments.config).map_err(|failure| failure.what)?;
+    format(&config, &properties.into_iter().collect(), arguments)
+}
+
+fn format(
+    config: &Config,
+    properties: &BTreeMap<String, String>,
+    arguments: &FormatArguments,
+) -> Result<String, String> {
+    arguments.release_version.as_deref().map_or(Ok(()), check_release)?;
+    check_features(&arguments.feature, properties, arguments.release_version.is_some())?;
+    let flags = QuorumFlags {
+        standalone: arguments.standalone,
+        no_initial_controllers: arguments.no_initial_controllers,
+        initial_controllers: arguments.initial_controllers.as_deref(),
+    };
+    let kind = directory_kind(properties, config.node_id, flags)?;
     if !arguments.add_scram.is_empty() {
         return Err(
             "--add-scram is not served: kafka-configs --alter --user NAME adds credentials to a broker that runs"
@@ -124,11 +142,19 @@ fn format(config: &Config, arguments: &FormatArguments) -> Result<String, String
     }
     let Some(directory) = directory(config) else { return Ok("No directories specified.\n".to_owned()) };
     let path = directory.display();
-    let is_formatted = directory.join(META_PROPERTIES).exists();
-    if is_formatted && !arguments.ignore_formatted {
-        return Err(format!(
-            "Log directory {path} is already formatted. Use --ignore-formatted to ignore this directory and format the others."
-        ));
+    if directory.exists() && !directory.is_dir() {
+        print(&format!("I/O error trying to read log directory {path}. Ignoring...\n"));
+        return Err("No available log directories to format.".to_owned());
+    }
+    if let Ok(identity) = std::fs::read_to_string(directory.join(META_PROPERTIES)) {
+        is_ours(&directory, &identity, config.node_id, &arguments.cluster_id)?;
+        return if arguments.ignore_formatted {
+            Ok("All of the log directories are already formatted.\n".to_owned())
+        } else {
+            Err(format!(
+                "Log directory {path} is already formatted. Use --ignore-formatted to ignore this directory and format the others."
+            ))
+        };
     }
     let options = LogDirOptions {
         node_id: config.node_id,
@@ -137,14 +163,28 @@ fn format(config: &Config, arguments: &FormatArguments) -> Result<String, String
         delete_delay: Duration::ZERO,
     };
     match LogDir::open(&directory, &options) {
-        Ok(_) if is_formatted => Ok("All of the log directories are already formatted.\n".to_owned()),
-        Ok(_) => Ok(format!("Formatting metadata directory {path} with metadata.version {METADATA_VERSION}.\n")),
-        Err(LogDirError::Foreign { theirs, .. }) => Err(format!(
-            "Invalid cluster.id in: {path}/{META_PROPERTIES}. Expected {}, but it is a directory of {theirs}",
-            arguments.cluster_id
-        )),
+        Ok(_) => Ok(format!("Formatting {kind} {path} with metadata.version {METADATA_VERSION}.\n")),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Whether what stands in a directory's `meta.properties` is the identity that it is to have.
+fn is_ours(directory: &Path, identity: &str, node_id: i32, cluster_id: &str) -> Result<(), String> {
+    let identity: BTreeMap<_, _> = java_properties(identity).into_iter().collect();
+    let file = directory.join(META_PROPERTIES);
+    let file = file.display();
+    let other = |key, ours: &str| identity.get(key).filter(|theirs| *theirs != ours);
+    let message = if let Some(theirs) = other("cluster.id", cluster_id) {
+        format!("Invalid cluster.id in: {file}. Expected {cluster_id}, but read {theirs}")
+    } else if let Some(theirs) = other("node.id", &node_id.to_string()) {
+        format!(
+            "Stored node id {theirs} doesn't match previous node id {node_id} in {file}. If you moved your data, make sure your \
+             configured node id matches. If you intend to create a new node, you should remove all data in your data directories."
+        )
+    } else {
+        return Ok(());
+    };
+    Err(exception("java.lang.RuntimeException", &message))
 }
 
 /// What is told of a directory, and whether all is well with it.
@@ -194,16 +234,20 @@ mod tests {
         let config = configuration(&directory);
         assert!(!info(Some(&directory)).1, "it does not exist");
         let cluster = "5L6g3nShT-eMCtK--X86sw";
-        let text = format(&config, &arguments(&format!("-t {cluster} --standalone"))).unwrap();
-        assert!(text.starts_with("Formatting metadata directory"), "{text}");
+        let formatted = |line: &str| format(&config, &BTreeMap::new(), &arguments(line));
+        let text = formatted(&format!("-t {cluster} --standalone")).unwrap();
+        assert!(text.starts_with("Formatting dynamic metadata voter directory"), "{text}");
         let (text, is_good) = info(Some(&directory));
         assert!(is_good && text.contains(&format!("Found metadata: {{cluster.id={cluster}, ")), "{text}");
-        let again = format(&config, &arguments(&format!("-t {cluster}"))).expect_err("it is formatted");
+        let again = formatted(&format!("-t {cluster}")).expect_err("it is formatted");
         assert!(again.contains("is already formatted"), "{again}");
-        let again = format(&config, &arguments(&format!("-t {cluster} -g")));
+        let again = formatted(&format!("-t {cluster} -g"));
         assert_eq!(again.as_deref(), Ok("All of the log directories are already formatted.\n"));
-        let other = format(&config, &arguments("-t 6L6g3nShT-eMCtK--X86sw -g")).expect_err("another cluster's");
-        assert!(other.starts_with("Invalid cluster.id in"), "{other}");
+        let other = formatted("-t 6L6g3nShT-eMCtK--X86sw -g").expect_err("another cluster's");
+        assert!(other.contains("Invalid cluster.id in") && other.ends_with(&format!("but read {cluster}")), "{other}");
+        std::fs::write(parent.path().join("file"), "").unwrap();
+        let file = format(&configuration(&parent.path().join("file")), &BTreeMap::new(), &arguments("-t x"));
+        assert_eq!(file, Err("No available log directories to format.".to_owned()));
     }
 
     #[test]

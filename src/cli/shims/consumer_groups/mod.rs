@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::super::print::print;
-use super::arguments::{failed, parse, usage};
+use super::arguments::{Complaints, failed, parse_with, usage};
 use super::asking::Asking;
 use crate::client::{ClientError, ClusterClient, GroupListing};
 pub(super) use list::type_name;
@@ -55,8 +55,14 @@ impl GroupFailure {
     }
 }
 
+const COMPLAINTS: Complaints = Complaints {
+    with_usage: false,
+    unknown_option: "Exception in thread \"main\" joptsimple.UnrecognizedOptionException: ",
+    wrong_value: "",
+};
+
 pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
-    let options: ConsumerGroupOptions = match parse("kafka-consumer-groups", arguments) {
+    let options: ConsumerGroupOptions = match parse_with("kafka-consumer-groups", arguments, COMPLAINTS) {
         Ok(options) => options,
         Err(code) => return code,
     };
