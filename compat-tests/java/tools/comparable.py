@@ -10,6 +10,8 @@ RULES = [
         re.compile(r"((?:Id|ID|\b1):?\s+)[\w-]{22}(?![\w-])"),
         r"\1ID",
     ),
+    (re.compile(r"\b(directory\.id=)[\w-]{22}"), r"\1ID"),
+    (re.compile(r"^[\w-]{22}$", re.MULTILINE), "ID"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([:.,]\d+)?(Z|\+\d\d:?\d\d)?"), "TIME"),
     (re.compile(r"\b1[6-9]\d{11}\b"), "TIME"),
     (re.compile(r"\b\d+ ms ago"), "N ms ago"),
@@ -22,19 +24,25 @@ RULES = [
 MEASURING = {"kafka-producer-perf-test", "kafka-consumer-perf-test", "kafka-e2e-latency"}
 # Tools that print in the order of a hash table, or of what came first.
 UNORDERED = {"kafka-configs", "kafka-groups", "kafka-consumer-groups", "kafka-delete-records"}
+# A tool that reads partitions in no order, unless it is told to read one.
+READER = "kafka-console-consumer"
 # The frames of a stack trace.
 STACK = re.compile(r"\s*(at |\.\.\. \d+ more)")
 # The first line of a stack trace: a class, and the message.
 TRACE_HEAD = re.compile(r"(?:[a-z]\w*\.)+[A-Z]\w*: (.*)")
 # How to call a tool, as its own text tells it.
 USAGE = re.compile(r"^(Option( \(\* = required\))? +Description|usage: ).*", re.MULTILINE | re.DOTALL)
+# The formatters of coordinators' records put nothing behind one.
+AFTER_JSON = re.compile(r"\}(?=\{\"key\"|ERROR )")
 NUMBER = re.compile(r"-?\d+([.,]\d+)*(E-?\d+)?")
 
 
-def comparable(tool, output, broker):
-    """The lines of an output, without empty ones."""
-    for written, kind in ((broker.bootstrap, "HOST:PORT"), (str(broker.data), "DATA"), (str(broker.port), "PORT")):
-        output = output.replace(written, kind)
+def comparable(command, output, broker, directory):
+    """The lines of what a command line printed in a directory, without empty ones."""
+    tool = command[0]
+    places = ((broker.bootstrap, "HOST:PORT"), (broker.data, "DATA"), (broker.port, "PORT"), (directory, "HERE"))
+    for written, kind in places:
+        output = output.replace(str(written), kind)
     if hasattr(broker, "controller_port"):
         output = output.replace(str(broker.controller_port), "CONTROLLER_PORT")
     for pattern, kind in RULES:
@@ -42,8 +50,10 @@ def comparable(tool, output, broker):
     if tool in MEASURING:
         output = NUMBER.sub("N", output)
     output = USAGE.sub("how to call it", output)
+    output = AFTER_JSON.sub(r"}\n", output)
     lines = [in_order(line.strip()) for line in output.splitlines() if line.strip() and not STACK.match(line)]
-    return sorted(lines) if tool in UNORDERED else lines
+    is_unordered = tool in UNORDERED or (tool == READER and "--partition" not in command)
+    return sorted(lines) if is_unordered else lines
 
 
 def without_traces(lines):

@@ -33,7 +33,7 @@ from harness.broker import ApacheKafka, broker_class  # noqa: E402
 # Klamm has no eligible leader replicas; with them Kafka sets min.insync.replicas for the whole cluster, which every topic shows.
 FEATURES = ["eligible.leader.replicas.version=0"]
 # The steps' files, in their order; a later section meets the topics of those before it.
-SECTIONS = ["topics", "configs", "logs", "groups", "cluster", "clients"]
+SECTIONS = ["topics", "configs", "logs", "groups", "cluster", "clients", "console", "storage"]
 
 
 def steps_of(section):

@@ -29,6 +29,7 @@ MAIN_CLASSES = {
     "kafka-metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
     "kafka-producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
     "kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    "kafka-storage": "kafka.tools.StorageTool",
     "kafka-topics": "org.apache.kafka.tools.TopicCommand",
     "kafka-transactions": "org.apache.kafka.tools.TransactionsCommand",
     "kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
@@ -44,9 +45,21 @@ SHIMS = {
     "kafka-consumer-groups",
     "kafka-get-offsets",
     "kafka-groups",
+    "kafka-storage",
     "kafka-topics",
 }
-JVM = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off"]
+# The tools that ask no broker.
+LOCAL = {"kafka-storage"}
+# What a tool says by its log alone is part of what it tells; the others print the same besides, and clients are silent.
+LOGGING = {
+    "defaultLogLevel": "off",
+    "log.org.apache.kafka.tools.consumer": "error",
+    "log.org.apache.kafka.clients.producer.internals.ErrorLoggingCallback": "error",
+    "showThreadName": "false",
+    "showLogName": "false",
+}
+JVM = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+JVM += [f"-Dorg.slf4j.simpleLogger.{name}={value}" for name, value in LOGGING.items()]
 PATIENCE_S = 60
 
 

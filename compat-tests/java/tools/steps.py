@@ -4,12 +4,13 @@
     $ TOOL ARGUMENTS          runs a tool, which ends with status 0; `$1` one that ends with status 1
     ... < TEXT                ... and reads TEXT, in which \\n begins a line and \\t is a tab
     ... ~ TEXT                ... again and again until it prints TEXT
+    ... | TEXT                ... and only the lines that hold TEXT are compared
     & NAME TOOL ARGUMENTS     starts a tool that runs until `stop NAME` (by SIGTERM) or `wait NAME` (by itself)
     file NAME TEXT            writes a file into the directory in which the tools run
     restart                   kills the broker with SIGKILL and starts it again
 
-`{bootstrap}` is the broker's address; a tool whose arguments do not hold it gets `--bootstrap-server`. `{id:TOPIC}` is a
-topic's id, if a step has printed it, and `{data}` the log directory.
+`{bootstrap}` is the broker's address; a tool whose arguments do not hold it gets `--bootstrap-server`, unless it asks no broker.
+`{id:TOPIC}` is a topic's id, if a step has printed it, `{data}` the broker's log directory, and `{here}` where the tools run.
 """
 
 import re
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comparable import comparable
-from programs import PATIENCE_S
+from programs import LOCAL, PATIENCE_S
 
 AGAIN_S = 0.5
 TOPIC_ID = re.compile(r"Topic: (\S+)\s+TopicId: (\S+)")
@@ -38,6 +39,7 @@ class Step:
     words: list
     text: str = ""
     until: str = ""
+    only: str = ""
     status: int | None = None
 
     @property
@@ -70,7 +72,8 @@ def read_steps(path):
             steps.append(Step(name, kind, [file, content]))
             continue
         words = shlex.split(rest)
-        step = Step(name, kind[0] if kind[0] == "$" else kind, words, take(words, "<"), take(words, "~"))
+        text, until, only = (take(words, operator) for operator in ("<", "~", "|"))
+        step = Step(name, kind[0] if kind[0] == "$" else kind, words, text, until, only)
         step.status = int(kind[1:] or 0) if kind[0] == "$" else None
         steps.append(step)
     return steps
@@ -96,34 +99,37 @@ class Run:
 
     def filled(self, text):
         """A text with what stands in braces filled in."""
-        text = text.replace("{bootstrap}", self.broker.bootstrap).replace("{data}", str(self.broker.data))
+        places = {"bootstrap": self.broker.bootstrap, "data": self.broker.data, "here": self.directory}
+        for name, place in places.items():
+            text = text.replace(f"{{{name}}}", str(place))
         return re.sub(r"\{id:(\S+?)\}", lambda match: self.topic_ids.get(match[1], "no-such-topic-seen"), text)
 
-    def arguments(self, words):
+    def arguments(self, tool, words):
         """A tool's arguments, with the broker's address."""
-        addressed = any("{bootstrap}" in word for word in words)
+        addressed = tool in LOCAL or any("{bootstrap}" in word for word in words)
         return [*map(self.filled, words), *([] if addressed else ["--bootstrap-server", self.broker.bootstrap])]
 
-    def note(self, step, tool, output, status):
-        """Notes what a tool printed."""
+    def note(self, step, command, output, status):
+        """Notes what a command line printed."""
         self.topic_ids.update(TOPIC_ID.findall(output))
-        self.notes[step.name] = (comparable(tool, output, self.broker), status)
+        lines = comparable(command, output, self.broker, self.directory)
+        self.notes[step.name] = ([line for line in lines if step.only in line], status)
 
     def run(self, step):
         """Runs a tool, again until it prints what the step waits for."""
         tool, *words = step.words
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            output, status = self.programs.run(tool, self.arguments(words), self.directory, self.filled(step.text))
+            output, status = self.programs.run(tool, self.arguments(tool, words), self.directory, self.filled(step.text))
             if step.until in output or time.monotonic() > deadline:
                 break
             time.sleep(AGAIN_S)
-        self.note(step, tool, output, status)
+        self.note(step, step.words, output, status)
 
     def start(self, step):
         """Starts a tool that other steps run beside."""
         name, tool, *words = step.words
-        self.running[name] = tool, self.programs.start(tool, self.arguments(words), self.directory)
+        self.running[name] = [tool, *words], self.programs.start(tool, self.arguments(tool, words), self.directory)
 
     def stop(self, step):
         """Stops a tool as a person does, and notes all that it printed."""
@@ -132,13 +138,13 @@ class Run:
 
     def wait(self, step):
         """Waits for a tool's own end, and notes all that it printed."""
-        tool, process = self.running.pop(step.words[0])
+        command, process = self.running.pop(step.words[0])
         try:
             output, _ = process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             output = process.communicate()[0] + f"\nkilled after {PATIENCE_S} s"
-        self.note(step, tool, output, None)
+        self.note(step, command, output, None)
 
     def write(self, step):
         """Writes a file for the tools to read."""
