@@ -18,8 +18,8 @@ use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
 use crate::storage::{
-    ActiveProducer, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice, ReadError,
-    StorageError, TimestampOffset, remove_files,
+    AbortedTransaction, ActiveProducer, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice,
+    ReadError, StorageError, TimestampOffset, remove_files,
 };
 
 /// A successful append.
@@ -63,6 +63,8 @@ pub struct ReadResult {
     pub diverging: Option<(LeaderEpoch, i64)>,
     /// The records, not yet read.
     pub records: Option<LogSlice>,
+    /// For who reads committed records only: the aborted transactions among these, and maybe behind them.
+    pub aborted_transactions: Vec<AbortedTransaction>,
     /// Whether there are more records than these, in newer segments, which no longer reading of this one would find.
     pub is_on_older_segment: bool,
     /// Where it is counted once it is given to the reader.
@@ -248,6 +250,7 @@ impl HostedPartition {
                 log_start_offset: log.log_start_offset(),
                 diverging: None,
                 records: None,
+                aborted_transactions: Vec::new(),
                 is_on_older_segment: false,
                 traffic: Arc::clone(&self.traffic),
             };
@@ -261,6 +264,9 @@ impl HostedPartition {
                 .map_err(|error| self.read_error(&error))?;
             result.is_on_older_segment =
                 request.fetch_offset < upper_bound && log.is_on_older_segment(request.fetch_offset, upper_bound);
+            if request.read_committed && !slice.is_empty() {
+                result.aborted_transactions = log.aborted_transactions(request.fetch_offset, upper_bound);
+            }
             result.records = (!slice.is_empty()).then_some(slice);
             Ok(result)
         })

@@ -16,6 +16,7 @@ use super::log_place::LogPlace;
 use super::producer_snapshot::ProducerSnapshots;
 use super::producer_state::ProducerState;
 use super::segment::Segment;
+use super::transaction_index::AbortedTransactions;
 use super::{LogConfig, StorageError, files};
 use crate::clock::Now;
 use crate::ids::{TopicPartition, Uuid};
@@ -95,6 +96,7 @@ fn finish(
     let mut snapshots = ProducerSnapshots::new(&request.dir, names);
     let base_offsets: BTreeSet<_> = segments.iter().map(Segment::base_offset).collect();
     snapshots.remove_strays(&base_offsets)?;
+    let aborted = AbortedTransactions::load(&request.dir, names)?;
     let place = LogPlace {
         dir: request.dir,
         state: request.state,
@@ -117,6 +119,7 @@ fn finish(
         epochs,
         last_append_ms: 0,
         last_flush: request.now.monotonic,
+        aborted,
         truncations: 0,
         deleted_files: Vec::new(),
     };

@@ -44,6 +44,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod time_index;
+mod transaction_index;
 mod validator;
 
 pub use error::{AppendError, ReadError, RecordError, StorageError};
@@ -55,4 +56,5 @@ pub use log_dir::{CheckpointEntry, LoadedLog, LogDir, LogDirOptions};
 pub use log_slice::LogSlice;
 pub use producer_state::ActiveProducer;
 pub use survey::{LogDirError, METADATA_DIRECTORY, Survey};
+pub use transaction_index::AbortedTransaction;
 pub use validator::AppendOrigin;

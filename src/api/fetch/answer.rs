@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::{
-    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
 };
 use kafka_protocol::messages::{BrokerId, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
@@ -86,12 +86,21 @@ fn partition_data(index: i32, read: &ReadResult, records: Bytes, read_committed:
         .with_high_watermark(read.high_watermark)
         .with_last_stable_offset(read.last_stable_offset)
         .with_log_start_offset(read.log_start_offset)
-        .with_aborted_transactions(read_committed.then(Vec::new))
+        .with_aborted_transactions(read_committed.then(|| aborted(read)))
         .with_records(Some(records));
     if let Some((epoch, end_offset)) = read.diverging {
         data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
     }
     data
+}
+
+fn aborted(read: &ReadResult) -> Vec<AbortedTransaction> {
+    let told = read.aborted_transactions.iter().map(|transaction| {
+        AbortedTransaction::default()
+            .with_producer_id(transaction.producer_id.into())
+            .with_first_offset(transaction.first_offset)
+    });
+    told.collect()
 }
 
 fn partition_error(key: &PartitionRef, code: ErrorCode, version: i16, image: &MetadataImage) -> PartitionData {

@@ -16,6 +16,7 @@ use super::leader_epoch::{self, LeaderEpochs};
 use super::log_place::LogPlace;
 use super::producer_state::{ActiveProducer, ProducerState};
 use super::segment::Segment;
+use super::transaction_index::AbortedTransactions;
 use super::{LogConfig, StorageError, files};
 use crate::clock::{Monotonic, Now};
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
@@ -42,6 +43,7 @@ pub struct Log {
     pub(super) recovery_point: i64,
     pub(super) producers: ProducerState,
     pub(super) epochs: LeaderEpochs,
+    pub(super) aborted: AbortedTransactions,
     /// The wall clock at the last append, below which `LogAppendTime` never falls.
     pub(super) last_append_ms: i64,
     pub(super) last_flush: Monotonic,
@@ -75,6 +77,7 @@ impl Log {
             epochs: LeaderEpochs::default(),
             last_append_ms: 0,
             last_flush: now.monotonic,
+            aborted: AbortedTransactions::default(),
             truncations: 0,
             deleted_files: Vec::new(),
         }

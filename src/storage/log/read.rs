@@ -3,7 +3,7 @@
 use super::Log;
 use crate::ids::LeaderEpoch;
 use crate::storage::segment::{BatchPosition, Segment};
-use crate::storage::{LogSlice, ReadError, StorageError};
+use crate::storage::{AbortedTransaction, LogSlice, ReadError, StorageError};
 
 /// A record found by its timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,11 @@ impl Log {
             }
         }
         Ok(LogSlice::empty())
+    }
+
+    /// The transactions that were aborted and have records from `offset` on and before `upper_bound_offset`.
+    pub fn aborted_transactions(&self, offset: i64, upper_bound_offset: i64) -> Vec<AbortedTransaction> {
+        self.aborted.between(offset, upper_bound_offset)
     }
 
     /// Whether `offset` lies in an older segment than `upper_bound_offset`: one read does not reach the latter.
