@@ -17,6 +17,7 @@ mod features;
 mod fields;
 mod image;
 mod kind;
+pub mod kraft;
 mod maps;
 mod producer_ids;
 mod quotas;

@@ -10,6 +10,7 @@ pub mod coordinator_records;
 pub mod fetch_response;
 pub mod frame;
 pub mod header;
+pub(crate) mod kraft_records;
 pub mod record_batch;
 pub mod request;
 pub mod response;

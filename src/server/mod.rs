@@ -4,6 +4,7 @@ mod descriptors;
 mod initial_topics;
 mod running;
 mod start_error;
+mod take_over;
 #[cfg(test)]
 mod tests;
 mod told_addresses;
@@ -169,7 +170,7 @@ async fn build(
     let gateways = Gateways::of_this_machine();
     told_addresses::log_rule(&config, &bound, &gateways);
     watch(Step::Bound)?;
-    let log_dir = Arc::new(open_log_dir(&config)?);
+    let log_dir = Arc::new(open_log_dir(&config).await?);
     watch(Step::LogDirOpened)?;
     let replicas = open_replicas(&config, &clock, &log_dir)?;
     watch(Step::LogsLoaded)?;
@@ -293,11 +294,10 @@ fn bind_http(config: &Config) -> Result<Option<BoundListener>, StartError> {
     }
 }
 
-fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
+async fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
     match &config.storage {
         Storage::Memory => Ok(LogDir::memory()),
         Storage::Disk(path) => {
-            check_owner(path)?;
             let max_open_files = Shares::of_this_process().segments;
             let delay_ms = u64::try_from(config.topic_defaults.file_delete_delay_ms).unwrap_or(0);
             let delete_delay = Duration::from_millis(delay_ms);
@@ -307,12 +307,17 @@ fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
                 max_open_files,
                 delete_delay,
             };
+            if Survey::of(path).map_err(LogDirError::from)?.is_apache_kafkas() {
+                Box::pin(take_over::take_over(path, config, &options)).await?;
+            }
+            check_owner(path)?;
             Ok(LogDir::open(path, &options)?)
         }
     }
 }
 
-/// Refuses a directory that is Apache Kafka's, or that has lost its metadata log, before anything in it is touched.
+/// Refuses a directory that has Kafka's metadata beside ours, or that has lost its metadata log, before anything in it is
+/// touched.
 fn check_owner(path: &Path) -> Result<(), StartError> {
     let survey = Survey::of(path).map_err(LogDirError::from)?;
     let has_metadata = quorum::has_metadata(&path.join(METADATA_DIRECTORY))

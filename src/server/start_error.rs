@@ -72,7 +72,11 @@ impl StartError {
                 }
                 LogDirError::Unidentified { .. } => "restore the file from a copy, or choose another directory",
                 LogDirError::Kafkas { .. } => {
-                    "choose another directory with --data-dir; nothing in this one was touched, and Kafka can go on with it"
+                    "move one of them away, as docs/moving-from-kafka.md tells; nothing in the directory was touched"
+                }
+                LogDirError::NotTakenOver { .. } => {
+                    "docs/moving-from-kafka.md tells what is taken over and how; nothing in the directory was touched, and \
+                     Kafka can go on with it"
                 }
                 LogDirError::MetadataMissing { .. } => {
                     "restore the metadata directory from a copy, or choose another directory with --data-dir (also if this \

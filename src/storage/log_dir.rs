@@ -17,8 +17,8 @@ use super::{LogConfig, StorageError, checkpoint, files, format_uuid, partition_d
 use crate::clock::{Monotonic, Now};
 use crate::ids::{NO_TOPIC_ID, NodeId, TopicPartition, Uuid};
 
-const LOCK_FILE: &str = ".lock";
-const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+pub(super) const LOCK_FILE: &str = ".lock";
+pub(super) const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 
 /// Who opens a log directory.
 #[derive(Debug, Clone)]
@@ -338,7 +338,8 @@ impl LogDir {
     }
 }
 
-fn lock(path: &Path) -> Result<File, LogDirError> {
+/// Takes the directory, until the file is closed.
+pub(super) fn lock(path: &Path) -> Result<File, LogDirError> {
     let lock_path = path.join(LOCK_FILE);
     let lock = File::create(&lock_path).map_err(StorageError::io("cannot open", &lock_path))?;
     match lock.try_lock() {
@@ -350,11 +351,19 @@ fn lock(path: &Path) -> Result<File, LogDirError> {
 
 /// Reads `meta.properties`, or writes it into a directory without data.
 fn identify(path: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
+    match existing_identity(path, options)? {
+        Some(identity) => Ok(identity),
+        None => first_identity(path, &path.join(meta_properties::FILE_NAME), options),
+    }
+}
+
+/// Reads `meta.properties`, if it is there.
+pub(super) fn existing_identity(path: &Path, options: &LogDirOptions) -> Result<Option<MetaProperties>, LogDirError> {
     let file = path.join(meta_properties::FILE_NAME);
     let unidentified = |reason: String| LogDirError::Unidentified { path: path.to_path_buf(), reason };
     let identity = match fs::read_to_string(&file) {
         Ok(text) => MetaProperties::from_text(&text).map_err(unidentified)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return first_identity(path, &file, options),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(unidentified("it is not text".into())),
         Err(error) => return Err(StorageError::io("cannot read", &file)(error).into()),
     };
@@ -366,7 +375,7 @@ fn identify(path: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogD
         Some(ours) if *ours != identity.cluster_id => {
             foreign(format!("cluster {}", identity.cluster_id), format!("cluster {ours}"))
         }
-        _ => Ok(identity),
+        _ => Ok(Some(identity)),
     }
 }
 

@@ -21,6 +21,7 @@ mod dir_state;
 mod error;
 mod files;
 mod index_file;
+mod kafka_directory;
 mod kafka_uuid;
 mod leader_epoch;
 mod loader;
@@ -49,6 +50,7 @@ mod validator;
 
 pub use error::{AppendError, ReadError, RecordError, StorageError};
 pub use files::remove_files;
+pub use kafka_directory::{KafkaDirectory, KafkaPartition};
 pub use kafka_uuid::{format_uuid, parse_uuid};
 pub use log::{AppendInfo, FlushTask, Flushed, Log, TimestampOffset};
 pub use log_config::{CompressionType, LogConfig};

@@ -100,6 +100,11 @@ fn encode(producers: &ProducerState) -> Vec<u8> {
     bytes
 }
 
+/// Whether a snapshot of these bytes, if it is sound, has a transaction that is neither committed nor aborted.
+pub(super) fn has_open_transaction(bytes: &[u8]) -> bool {
+    decode(bytes).is_some_and(|entries| entries.iter().any(|(_, entry)| entry.transaction_first_offset.is_some()))
+}
+
 /// Reads what [`encode`] wrote; `None` when it is anything else.
 fn decode(bytes: &[u8]) -> Option<Vec<(i64, ProducerEntry)>> {
     let (mut header, mut body) = bytes.split_at_checked(HEADER_SIZE)?;

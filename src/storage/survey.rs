@@ -11,7 +11,7 @@ use super::{StorageError, meta_properties, partition_dir};
 pub const METADATA_DIRECTORY: &str = "metadata";
 
 /// The directory of Apache Kafka's metadata log.
-const KAFKA_METADATA_DIRECTORY: &str = "__cluster_metadata-0";
+pub(super) const KAFKA_METADATA_DIRECTORY: &str = "__cluster_metadata-0";
 
 /// Why a log directory cannot be used. Each is one sentence for the person who started the broker.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +37,23 @@ pub enum LogDirError {
         /// What is wrong with the file.
         reason: String,
     },
-    /// Apache Kafka has written it.
-    #[error("the data directory {} is Apache Kafka's: it holds {found}", .path.display())]
+    /// Apache Kafka has written it, and it has metadata of ours, too.
+    #[error(
+        "the data directory {} holds two metadata logs, Apache Kafka's ({KAFKA_METADATA_DIRECTORY}) and Klamm's \
+         ({METADATA_DIRECTORY})",
+        .path.display()
+    )]
     Kafkas {
         /// The directory.
         path: PathBuf,
-        /// What says so.
-        found: &'static str,
+    },
+    /// Apache Kafka has written it, and something in it cannot be taken over.
+    #[error("the data directory {} is Apache Kafka's and cannot be taken over:{}", .path.display(), listed(.obstacles))]
+    NotTakenOver {
+        /// The directory.
+        path: PathBuf,
+        /// Each is a sentence: what was found, and what to do.
+        obstacles: Vec<String>,
     },
     /// It holds data that no metadata speaks of: Apache Kafka's, or our own without its metadata log.
     #[error(
@@ -59,6 +69,11 @@ pub enum LogDirError {
     /// A system call failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// The sentences on lines of their own.
+fn listed(obstacles: &[String]) -> String {
+    obstacles.iter().map(|obstacle| format!("\n  - {obstacle}")).collect()
 }
 
 /// So many partitions are named to the person who started the broker.
@@ -103,6 +118,11 @@ impl Survey {
         }
     }
 
+    /// Whether the directory is Apache Kafka's, and nothing of ours is in it.
+    pub fn is_apache_kafkas(&self) -> bool {
+        self.has_kafka_metadata && !self.has_metadata_directory
+    }
+
     /// Decides whether a broker may start on `path`, whose metadata log holds anything or not: on nothing, on what a
     /// broker of ours has left, and on what the first start of one has left when it was cut short.
     ///
@@ -113,7 +133,7 @@ impl Survey {
     pub fn check(&self, path: &Path, has_metadata: bool) -> Result<(), LogDirError> {
         let path = path.to_path_buf();
         if self.has_kafka_metadata {
-            return Err(LogDirError::Kafkas { path, found: KAFKA_METADATA_DIRECTORY });
+            return Err(LogDirError::Kafkas { path });
         }
         if has_metadata && !self.has_identity {
             return Err(LogDirError::Unidentified { path, reason: "it is missing although there is data".to_owned() });
@@ -175,11 +195,12 @@ mod tests {
                     "the data directory /d has a meta.properties that cannot be used: it is missing although there is data",
                 ),
             ),
-            (&[KAFKA, IDENTITY], false, Some("the data directory /d is Apache Kafka's: it holds __cluster_metadata-0")),
             (
                 &[KAFKA, METADATA, IDENTITY, PARTITION],
                 true,
-                Some("the data directory /d is Apache Kafka's: it holds __cluster_metadata-0"),
+                Some(
+                    "the data directory /d holds two metadata logs, Apache Kafka's (__cluster_metadata-0) and Klamm's (metadata)",
+                ),
             ),
             (
                 &[IDENTITY],
@@ -207,6 +228,8 @@ mod tests {
             let decided = survey(names).check(Path::new("/d"), *has_metadata);
             assert_eq!(decided.map_err(|error| error.to_string()).err().as_deref(), *expected, "{names:?}");
         }
+        assert!(survey(&[KAFKA, IDENTITY, PARTITION]).is_apache_kafkas());
+        assert!(!survey(&[KAFKA, METADATA]).is_apache_kafkas() && !survey(&[IDENTITY, PARTITION]).is_apache_kafkas());
         let many = survey(&[("a-0", true), ("a-1", true), ("b-0", true), ("b-1", true)]);
         assert_eq!(many.found(), "4 partitions (a-0, a-1, b-0, ...)");
     }

@@ -11,7 +11,7 @@ use crate::broker::{Broker, config};
 use crate::server::within;
 
 #[path = "../fixtures/unpack.rs"]
-mod unpack;
+pub(crate) mod unpack;
 
 /// When everything below a directory was last changed, and what the files hold.
 type Tree = BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)>;
@@ -31,7 +31,7 @@ fn tree(directory: &Path) -> Tree {
 }
 
 /// The refusal to start on `directory`, which must be as it was before.
-async fn refusal(directory: &Path) -> LogDirError {
+pub(crate) async fn refusal(directory: &Path) -> LogDirError {
     let before = tree(directory);
     let start = Server::start(config(&[("log.dirs", directory.to_str().unwrap())]));
     let refused = within(start).await.err().unwrap();
@@ -44,20 +44,23 @@ async fn refusal(directory: &Path) -> LogDirError {
 }
 
 #[tokio::test]
-async fn a_directory_of_kafka_is_refused_and_not_touched() {
+async fn a_directory_of_kafka_without_its_metadata_is_refused_and_not_touched() {
     for name in ["clean", "killed"] {
         let directory = tempfile::tempdir().unwrap();
         let archive = format!("{}/tests/fixtures/kafka-4.1-data.{name}.tar.gz", env!("CARGO_MANIFEST_DIR"));
         unpack::unpack(Path::new(&archive), directory.path());
-        // As a broker's directory that has no part in the metadata, and with Kafka's metadata log beside the data.
+        // As a broker's directory that has no part in the metadata, and with a metadata log of ours beside Kafka's.
+        let (metadata, ours) = (directory.path().join("__cluster_metadata-0"), directory.path().join("metadata"));
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::rename(&metadata, elsewhere.path().join("metadata")).unwrap();
         let refused = refusal(directory.path()).await;
         assert!(matches!(refused, LogDirError::MetadataMissing { .. }), "{refused}");
         assert!(refused.to_string().contains("meta.properties and 1"), "{refused}");
-        let metadata = directory.path().join("__cluster_metadata-0");
-        std::fs::create_dir(&metadata).unwrap();
-        std::fs::write(metadata.join("00000000000000000000.log"), "batches").unwrap();
-        let refused = refusal(directory.path()).await;
-        assert!(refused.to_string().ends_with("Apache Kafka's: it holds __cluster_metadata-0"), "{refused}");
+        std::fs::rename(elsewhere.path().join("metadata"), &metadata).unwrap();
+        std::fs::create_dir(&ours).unwrap();
+        assert!(matches!(refusal(directory.path()).await, LogDirError::Kafkas { .. }));
+        std::fs::write(ours.join("log"), "klamm-m\x01").unwrap();
+        assert!(matches!(refusal(directory.path()).await, LogDirError::Kafkas { .. }));
     }
 }
 

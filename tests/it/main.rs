@@ -36,6 +36,7 @@ mod restart;
 mod round_trips;
 mod security;
 mod server;
+mod take_over;
 mod time;
 mod told_addresses;
 mod topics;
