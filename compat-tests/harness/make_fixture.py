@@ -3,10 +3,12 @@
     python3 -m harness.make_fixture     (from compat-tests/, with confluent-kafka's environment)
 
 `clean` was stopped with SIGTERM; `killed` with SIGKILL, and the last batch of topic `torn` was cut in the middle afterwards,
-as a power failure may do. `expected` lists, for each of the two, every partition, record and committed offset.
+as a power failure may do. `expected` lists, for each of the two, every partition, record, committed offset and dynamic
+configuration; `describe` lines are what Kafka's own kafka-configs says of quotas and credentials.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from harness.broker import REPOSITORY, ApacheKafka
 
 try:
     from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Producer, TopicPartition
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 except ImportError:
     interpreter = toolchains.python("confluent-kafka")
     os.execv(interpreter, [str(interpreter), "-m", "harness.make_fixture"])
@@ -34,6 +36,8 @@ SETTINGS = {
     "log.retention.ms": "-1",
     "log.cleaner.enable": "false",
     "log.flush.start.offset.checkpoint.interval.ms": "500",
+    # A snapshot of the metadata now and then, so that the log goes on behind one.
+    "metadata.log.max.snapshot.interval.ms": "3000",
 }
 TOPICS = {
     "plain": {"index.interval.bytes": "100"},
@@ -44,8 +48,25 @@ TOPICS = {
     "trimmed": {},
     "transactional": {},
     "torn": {},
+    "enlarged": {},
 }
-PARTITIONS = [(topic, partition) for topic in TOPICS for partition in range(2 if topic == "plain" else 1)]
+# What kafka-configs is told, one call each.
+DYNAMIC = [
+    "--entity-type topics --entity-name torn --add-config segment.bytes=1048576,max.message.bytes=100000",
+    "--entity-type topics --entity-name torn --delete-config max.message.bytes",
+    "--entity-type brokers --entity-name 1 --add-config max.connections.per.ip=900",
+    "--entity-type brokers --entity-default --add-config message.max.bytes=2000000",
+    "--entity-type groups --entity-name fixture-group --add-config consumer.session.timeout.ms=50000",
+    "--entity-type client-metrics --entity-name fixture --add-config interval.ms=60000",
+    "--user ann --client-defaults --add-config producer_byte_rate=1024,request_percentage=12.5",
+    "--entity-type ips --entity-name 127.0.0.9 --add-config connection_creation_rate=7",
+    "--entity-type users --entity-name ann --add-config SCRAM-SHA-256=[iterations=4096,password=secret]",
+    "--entity-type users --entity-name bob --add-config SCRAM-SHA-512=[iterations=4097,password=secret]",
+    "--entity-type users --entity-name bob --delete-config SCRAM-SHA-512",
+]
+PARTITIONS = [
+    (topic, partition) for topic in TOPICS for partition in range({"plain": 2, "enlarged": 3}.get(topic, 1))
+]
 
 
 class Writer:
@@ -67,6 +88,10 @@ class Writer:
 
     def fill(self):
         """Writes everything that `expected` will tell of."""
+        gone = NewTopic("gone", 1, 1)
+        self.admin.create_topics([gone])["gone"].result(PATIENCE_S)
+        self.send("gone", ["deleted"])
+        self.admin.delete_topics(["gone"])["gone"].result(PATIENCE_S)
         new = [NewTopic(topic, 2 if topic == "plain" else 1, 1, config=config) for topic, config in TOPICS.items()]
         for future in self.admin.create_topics(new).values():
             future.result(PATIENCE_S)
@@ -86,6 +111,9 @@ class Writer:
         self.transactions()
         self.send("torn", ["whole-0", "whole-1"])
         self.send("torn", ["cut-0", "cut-1"])
+        self.admin.create_partitions([NewPartitions("enlarged", 3)])["enlarged"].result(PATIENCE_S)
+        for partition in range(3):
+            self.send("enlarged", [f"enlarged-{partition}"], partition)
         self.commit("fixture-group", "plain", 0, 17)
         self.commit("fixture-group", "plain", 1, 30)
         self.commit("other-group", "compressed", 0, 80)
@@ -133,6 +161,33 @@ def expected(bootstrap):
         reader.close()
 
 
+def configs(bootstrap, words):
+    """Runs Kafka's kafka-configs and returns the lines that it prints."""
+    tool = ["java", *ApacheKafka.JVM, "-cp", toolchains.kafka_classpath(), "kafka.admin.ConfigCommand"]
+    command = [*tool, "--bootstrap-server", bootstrap, *words.split()]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def dynamic(bootstrap):
+    """The lines of `expected` about what can be set while a broker runs."""
+    for kind, names in (
+        ("topics", TOPICS),
+        ("brokers", ["1", None]),
+        ("groups", ["fixture-group"]),
+        ("client-metrics", ["fixture"]),
+    ):
+        for name in names:
+            entity = f"--entity-name {name}" if name else "--entity-default"
+            for line in configs(bootstrap, f"--describe --entity-type {kind} {entity}"):
+                own = re.match(r"  (\S+)=(\S+) sensitive=false synonyms=\{DYNAMIC_(\w+)CONFIG:", line)
+                if own and (name is None) == (own[3] == "DEFAULT_BROKER_"):
+                    yield f"config {kind} {name or '-'} {own[1]} {own[2]}"
+    for kind in ("users", "clients", "ips"):
+        yield from (f"describe {line}" for line in configs(bootstrap, f"--describe --entity-type {kind}"))
+    pair = "--user ann --client-defaults"
+    yield from (f"describe {line}" for line in configs(bootstrap, f"--describe {pair}"))
+
+
 def tear(data):
     """Cuts the last batch of `torn` in the middle."""
     log = data / "torn-0/00000000000000000000.log"
@@ -140,9 +195,9 @@ def tear(data):
 
 
 def pack(data, target):
-    """Writes a small archive that is the same for the same files; the metadata log stays out, it is not Klamm's."""
+    """Writes a small archive that is the same for the same files."""
     fixed = ["--sort=name", "--mtime=2025-01-01", "--owner=0", "--group=0", "--numeric-owner", "--sparse"]
-    left_out = ["--exclude=./__cluster_metadata-0", "--exclude=./bootstrap.checkpoint", "--exclude=./.lock"]
+    left_out = ["--exclude=./bootstrap.checkpoint", "--exclude=./.lock"]
     command = ["tar", *fixed, *left_out, "-I", "gzip -9n", "-cf", target, "-C", data, "."]
     subprocess.run([str(part) for part in command], check=True)
 
@@ -155,11 +210,15 @@ def main():
     lines += [
         "# record TOPIC PARTITION OFFSET TIMESTAMP KEY VALUE   (- is null)",
         "# committed GROUP TOPIC PARTITION OFFSET METADATA",
+        "# config TYPE NAME KEY VALUE   (- is the default of all)",
+        "# describe LINE",
     ]
     for kind in ("clean", "killed"):
         with tempfile.TemporaryDirectory() as directory, ApacheKafka(SETTINGS, directory) as broker:
             Writer(broker.bootstrap).fill()
-            found = list(expected(broker.bootstrap))
+            for words in DYNAMIC:
+                configs(broker.bootstrap, f"--alter {words}")
+            found = [*expected(broker.bootstrap), *dynamic(broker.bootstrap)]
             if kind == "clean":
                 broker.stop()
             else:

@@ -97,6 +97,12 @@ def metrics():
     return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "metrics/main.py"]
 
 
+def takeover():
+    """Moves a directory from Apache Kafka to Klamm and back."""
+    toolchains.kafka_classpath()
+    return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "takeover/main.py"]
+
+
 def crash():
     """Runs a few cycles of `scripts/crash_test.py`."""
     script = COMPAT_TESTS.parent / "scripts/crash_test.py"
@@ -121,5 +127,6 @@ SUITES = [
     Suite("image", image, broker=False),
     Suite("metrics", metrics, broker=False),
     Suite("terminal", terminal, broker=False),
+    Suite("takeover", takeover, broker=False),
     Suite("crash", crash, broker=False),
 ]
