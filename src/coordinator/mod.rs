@@ -9,7 +9,5 @@ pub mod group;
 mod machine;
 mod partition;
 pub mod runtime;
-#[cfg(test)]
-mod runtime_tests;
 
 pub use partition::partition_for;

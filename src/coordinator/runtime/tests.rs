@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::machine::CoordinatorMachine;
-use super::runtime::CoordinatorRuntime;
+use super::CoordinatorRuntime;
 use crate::clock::{Clock, Monotonic, Now};
 use crate::config::Config;
+use crate::coordinator::machine::CoordinatorMachine;
 use crate::ids::{GROUP_METADATA_TOPIC, TopicName, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
 use crate::protocol::ErrorCode;
