@@ -29,6 +29,13 @@ pub struct BatchBuilder {
     body: Vec<u8>,
 }
 
+/// A state of a [`BatchBuilder`].
+#[derive(Debug, Clone, Copy)]
+pub struct BatchMark {
+    header: BatchHeader,
+    body_size: usize,
+}
+
 impl BatchBuilder {
     /// An empty batch at offset 0; records get `timestamp_ms` unless they bring their own.
     pub fn new(timestamp_ms: i64) -> Self {
@@ -112,20 +119,41 @@ impl BatchBuilder {
         self.header.max_timestamp = self.header.max_timestamp.max(timestamp_ms);
         self.header.record_count += 1;
         self.header.last_offset_delta += 1;
-        let mut record = Vec::with_capacity(16 + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len));
+        let timestamp_delta = timestamp_ms.wrapping_sub(self.header.base_timestamp);
+        let offset_delta = i64::from(self.header.last_offset_delta);
+        let headers_size: usize =
+            headers.iter().map(|(key, value)| nullable_size(Some(key)) + nullable_size(*value)).sum();
+        let size = 1
+            + varlong_size(timestamp_delta)
+            + varlong_size(offset_delta)
+            + nullable_size(key)
+            + nullable_size(value)
+            + varlong_size(headers.len() as i64)
+            + headers_size;
+        let record = &mut self.body;
+        put_varlong(record, size as i64);
         record.put_i8(0);
-        put_varlong(&mut record, timestamp_ms.wrapping_sub(self.header.base_timestamp));
-        put_varlong(&mut record, i64::from(self.header.last_offset_delta));
-        put_nullable(&mut record, key);
-        put_nullable(&mut record, value);
-        put_varlong(&mut record, headers.len() as i64);
+        put_varlong(record, timestamp_delta);
+        put_varlong(record, offset_delta);
+        put_nullable(record, key);
+        put_nullable(record, value);
+        put_varlong(record, headers.len() as i64);
         for (key, value) in headers {
-            put_nullable(&mut record, Some(key));
-            put_nullable(&mut record, *value);
+            put_nullable(record, Some(key));
+            put_nullable(record, *value);
         }
-        put_varlong(&mut self.body, record.len() as i64);
-        self.body.put_slice(&record);
         self
+    }
+
+    /// What it holds now, to come back to with [`BatchBuilder::rewind`].
+    pub fn mark(&self) -> BatchMark {
+        BatchMark { header: self.header, body_size: self.body.len() }
+    }
+
+    /// Forgets the records that were added since `mark` was taken.
+    pub fn rewind(&mut self, mark: BatchMark) {
+        self.header = mark.header;
+        self.body.truncate(mark.body_size);
     }
 
     /// How many records it holds.
@@ -176,12 +204,52 @@ fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
+fn nullable_size(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(varlong_size(-1), |bytes| varlong_size(bytes.len() as i64) + bytes.len())
+}
+
+/// The bytes that [`put_varlong`] writes.
+fn varlong_size(value: i64) -> usize {
+    let bits = i64::BITS - zigzag(value).leading_zeros();
+    bits.max(1).div_ceil(7) as usize
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
 /// Zigzag, then seven bits per byte, the lowest first; the same bytes for 32-bit and 64-bit numbers.
 pub(super) fn put_varlong(out: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    let mut rest = zigzag(value);
     while rest >= 0x80 {
         out.put_u8((rest as u8) | 0x80);
         rest >>= 7;
     }
     out.put_u8(rest as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_number_is_that_of_its_bytes() {
+        let edges = (0..63).flat_map(|bits| [(1_i64 << bits) - 1, 1 << bits, -(1 << bits), -(1 << bits) - 1]);
+        for value in edges.chain([0, i64::MIN, i64::MAX]) {
+            let mut bytes = Vec::new();
+            put_varlong(&mut bytes, value);
+            assert_eq!(varlong_size(value), bytes.len(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_rewound_batch_is_as_it_was() {
+        let mut builder = BatchBuilder::new(5);
+        builder.record(Some(b"a"), None);
+        let (mark, before) = (builder.mark(), builder.build());
+        builder.record_at(9, Some(b"b"), Some(b"c"), &[(b"d", None)]);
+        assert_ne!(builder.build(), before);
+        builder.rewind(mark);
+        assert_eq!(builder.build(), before);
+    }
 }

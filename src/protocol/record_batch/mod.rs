@@ -14,7 +14,7 @@ mod tests;
 
 use bytes::Bytes;
 
-pub use builder::{BatchBuilder, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
+pub use builder::{BatchBuilder, BatchMark, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
 pub use header::{
     BatchHeader, HEADER_SIZE, LOG_OVERHEAD, TimestampType, crc_of, legacy_message_size, legacy_message_version,
 };
