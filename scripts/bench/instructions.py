@@ -1,4 +1,5 @@
-"""Counts the instructions of produce (also compressed), fetch, commit and heartbeat, and fails when a path became more expensive.
+"""Counts the instructions of produce (also compressed), fetch, commit (alone, and a hundred pipelined) and
+heartbeat, and fails when a path became more expensive.
 
     python3 scripts/bench/instructions.py [--record] [--binary PATH]
 
@@ -31,7 +32,7 @@ PER_RECORDS = 10_000
 # So many that what a start takes, which differs by a few requests, is lost in them.
 PATHS = {
     "produce": (300, 100), "produce-lz4": (300, 100), "produce-zstd": (300, 100), "fetch": (4000, 100),
-    "commit": (2000, 1), "heartbeat": (2000, 1),
+    "commit": (2000, 1), "commits": (100, 100), "heartbeat": (2000, 1),
 }  # fmt: skip
 COLLECTED = re.compile(r"Collected : (\d+)")
 HEADER = f"""# Instructions per {PER_RECORDS:,} records, as callgrind counts them; written by scripts/bench/instructions.py --record.

@@ -4,9 +4,8 @@
 //! execute the same instructions but for what clocks and hash seeds change. `scripts/bench/instructions.py` runs it.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -14,17 +13,19 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     FetchRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
-    OffsetCommitRequest, ProduceRequest, RequestHeader, ResponseHeader, SyncGroupRequest, TopicName,
+    OffsetCommitRequest, ProduceRequest, SyncGroupRequest, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use kafka_protocol::protocol::StrBytes;
 use klamm::config::Config;
 use klamm::controller::{CreateTopics, MutationQuota, NewTopic};
 use klamm::ids::Uuid;
 use klamm::protocol::compression::Compression;
 use klamm::protocol::record_batch::BatchBuilder;
 use klamm::server::Server;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+mod wire;
+
+use wire::{Client, Outcome, frame};
 
 /// As in the program that is shipped: the allocator is a part of every path.
 #[global_allocator]
@@ -35,18 +36,18 @@ const GROUP: &str = "g";
 /// Records in a batch, of the size that most benchmarks take.
 const RECORDS: usize = 100;
 const RECORD_SIZE: usize = 1024;
+/// Commits that are sent before the first is answered, where they are many.
+const PIPELINED: usize = 100;
 /// Requests before those that are counted, so that buffers have their sizes.
 const WARM_UPS: usize = 50;
 
 const MEMBER_ID_REQUIRED: i16 = 79;
 const COORDINATOR_ERRORS: std::ops::RangeInclusive<i16> = 14..=16;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
-
 fn main() -> Outcome<()> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let [path, times] = words.as_slice() else {
-        return Err("usage: instructions produce|produce-lz4|produce-zstd|fetch|commit|heartbeat TIMES".into());
+        return Err("usage: instructions produce|produce-lz4|produce-zstd|fetch|commit|commits|heartbeat TIMES".into());
     };
     let (path, times) = (path.as_str(), times.parse()?);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(path, times))
@@ -63,10 +64,15 @@ async fn run(path: &str, times: usize) -> Outcome<()> {
     ];
     let server = Server::start(Config::with(&pairs)?).await?;
     create_topic(&server).await?;
-    let mut client = Client { stream: TcpStream::connect(server.listeners()[0].1).await?, answer: Vec::new() };
+    let mut client = Client::connect(server.listeners()[0].1).await?;
     let frame = client.prepare(path).await?;
+    let at_once = if path == "commits" { PIPELINED } else { 1 };
+    let frames = frame.repeat(at_once);
     for _ in 0..WARM_UPS + times {
-        client.exchange(&frame).await?;
+        match at_once {
+            1 => client.exchange(&frame).await?,
+            many => client.pipeline(&frames, many, |_| ()).await?,
+        }
     }
     drop(client);
     server.stop().await;
@@ -94,11 +100,6 @@ async fn create_topic(server: &Server) -> Outcome<()> {
     Ok(())
 }
 
-struct Client {
-    stream: TcpStream,
-    answer: Vec<u8>,
-}
-
 impl Client {
     /// Does what must come before a path, and returns the request that is the path, ready to be sent many times.
     async fn prepare(&mut self, path: &str) -> Outcome<Bytes> {
@@ -114,7 +115,7 @@ impl Client {
                 let records = fetched.responses[0].partitions[0].records.as_ref().map_or(0, Bytes::len);
                 if records < RECORDS * RECORD_SIZE { Err("nothing was fetched".into()) } else { frame(11, &fetch()) }
             }
-            "commit" => {
+            "commit" | "commits" => {
                 self.find_coordinator().await?;
                 while self.ask(8, &commit()).await?.topics[0].partitions[0].error_code != 0 {}
                 frame(8, &commit())
@@ -170,36 +171,6 @@ impl Client {
             .with_generation_id(joined.generation_id)
             .with_member_id(joined.member_id))
     }
-
-    async fn ask<R: Request>(&mut self, version: i16, request: &R) -> Outcome<R::Response> {
-        self.exchange(&frame(version, request)?).await?;
-        let mut answer = Bytes::copy_from_slice(&self.answer);
-        ResponseHeader::decode(&mut answer, R::Response::header_version(version))?;
-        Ok(R::Response::decode(&mut answer, version)?)
-    }
-
-    /// Sends a frame and reads the answer, without its length, into `answer`.
-    async fn exchange(&mut self, frame: &[u8]) -> Outcome<()> {
-        self.stream.write_all(frame).await?;
-        let size = self.stream.read_i32().await?;
-        self.answer.resize(usize::try_from(size)?, 0);
-        self.stream.read_exact(&mut self.answer).await?;
-        Ok(())
-    }
-}
-
-/// A request with its header, behind its length.
-fn frame<R: Request>(version: i16, request: &R) -> Outcome<Bytes> {
-    let mut body = BytesMut::new();
-    RequestHeader::default()
-        .with_request_api_key(R::KEY)
-        .with_request_api_version(version)
-        .with_correlation_id(7)
-        .with_client_id(Some(text("c")))
-        .encode(&mut body, R::header_version(version))?;
-    request.encode(&mut body, version)?;
-    let size = i32::try_from(body.remaining())?.to_be_bytes();
-    Ok([&size[..], &body].concat().into())
 }
 
 /// One batch of values whose compressed size is about a third: letters from a generator of fixed seed, four of each.
