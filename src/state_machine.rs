@@ -14,8 +14,11 @@ pub struct ReplyTo(pub u64);
 /// What a machine wants done, in order.
 #[derive(Debug)]
 pub struct Effects<M: StateMachine + ?Sized> {
-    /// To be appended as one atomic batch and then replayed.
+    /// To be appended and replayed.
     pub records: Vec<M::Record>,
+    /// Whether the records make sense only together, so that they have to be in one batch, however it ends; they are
+    /// refused where it would be too large. A machine clears it where each record stands for itself.
+    pub is_atomic: bool,
     /// To be given once `records`, and all earlier ones, are committed.
     pub replies: Vec<(ReplyTo, M::Response)>,
 }
@@ -23,7 +26,7 @@ pub struct Effects<M: StateMachine + ?Sized> {
 impl<M: StateMachine + ?Sized> Effects<M> {
     /// No effects yet.
     pub fn new() -> Self {
-        Self { records: Vec::new(), replies: Vec::new() }
+        Self { records: Vec::new(), is_atomic: true, replies: Vec::new() }
     }
 
     /// Appends one record.

@@ -459,9 +459,13 @@ const GROUPS: &[Key] = &[
     Key::list("group.coordinator.rebalance.protocols", "classic,consumer,streams", "The group protocols Kafka offers.")
         .one_of(&["consumer", "classic", "share", "streams"])
         .no_effect(),
-    Key::int("group.coordinator.append.linger.ms", "5", "How long Kafka's coordinator gathers records before a write.")
-        .at_least(0)
-        .no_effect(),
+    // Unlike Kafka 4.1, whose 5 makes a lone commit wait; -1 is the default of Kafka 4.2.
+    Key::int(
+        "group.coordinator.append.linger.ms",
+        "-1",
+        "How long a coordinator gathers records for one write; -1: while requests wait for it.",
+    )
+    .at_least(-1),
     Key::int("group.coordinator.threads", "4", "How many threads Kafka's coordinator has.")
         .at_least(1)
         .high()
@@ -475,8 +479,7 @@ const GROUPS: &[Key] = &[
         .high(),
     Key::int("offsets.commit.timeout.ms", "5000", "How long an offset commit may wait for its write.")
         .at_least(1)
-        .high()
-        .no_effect(),
+        .high(),
     Key::int("offsets.load.buffer.size", "5242880", "How many bytes are read at once when a coordinator loads.")
         .at_least(1)
         .high()

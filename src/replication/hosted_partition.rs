@@ -76,6 +76,8 @@ pub struct ReadResult {
 pub struct Offsets {
     /// The first offset of the log.
     pub log_start_offset: i64,
+    /// The offset behind its last record.
+    pub log_end_offset: i64,
     /// The first offset that is not committed.
     pub high_watermark: i64,
     /// The first offset that a transaction may still decide about.
@@ -217,6 +219,15 @@ impl HostedPartition {
         Ok(appended)
     }
 
+    /// The most bytes that an append of one batch may have at this moment, or why it would be refused whatever it holds.
+    pub fn append_limit(&self, acks: RequiredAcks) -> Result<usize, ErrorCode> {
+        self.with(|Hosted { partition, log, min_insync_replicas, .. }| {
+            partition.may_append(acks, *min_insync_replicas)?;
+            let config = log.config();
+            Ok(config.max_message_bytes.min(config.segment_bytes) as usize)
+        })
+    }
+
     /// Appends under the lock; also tells whether there is something new for readers.
     fn append_alone(
         &self,
@@ -294,6 +305,7 @@ impl HostedPartition {
         self.with_leader(current_leader_epoch, |Hosted { partition, log, .. }| {
             Ok(Offsets {
                 log_start_offset: log.log_start_offset(),
+                log_end_offset: log.log_end_offset(),
                 high_watermark: partition.high_watermark(),
                 last_stable_offset: partition.last_stable_offset(),
                 leader_epoch: partition.leader_epoch(),
@@ -381,16 +393,20 @@ impl HostedPartition {
     ///
     /// Errors: [`ErrorCode::RequestTimedOut`], or what became of the partition meanwhile.
     pub async fn committed_to(self: Arc<Self>, offset: i64, clock: &Clock, timeout: Duration) -> Result<(), ErrorCode> {
-        let commit = async {
-            loop {
-                let wait = Wait::register([Arc::clone(&self)]);
-                if self.offsets(-1)?.high_watermark >= offset {
-                    return Ok(());
-                }
-                wait.woken().await;
+        clock.timeout(timeout, self.committed(offset)).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
+    }
+
+    /// Waits until the record before `offset` is committed, however long that takes.
+    ///
+    /// Errors: what became of the partition meanwhile.
+    pub async fn committed(self: Arc<Self>, offset: i64) -> Result<(), ErrorCode> {
+        loop {
+            let wait = Wait::register([Arc::clone(&self)]);
+            if self.offsets(-1)?.high_watermark >= offset {
+                return Ok(());
             }
-        };
-        clock.timeout(timeout, commit).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
+            wait.woken().await;
+        }
     }
 
     /// Waits until everything below `offset` is on disk. Those who wait together share one fsync.

@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Origin, SecurityProtocol, Storage};
 use crate::controller::{Controller, ControllerClient, RegisterBroker};
 use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
-use crate::coordinator::runtime::CoordinatorRuntime;
+use crate::coordinator::runtime::{CoordinatorRuntime, CoordinatorRuntimeConfig};
 use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
 use crate::metadata::Endpoint;
 use crate::metrics::Metrics;
@@ -387,7 +387,8 @@ fn group_coordinators(
 ) -> CoordinatorRuntime<GroupCoordinator> {
     let groups = GroupCoordinatorConfig::from(&config.broker);
     let new_machine = move || GroupCoordinator::new(groups.clone());
-    CoordinatorRuntime::new(GROUP_METADATA_TOPIC, config.node_id, clock.clone(), Arc::clone(replicas), new_machine)
+    let (replicas, runtime) = (Arc::clone(replicas), CoordinatorRuntimeConfig::from(&config.broker));
+    CoordinatorRuntime::new(GROUP_METADATA_TOPIC, config.node_id, clock.clone(), replicas, runtime, new_machine)
 }
 
 fn fetch_session_cache(config: &Config) -> FetchSessionCache {

@@ -61,7 +61,7 @@ async fn alter(client: &mut Client, resource_type: i8, name: &str, operations: &
 }
 
 /// Sets one key, which must work.
-async fn set(client: &mut Client, resource_type: i8, name: &str, key: &str, value: &str) {
+pub(crate) async fn set(client: &mut Client, resource_type: i8, name: &str, key: &str, value: &str) {
     assert_eq!(alter(client, resource_type, name, &[(key, SET, Some(value))]).await, (0, String::new()), "{key}");
 }
 

@@ -2,19 +2,28 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{CreatePartitionsRequest, DeleteTopicsRequest, MetadataRequest};
+use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, DeleteGroupsRequest, DeleteTopicsRequest, MetadataRequest, OffsetCommitRequest,
+    RequestHeader,
+};
+use kafka_protocol::protocol::Encodable;
 use klamm::clock::Clock;
 use klamm::coordinator::group::request::{CommitOffsetsRequest, FetchOffsetsRequest, MemberRequest, OffsetToCommit};
 use klamm::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
-use klamm::coordinator::runtime::CoordinatorRuntime;
+use klamm::coordinator::runtime::{CoordinatorRuntime, CoordinatorRuntimeConfig};
 use klamm::ids::{GROUP_METADATA_TOPIC, Uuid};
 use klamm::metadata::{Change, MetadataDelta, MetadataImage, TopicChange};
 use klamm::protocol::ErrorCode;
+use klamm::protocol::record_batch::batches;
+use klamm::replication::hosted_partition::ReadRequest;
 
-use crate::broker::{Broker, Client, topic_name};
-use crate::server::within;
+use crate::broker::{Broker, Client, group_id, topic_name};
+use crate::server::{framed, within};
+use crate::{alter_configs, groups};
 
 type Groups = CoordinatorRuntime<GroupCoordinator>;
 
@@ -57,7 +66,8 @@ async fn a_machine_that_loads_says_so_and_misses_nothing() {
     let again = || {
         let new_machine = || GroupCoordinator::new(GroupCoordinatorConfig::default());
         let replicas = Arc::clone(&shared.replicas);
-        let groups = Groups::new(GROUP_METADATA_TOPIC, shared.node_id, Clock::system(), replicas, new_machine);
+        let config = CoordinatorRuntimeConfig::default();
+        let groups = Groups::new(GROUP_METADATA_TOPIC, shared.node_id, Clock::system(), replicas, config, new_machine);
         let image = shared.image();
         let topic_id = image.topic(GROUP_METADATA_TOPIC).unwrap().id;
         let mut delta = MetadataDelta::default();
@@ -134,5 +144,73 @@ async fn clients_create_enlarge_and_delete_the_offsets_topic() {
     assert_eq!((told.error_code, told.is_internal, told.partitions.len()), (0, true, 50));
     client.find_coordinator("g").await;
     assert_eq!(committed(groups).await, Ok(-1));
+    broker.stop().await;
+}
+
+/// How many records there are in each batch of the only partition of `__consumer_offsets`.
+fn batch_sizes(broker: &Broker) -> Vec<i32> {
+    let partition = broker.0.broker().replicas.partition(GROUP_METADATA_TOPIC, 0).unwrap();
+    let request = ReadRequest {
+        fetch_offset: 0,
+        max_bytes: usize::MAX,
+        min_one: true,
+        current_leader_epoch: -1,
+        last_fetched_epoch: -1,
+        read_committed: false,
+    };
+    let Some(slice) = partition.read(&request).unwrap().records else { return Vec::new() };
+    batches(&slice.read_blocking().unwrap()).map(|batch| batch.unwrap().header.record_count).collect()
+}
+
+#[tokio::test]
+async fn commits_that_are_pipelined_share_batches() {
+    let broker = Broker::with(&[("offsets.topic.num.partitions", "1")]).await;
+    let (mut client, _) = broker.client_with_topic("t", 1).await;
+    client.find_coordinator("g").await;
+    let mut body = BytesMut::new();
+    RequestHeader::default().with_request_api_key(8).with_request_api_version(8).encode(&mut body, 2).unwrap();
+    groups::commit("g", None, 0).encode(&mut body, 8).unwrap();
+    let mut peer = broker.peer().await;
+    peer.send(&framed(&body).repeat(80)).await;
+    for _ in 0..80 {
+        assert!(peer.answer().await.ends_with(&[0; 5]), "no error, and the tags of partition, topic and answer");
+    }
+    let sizes = batch_sizes(&broker);
+    assert_eq!(sizes.iter().sum::<i32>(), 80);
+    assert!(sizes.len() < 20, "{sizes:?}");
+    broker.stop().await;
+}
+
+/// A commit for all of the topic's partitions, as long as what goes with each offset makes it.
+fn commit_everything(metadata: &str) -> OffsetCommitRequest {
+    let mut request = groups::commit("g", None, 0);
+    let partition =
+        OffsetCommitRequestPartition::default().with_committed_metadata(Some(crate::broker::text(metadata)));
+    request.topics[0].partitions = (0..20).map(|index| partition.clone().with_partition_index(index)).collect();
+    request
+}
+
+/// As in Kafka, a commit is written as a whole or not at all; a group is deleted, whatever it holds.
+#[tokio::test]
+async fn a_commit_that_no_batch_can_hold_is_refused_whole() {
+    let broker = Broker::with(&[("offsets.topic.num.partitions", "1")]).await;
+    let (mut client, _) = broker.client_with_topic("t", 20).await;
+    let configs = [("cleanup.policy", "compact"), ("max.message.bytes", "1200")];
+    client.create_topic(GROUP_METADATA_TOPIC, 1, &configs).await;
+    client.find_coordinator("g").await;
+    let codes = async |client: &mut Client, request: &OffsetCommitRequest| {
+        let partitions = client.ask(8, request).await.topics.remove(0).partitions;
+        partitions.into_iter().map(|partition| partition.error_code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&mut client, &commit_everything(&"m".repeat(100))).await, [-1; 20], "UNKNOWN_SERVER_ERROR");
+    assert!(batch_sizes(&broker).is_empty());
+    assert_eq!(codes(&mut client, &commit_everything("")).await, [0; 20]);
+    assert_eq!(batch_sizes(&broker), [20]);
+    alter_configs::set(&mut client, 2, GROUP_METADATA_TOPIC, "max.message.bytes", "300").await;
+    let delete = DeleteGroupsRequest::default().with_groups_names(vec![group_id("g")]);
+    assert_eq!(client.ask(2, &delete).await.results[0].error_code, 0);
+    let sizes = batch_sizes(&broker);
+    assert_eq!(sizes.iter().sum::<i32>(), 41, "20 commits, as many tombstones, and the group's");
+    assert!(sizes.len() > 2, "{sizes:?}");
     broker.stop().await;
 }

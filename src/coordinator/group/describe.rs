@@ -53,6 +53,8 @@ impl GroupCoordinator {
         if group.state != GroupState::Empty {
             return Err(ErrorCode::NonEmptyGroup);
         }
+        // Unlike Kafka, which could not delete a group whose tombstones take more than one batch.
+        effects.is_atomic = false;
         effects.records.extend(group.offset_tombstones());
         effects.record(group.tombstone());
         Ok(())

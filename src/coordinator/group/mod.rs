@@ -153,6 +153,8 @@ impl StateMachine for GroupCoordinator {
     }
 
     fn handle_timeout(&mut self, now: Now, effects: &mut Effects<Self>) {
+        // Groups and offsets have nothing to do with each other.
+        effects.is_atomic = false;
         while let Some(timer) = self.timers.pop_due(now.monotonic) {
             let (Timer::Session(group_id, _) | Timer::Join(group_id) | Timer::Sync(group_id)) = &timer else {
                 self.expiry_elapsed(now, effects);

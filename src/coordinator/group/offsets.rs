@@ -105,6 +105,7 @@ impl GroupCoordinator {
 
     /// Forgets the offsets of deleted topics, in all groups.
     pub(super) fn topics_deleted(&mut self, topics: &[TopicName], effects: &mut Effects<Self>) {
+        effects.is_atomic = false;
         for group in self.groups.values() {
             for topic in topics {
                 let partitions = group.offsets.get(topic).into_iter().flat_map(|offsets| offsets.keys());

@@ -1,22 +1,26 @@
 //! One machine's task: its mailbox, its timers, and the replies that wait.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
+use super::config::CoordinatorRuntimeConfig;
+use super::writer::{BatchWriter, MachineAnswer, PendingReply};
 use crate::clock::{Alarm, Clock, Now};
 use crate::coordinator::machine::CoordinatorMachine;
 use crate::protocol::ErrorCode;
 use crate::replication::hosted_partition::HostedPartition;
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
 
-/// Requests handled before their replies are released together.
+/// Requests that are decided before their batch is written, so that the first of them does not wait long.
 const BURST: usize = 256;
 
-pub(super) type MachineAnswer<M> = Result<<M as StateMachine>::Response, ErrorCode>;
+/// Makes a machine that has not loaded.
+pub(super) type NewMachine<M> = Arc<dyn Fn() -> M + Send + Sync>;
 
 pub(super) struct Envelope<M: StateMachine> {
     pub(super) request: M::Request,
@@ -24,56 +28,101 @@ pub(super) struct Envelope<M: StateMachine> {
     pub(super) answer: Option<oneshot::Sender<MachineAnswer<M>>>,
 }
 
+/// Why a machine no longer decides.
+enum Ended {
+    /// Nobody can ask it any more.
+    Abandoned,
+    /// It believes what the log does not say.
+    Astray,
+}
+
 /// One machine with what it needs to act.
 pub(super) struct Actor<M: CoordinatorMachine> {
     pub(super) machine: M,
     pub(super) hosted: Arc<HostedPartition>,
     pub(super) clock: Clock,
+    new_machine: NewMachine<M>,
+    writer: BatchWriter<M>,
+    /// Those whose response has not been decided.
     waiting: HashMap<ReplyTo, oneshot::Sender<MachineAnswer<M>>>,
     next_reply_to: u64,
-    pub(super) last_appended: i64,
-    pub(super) unflushed: bool,
-    /// Replies to give once everything up to `last_appended` is committed.
-    ready: VecDeque<(ReplyTo, M::Response)>,
 }
 
 impl<M: CoordinatorMachine> Actor<M> {
-    /// A machine as it is, which sees nothing before it has loaded.
-    pub(super) fn new(machine: M, hosted: Arc<HostedPartition>, clock: Clock) -> Self {
+    pub(super) fn new(
+        new_machine: NewMachine<M>,
+        hosted: Arc<HostedPartition>,
+        clock: Clock,
+        config: CoordinatorRuntimeConfig,
+    ) -> Self {
         Self {
-            machine,
+            machine: new_machine(),
+            writer: BatchWriter::new(Arc::clone(&hosted), config),
             hosted,
             clock,
+            new_machine,
             waiting: HashMap::new(),
             next_reply_to: 0,
-            last_appended: -1,
-            unflushed: false,
-            ready: VecDeque::new(),
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Envelope<M>>) {
+    /// Loads the machine and drives it until `stop`, or until nobody can ask it any more; `loaded` tells whether it may
+    /// be asked. It is loaded anew when a batch was refused after the machine had taken it for written.
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Envelope<M>>,
+        loaded: watch::Sender<bool>,
+        stop: CancellationToken,
+    ) {
+        // A load looks after `stop` itself: it runs on a thread that dropping its future would leave behind.
+        while let Some(actor) = self.load(&stop).await {
+            self = actor;
+            loaded.send_replace(true);
+            let Some(Ended::Astray) = stop.run_until_cancelled(self.work(&mut inbox)).await else { return };
+            loaded.send_replace(false);
+            self.forget();
+        }
+    }
+
+    async fn work(&mut self, inbox: &mut mpsc::Receiver<Envelope<M>>) -> Ended {
         let mut alarm = Alarm::new(self.clock.clone());
-        loop {
-            let deadline = self.machine.next_deadline();
+        let mut settling = None;
+        while !self.writer.has_failed() {
+            if settling.is_none() {
+                settling = self.writer.settling(&self.clock).map(Box::pin);
+            }
+            let settled = poll_fn(|context| match &mut settling {
+                Some(settling) => settling.as_mut().poll(context),
+                None => Poll::Pending,
+            });
+            let deadline = self.machine.next_deadline().into_iter().chain(self.writer.next_deadline()).min();
             let due = poll_fn(|context| match deadline {
                 Some(deadline) => alarm.poll(deadline, context).map(drop),
                 None => Poll::Pending,
             });
             tokio::select! {
-                envelope = inbox.recv() => match envelope {
-                    Some(envelope) => self.take_burst(envelope, &mut inbox),
-                    None => return,
-                },
+                biased;
+                outcome = settled => {
+                    settling = None;
+                    self.writer.settled(outcome);
+                }
                 () = due => self.decide(M::handle_timeout),
+                envelope = inbox.recv() => match envelope {
+                    Some(envelope) => self.take_burst(envelope, inbox),
+                    None => return Ended::Abandoned,
+                },
             }
-            self.release_replies().await;
+            self.writer.idle(&self.clock);
         }
+        Ended::Astray
     }
 
     fn take_burst(&mut self, first: Envelope<M>, inbox: &mut mpsc::Receiver<Envelope<M>>) {
         self.handle(first);
         for _ in 1..BURST {
+            if self.writer.has_failed() {
+                return;
+            }
             let Ok(envelope) = inbox.try_recv() else { return };
             self.handle(envelope);
         }
@@ -88,35 +137,50 @@ impl<M: CoordinatorMachine> Actor<M> {
         self.decide(|machine, now, effects| machine.handle(request, reply_to, now, effects));
     }
 
-    /// Lets the machine decide, makes its records durable and replays them, and keeps its replies.
+    /// Lets the machine decide, has its records written and replays them, and lets its replies follow them.
     fn decide(&mut self, decide: impl FnOnce(&mut M, Now, &mut Effects<M>)) {
         let now = self.clock.now();
         let mut effects = Effects::new();
         decide(&mut self.machine, now, &mut effects);
-        match self.append(&effects.records, now) {
-            Ok(()) => self.ready.extend(effects.replies),
-            Err(code) => {
-                for (reply_to, _) in effects.replies {
-                    self.answer(reply_to, Err(code));
-                }
+        let outcome = self.remember(&effects.records, effects.is_atomic, now);
+        let waiting = &mut self.waiting;
+        let replies = effects.replies.into_iter().filter_map(|(reply_to, response)| {
+            let answer = waiting.remove(&reply_to)?;
+            Some(PendingReply { answer, response })
+        });
+        match outcome {
+            Ok(()) => self.writer.reply(replies),
+            Err(code) => replies.for_each(|reply| reply.give(Err(code))),
+        }
+        self.writer.decided(now);
+    }
+
+    /// Adds `records` to the batches that are to be written, and replays them: what is decided next goes by them.
+    fn remember(&mut self, records: &[M::Record], is_atomic: bool, now: Now) -> Result<(), ErrorCode> {
+        let encoded: Result<Vec<_>, _> = records.iter().map(M::encode).collect();
+        let encoded = encoded.map_err(|error| {
+            tracing::error!(%error, "a coordinator's record cannot be written");
+            ErrorCode::CoordinatorNotAvailable
+        })?;
+        let together = if is_atomic { records.len().max(1) } else { 1 };
+        for (records, encoded) in records.chunks(together).zip(encoded.chunks(together)) {
+            self.writer.add(encoded, now)?;
+            for record in records {
+                self.machine.replay(record);
             }
         }
+        Ok(())
     }
 
-    async fn release_replies(&mut self) {
-        if self.ready.is_empty() {
-            return;
-        }
-        let outcome = self.committed().await;
-        while let Some((reply_to, response)) = self.ready.pop_front() {
-            self.answer(reply_to, outcome.map(|()| response));
-        }
-    }
-
-    fn answer(&mut self, reply_to: ReplyTo, answer: MachineAnswer<M>) {
-        if let Some(sender) = self.waiting.remove(&reply_to) {
-            // A receiver that is gone is a client that has disconnected; the decision stands all the same.
-            drop(sender.send(answer));
+    /// Begins anew, with a machine that has not loaded. Nobody will answer those who waited for the old one's decision:
+    /// they look for the coordinator again, as when it moves.
+    fn forget(&mut self) {
+        let partition = self.hosted.topic_partition();
+        tracing::info!(%partition, "a coordinator's batch could not be written: its state is loaded anew");
+        self.machine = (self.new_machine)();
+        self.writer.recovered();
+        for (_, answer) in self.waiting.drain() {
+            drop(answer.send(Err(ErrorCode::NotCoordinator)));
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Runs one coordinator machine per partition of an internal topic that this broker leads.
 //!
 //! Each machine has a task and a bounded mailbox, so it needs no lock and sees its requests in order. The task loads the
-//! partition by replaying it, then appends what the machine decides, replays it, and lets replies leave once their
-//! records are committed. A burst of requests shares one wait for the disk where `flush.messages` asks for it. While a
-//! machine loads, requests to it are told so at once, and tidings wait for it.
+//! partition by replaying it, then lets the machine decide, adds its records to a batch, replays them, and lets replies
+//! leave once their records are committed. What arrives together becomes one batch, and deciding goes on while batches
+//! wait to be committed. While a machine loads, requests to it are told so at once, and tidings wait for it.
 
 mod actor;
+mod config;
 mod loader;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,10 @@ use crate::protocol::ErrorCode;
 use crate::replication::hosted_partition::HostedPartition;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Question, StateMachine};
-use actor::{Actor, Envelope, MachineAnswer};
+use actor::{Actor, Envelope, NewMachine};
+use writer::MachineAnswer;
+
+pub use config::{AppendLinger, CoordinatorRuntimeConfig};
 
 /// Requests that may wait for one machine; more are refused as "not available", which clients retry.
 const MAILBOX_CAPACITY: usize = 10_000;
@@ -42,7 +46,8 @@ struct SharedRuntime<M: CoordinatorMachine> {
     node_id: NodeId,
     clock: Clock,
     replicas: Arc<ReplicaManager>,
-    new_machine: Box<dyn Fn() -> M + Send + Sync>,
+    config: CoordinatorRuntimeConfig,
+    new_machine: NewMachine<M>,
     mailboxes: RwLock<Mailboxes<M>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -124,6 +129,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         node_id: NodeId,
         clock: Clock,
         replicas: Arc<ReplicaManager>,
+        config: CoordinatorRuntimeConfig,
         new_machine: impl Fn() -> M + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(SharedRuntime {
@@ -131,7 +137,8 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
             node_id,
             clock,
             replicas,
-            new_machine: Box::new(new_machine),
+            config,
+            new_machine: Arc::new(new_machine),
             mailboxes: RwLock::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -192,15 +199,9 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     fn spawn(&self, hosted: Arc<HostedPartition>) -> Mailbox<M> {
         let (envelopes, inbox) = mpsc::channel(MAILBOX_CAPACITY + TIDINGS_CAPACITY);
         let (has_loaded, loaded) = watch::channel(false);
-        let actor = Actor::new((self.0.new_machine)(), hosted, self.0.clock.clone());
-        let stop = self.0.stop.clone();
-        self.0.tasks.spawn(async move {
-            // A load looks after `stop` itself: it runs on a thread that dropping its future would leave behind.
-            if let Some(actor) = actor.load(stop.clone()).await {
-                has_loaded.send_replace(true);
-                stop.run_until_cancelled(actor.run(inbox)).await;
-            }
-        });
+        let shared = &self.0;
+        let actor = Actor::new(Arc::clone(&shared.new_machine), hosted, shared.clock.clone(), shared.config);
+        self.0.tasks.spawn(actor.run(inbox, has_loaded, self.0.stop.clone()));
         Mailbox { envelopes, loaded }
     }
 

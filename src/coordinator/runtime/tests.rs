@@ -1,8 +1,13 @@
 //! The runtime with a machine that only remembers what it was told.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::CoordinatorRuntime;
+use futures_util::FutureExt;
+
+use super::{AppendLinger, CoordinatorRuntime, CoordinatorRuntimeConfig};
 use crate::clock::{Clock, Monotonic, Now};
 use crate::config::Config;
 use crate::coordinator::machine::CoordinatorMachine;
@@ -10,24 +15,48 @@ use crate::ids::{GROUP_METADATA_TOPIC, TopicName, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
 use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::{CoordinatorRecordError, EncodedRecord};
+use crate::protocol::record_batch::batches;
+use crate::replication::hosted_partition::{HostedPartition, ReadRequest};
 use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
 use crate::storage::LogDir;
 
-/// What the machines of one test were told.
-type Told = Arc<Mutex<Vec<TopicName>>>;
+/// What the machines of one test have decided on.
+type Told = Arc<Mutex<Vec<String>>>;
 
-struct Listener(Told);
+/// What is written down; each note is a record.
+struct Notebook {
+    notes: Vec<String>,
+    told: Told,
+}
 
-impl StateMachine for Listener {
-    /// The topics that are gone; none for a question.
-    type Request = Vec<TopicName>;
-    type Response = ();
-    type Record = ();
+#[derive(Clone)]
+enum Ask {
+    /// Answered with what was there before.
+    Note { notes: Vec<String>, is_atomic: bool },
+    /// Never answered.
+    Wait,
+    /// Tidings.
+    TopicsDeleted(Vec<TopicName>),
+}
 
-    fn handle(&mut self, request: Vec<TopicName>, reply_to: ReplyTo, _now: Now, effects: &mut Effects<Self>) {
-        self.0.lock().unwrap().extend(request);
-        effects.reply(reply_to, ());
+impl StateMachine for Notebook {
+    type Request = Ask;
+    type Response = Vec<String>;
+    type Record = String;
+
+    fn handle(&mut self, request: Ask, reply_to: ReplyTo, _now: Now, effects: &mut Effects<Self>) {
+        let mut told = self.told.lock().unwrap();
+        match request {
+            Ask::Note { notes, is_atomic } => {
+                told.extend(notes.iter().cloned());
+                effects.records = notes;
+                effects.is_atomic = is_atomic;
+                effects.reply(reply_to, self.notes.clone());
+            }
+            Ask::Wait => told.push("wait".into()),
+            Ask::TopicsDeleted(topics) => told.extend(topics.iter().map(ToString::to_string)),
+        }
     }
 
     fn handle_timeout(&mut self, _now: Now, _effects: &mut Effects<Self>) {}
@@ -36,87 +65,321 @@ impl StateMachine for Listener {
         None
     }
 
-    fn replay(&mut self, _record: &()) {}
+    fn replay(&mut self, record: &String) {
+        self.notes.push(record.clone());
+    }
 }
 
-impl Question<Listener> for Vec<TopicName> {
-    type Answer = ();
+impl Question<Notebook> for Ask {
+    type Answer = Vec<String>;
 
     fn into_request(self) -> Self {
         self
     }
 
-    fn answer((): ()) -> Option<()> {
-        Some(())
+    fn answer(notes: Vec<String>) -> Option<Vec<String>> {
+        Some(notes)
     }
 }
 
-impl CoordinatorMachine for Listener {
-    fn encode(_record: &()) -> Result<EncodedRecord, CoordinatorRecordError> {
-        Ok(EncodedRecord { key: bytes::Bytes::new(), value: None })
+impl CoordinatorMachine for Notebook {
+    fn encode(record: &String) -> Result<EncodedRecord, CoordinatorRecordError> {
+        Ok(EncodedRecord { key: record.clone().into(), value: Some("a note".into()) })
     }
 
-    fn decode(_key: &[u8], _value: Option<&[u8]>) -> Result<Option<()>, CoordinatorRecordError> {
-        Ok(None)
+    fn decode(key: &[u8], _value: Option<&[u8]>) -> Result<Option<String>, CoordinatorRecordError> {
+        Ok(Some(String::from_utf8(key.to_vec()).unwrap()))
     }
 
     fn loaded(&mut self, _now: Now) {}
 
-    fn topics_deleted(topics: &[TopicName]) -> Option<Vec<TopicName>> {
-        Some(topics.to_vec())
+    fn topics_deleted(topics: &[TopicName]) -> Option<Ask> {
+        Some(Ask::TopicsDeleted(topics.to_vec()))
     }
 }
 
-/// The image after `records`, and what they did.
-fn step(image: &mut MetadataImage, records: Vec<TopicRecord>) -> MetadataDelta {
-    let mut delta = MetadataDelta::default();
-    for record in records {
-        delta.note(image.replay(&MetadataRecord::from(record)).unwrap());
+type Answer = Pin<Box<dyn Future<Output = Result<Vec<String>, ErrorCode>> + Send>>;
+
+const TOPIC_ID: Uuid = Uuid::from_u128(1);
+const ORDERS: Uuid = Uuid::from_u128(2);
+
+/// A machine on a partition whose replicas a test moves. It runs on the test's thread, whenever the test waits.
+struct House {
+    clock: Clock,
+    image: MetadataImage,
+    replicas: Arc<ReplicaManager>,
+    runtime: CoordinatorRuntime<Notebook>,
+    told: Told,
+}
+
+impl House {
+    /// The partition has `isr` of the replicas 1, which is here, and 2, which never fetches.
+    async fn with(append_linger: AppendLinger, isr: &[i32]) -> Self {
+        let clock = Clock::manual(0);
+        let config = Arc::new(Config::with(&[]).unwrap());
+        let replicas = ReplicaManager::open(1, clock.clone(), config, Arc::new(LogDir::memory())).unwrap();
+        let (replicas, told) = (Arc::new(replicas), Told::default());
+        let runtime = runtime(append_linger, &clock, &replicas, &told);
+        let mut house = Self { clock, image: MetadataImage::default(), replicas, runtime, told };
+        let state =
+            PartitionImage { replicas: vec![1, 2], isr: isr.into(), leader: 1, leader_epoch: 0, partition_epoch: 0 };
+        house.apply(vec![
+            TopicRecord::Topic { name: GROUP_METADATA_TOPIC.into(), id: TOPIC_ID },
+            TopicRecord::Partition { topic_id: TOPIC_ID, partition: 0, state },
+            TopicRecord::Topic { name: "orders".into(), id: ORDERS },
+        ]);
+        house.runtime.loaded().await;
+        house
     }
-    delta
+
+    async fn start() -> Self {
+        Self::with(AppendLinger::Adaptive, &[1]).await
+    }
+
+    fn step(&mut self, records: Vec<TopicRecord>) -> MetadataDelta {
+        let mut delta = MetadataDelta::default();
+        for record in records {
+            delta.note(self.image.replay(&MetadataRecord::from(record)).unwrap());
+        }
+        delta
+    }
+
+    fn apply(&mut self, records: Vec<TopicRecord>) {
+        let delta = self.step(records);
+        self.replicas.apply(&delta, &self.image);
+        self.runtime.apply(&delta, &self.image);
+    }
+
+    fn change_isr(&mut self, isr: &[i32]) {
+        let isr = Some(isr.into());
+        self.apply(vec![TopicRecord::PartitionChange { topic_id: TOPIC_ID, partition: 0, isr, leader: None }]);
+    }
+
+    fn configure(&mut self, key: &str, value: &str) {
+        let (key, value) = (key.into(), Some(value.into()));
+        self.apply(vec![TopicRecord::TopicConfig { topic_id: TOPIC_ID, key, value }]);
+    }
+
+    fn ask(&self, ask: Ask) -> Answer {
+        Box::pin(self.runtime.enqueue("group", ask))
+    }
+
+    fn note(&self, notes: &[&str]) -> Answer {
+        let notes = notes.iter().map(ToString::to_string).collect();
+        self.ask(Ask::Note { notes, is_atomic: true })
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+
+    fn partition(&self) -> Arc<HostedPartition> {
+        self.replicas.partition(GROUP_METADATA_TOPIC, 0).unwrap()
+    }
+
+    /// The keys of the log's committed records, by batch.
+    fn batches(&self) -> Vec<Vec<String>> {
+        let request = ReadRequest {
+            fetch_offset: 0,
+            max_bytes: usize::MAX,
+            min_one: true,
+            current_leader_epoch: -1,
+            last_fetched_epoch: -1,
+            read_committed: false,
+        };
+        let Some(slice) = self.partition().read(&request).unwrap().records else { return Vec::new() };
+        let batches = batches(&slice.read_blocking().unwrap()).map(|batch| {
+            let records = batch.unwrap().records(usize::MAX).unwrap().map(Result::unwrap);
+            records.map(|record| String::from_utf8(record.key.unwrap().to_vec()).unwrap()).collect()
+        });
+        batches.collect()
+    }
+}
+
+fn runtime(
+    append_linger: AppendLinger,
+    clock: &Clock,
+    replicas: &Arc<ReplicaManager>,
+    told: &Told,
+) -> CoordinatorRuntime<Notebook> {
+    let told = Arc::clone(told);
+    let new_machine = move || Notebook { notes: Vec::new(), told: Arc::clone(&told) };
+    let config = CoordinatorRuntimeConfig { append_linger, ..CoordinatorRuntimeConfig::default() };
+    CoordinatorRuntime::new(GROUP_METADATA_TOPIC, 1, clock.clone(), Arc::clone(replicas), config, new_machine)
+}
+
+/// Lets all tasks go as far as they can.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
 async fn a_machine_with_a_full_mailbox_hears_of_deleted_topics_all_the_same() {
-    let clock = Clock::manual(0);
-    let config = Arc::new(Config::with(&[]).unwrap());
-    let replicas = ReplicaManager::open(1, clock.clone(), config, Arc::new(LogDir::memory())).unwrap();
-    let (replicas, told) = (Arc::new(replicas), Told::default());
-    let listeners = Arc::clone(&told);
-    let new_machine = move || Listener(Arc::clone(&listeners));
-    let runtime = CoordinatorRuntime::new(GROUP_METADATA_TOPIC, 1, clock, Arc::clone(&replicas), new_machine);
-    let (offsets, orders) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
-    let mut image = MetadataImage::default();
-    let delta = step(
-        &mut image,
-        vec![
-            TopicRecord::Topic { name: GROUP_METADATA_TOPIC.into(), id: offsets },
-            TopicRecord::Partition { topic_id: offsets, partition: 0, state },
-            TopicRecord::Topic { name: "orders".into(), id: orders },
-        ],
-    );
-    replicas.apply(&delta, &image);
-    runtime.apply(&delta, &image);
-    runtime.loaded().await;
+    let mut house = House::start().await;
     // The machine runs on this thread, so that it takes nothing before the mailbox is full.
     let mut questions = Vec::new();
     let refused = loop {
-        let question = runtime.enqueue("group", Vec::new());
-        let mut question = Box::pin(question);
-        match futures_util::poll!(&mut question) {
-            std::task::Poll::Ready(answer) => break answer,
-            std::task::Poll::Pending => questions.push(question),
+        let mut question = house.note(&[]);
+        match (&mut question).now_or_never() {
+            Some(answer) => break answer,
+            None => questions.push(question),
         }
     };
     assert_eq!(refused, Err(ErrorCode::CoordinatorNotAvailable));
-    let delta = step(&mut image, vec![TopicRecord::RemoveTopic { topic_id: orders }]);
-    let applying = runtime.clone();
+    let delta = house.step(vec![TopicRecord::RemoveTopic { topic_id: ORDERS }]);
+    let (applying, image) = (house.runtime.clone(), house.image.clone());
     tokio::task::spawn_blocking(move || applying.apply(&delta, &image)).await.unwrap();
     for answer in futures_util::future::join_all(questions).await {
-        assert_eq!(answer, Ok(()));
+        assert_eq!(answer, Ok(Vec::new()));
     }
-    runtime.enqueue("group", Vec::new()).await.unwrap();
-    assert_eq!(*told.lock().unwrap(), [TopicName::from("orders")]);
-    runtime.shutdown().await;
+    house.note(&[]).await.unwrap();
+    assert_eq!(house.told(), ["orders"]);
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_arrives_together_is_one_batch_and_each_decision_sees_those_before_it() {
+    let house = House::start().await;
+    let names: Vec<String> = (0..100).map(|number| format!("{number:03}")).collect();
+    let asked: Vec<Answer> = names.iter().map(|name| house.note(&[name])).collect();
+    for (number, answer) in futures_util::future::join_all(asked).await.into_iter().enumerate() {
+        assert_eq!(answer.unwrap(), names[..number]);
+    }
+    assert_eq!(house.batches(), [names]);
+    house.note(&["alone"]).await.unwrap();
+    assert_eq!(house.batches()[1..], [["alone"]], "whoever is alone waits for nobody");
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_batch_lingers_as_long_as_it_is_told_to() {
+    let house = House::with(AppendLinger::For(Duration::from_millis(5)), &[1]).await;
+    let mut first = house.note(&["a"]);
+    settle().await;
+    house.clock.advance(Duration::from_millis(4));
+    let (mut second, mut reading) = (house.note(&["b"]), house.note(&[]));
+    settle().await;
+    assert_eq!((house.told(), house.batches().len()), (vec!["a".into(), "b".into()], 0));
+    assert!((&mut first).now_or_never().is_none());
+    assert!((&mut second).now_or_never().is_none());
+    assert!((&mut reading).now_or_never().is_none(), "what it has read may be lost yet");
+    house.clock.advance(Duration::from_millis(1));
+    assert_eq!(first.await.unwrap(), [""; 0]);
+    assert_eq!(second.await.unwrap(), ["a"]);
+    assert_eq!(reading.await.unwrap(), ["a", "b"]);
+    assert_eq!(house.batches(), [["a", "b"]]);
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_lingering_each_decision_is_a_batch() {
+    let house = House::with(AppendLinger::Never, &[1]).await;
+    let asked = [house.note(&["a", "b"]), house.note(&[]), house.note(&["c"])];
+    futures_util::future::join_all(asked).await.into_iter().for_each(|answer| drop(answer.unwrap()));
+    assert_eq!(house.batches(), [vec!["a", "b"], vec!["c"]]);
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn no_decision_is_split_and_one_that_no_batch_can_hold_is_refused() {
+    let mut house = House::start().await;
+    house.configure("max.message.bytes", "200");
+    let long = "x".repeat(40);
+    let pairs: Vec<[String; 2]> = (0..5).map(|number| [format!("{number}-a"), format!("{number}-{long}")]).collect();
+    let mut asked: Vec<Answer> = pairs.iter().map(|[short, long]| house.note(&[short, long])).collect();
+    let many: Vec<String> = (0..20).map(|number| format!("{number}-of-20")).collect();
+    let too_many: Vec<&str> = many.iter().map(String::as_str).collect();
+    asked.push(house.note(&too_many));
+    asked.push(house.ask(Ask::Note { notes: many.clone(), is_atomic: false }));
+    let answers = futures_util::future::join_all(asked).await;
+    assert_eq!(answers[5], Err(ErrorCode::UnknownServerError));
+    assert_eq!(answers[6].as_ref().unwrap().len(), 10, "nothing of what was refused is remembered");
+    let (batches, whole) = (house.batches(), pairs.concat());
+    assert_eq!(batches.concat(), [whole, many].concat());
+    let at_most_two = batches.iter().filter(|batch| batch[0].ends_with("-a"));
+    assert!(at_most_two.clone().count() >= 3 && at_most_two.clone().all(|batch| batch.len() % 2 == 0), "{batches:?}");
+    assert!(batches.len() > 5, "what may be split is: {batches:?}");
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_refused_before_the_machine_takes_it_for_written() {
+    let mut house = House::start().await;
+    house.configure("min.insync.replicas", "2");
+    let waiting = house.ask(Ask::Wait);
+    assert_eq!(house.note(&["a"]).await, Err(ErrorCode::CoordinatorNotAvailable));
+    assert_eq!(house.note(&[]).await, Ok(Vec::new()), "it goes on at once, without a load");
+    assert!(waiting.now_or_never().is_none(), "and whoever waits may wait");
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_machine_whose_batch_failed_is_loaded_anew() {
+    let mut house = House::with(AppendLinger::For(Duration::from_millis(5)), &[1]).await;
+    let kept = house.note(&["kept"]);
+    settle().await;
+    house.clock.advance(Duration::from_millis(5));
+    kept.await.unwrap();
+    let waiting = house.ask(Ask::Wait);
+    let (lost, reading) = (house.note(&["lost"]), house.note(&[]));
+    settle().await;
+    assert_eq!(house.told(), ["kept", "wait", "lost"]);
+    // The batch is open, and what was decided on counts, when the partition stops taking it.
+    house.configure("min.insync.replicas", "2");
+    house.clock.advance(Duration::from_millis(5));
+    assert_eq!(lost.await, Err(ErrorCode::CoordinatorNotAvailable));
+    assert_eq!(reading.await, Err(ErrorCode::CoordinatorNotAvailable));
+    assert_eq!(waiting.await, Err(ErrorCode::NotCoordinator));
+    assert_eq!(house.note(&[]).await, Err(ErrorCode::CoordinatorLoadInProgress));
+    house.runtime.loaded().await;
+    assert_eq!(house.note(&[]).await.unwrap(), ["kept"]);
+    house.configure("min.insync.replicas", "1");
+    let again = house.note(&["again"]);
+    settle().await;
+    house.clock.advance(Duration::from_millis(5));
+    assert_eq!(again.await.unwrap(), ["kept"]);
+    assert_eq!(house.batches(), [["kept"], ["again"]]);
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn deciding_goes_on_while_batches_wait_to_be_committed() {
+    let mut house = House::with(AppendLinger::Adaptive, &[1, 2]).await;
+    let mut first = house.note(&["a"]);
+    settle().await;
+    house.clock.advance(Duration::from_secs(3));
+    let mut second = house.note(&["b"]);
+    let mut reading = house.note(&[]);
+    settle().await;
+    assert_eq!(house.told(), ["a", "b"], "the second one was decided on");
+    assert!((&mut first).now_or_never().is_none());
+    house.clock.advance(Duration::from_secs(2));
+    assert_eq!(first.await, Err(ErrorCode::CoordinatorNotAvailable), "its five seconds are over");
+    settle().await;
+    assert!((&mut second).now_or_never().is_none());
+    assert!((&mut reading).now_or_never().is_none());
+    house.change_isr(&[1]);
+    assert_eq!(second.await.unwrap(), ["a"]);
+    assert_eq!(reading.await.unwrap(), ["a", "b"]);
+    assert_eq!(house.batches(), [["a"], ["b"]]);
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_new_leader_loads_what_its_predecessor_may_have_acknowledged() {
+    let mut house = House::with(AppendLinger::Adaptive, &[1, 2]).await;
+    let mut uncommitted = house.note(&["a"]);
+    settle().await;
+    assert!((&mut uncommitted).now_or_never().is_none());
+    house.runtime.shutdown().await;
+    house.runtime = runtime(AppendLinger::Adaptive, &house.clock, &house.replicas, &house.told);
+    house.change_isr(&[1, 2]);
+    settle().await;
+    assert_eq!(house.note(&[]).await, Err(ErrorCode::CoordinatorLoadInProgress));
+    house.change_isr(&[1]);
+    house.runtime.loaded().await;
+    assert_eq!(house.note(&[]).await.unwrap(), ["a"]);
+    house.runtime.shutdown().await;
 }

@@ -1,83 +1,258 @@
-//! What a machine decided becomes batches of the log.
+//! What a machine decided becomes batches of the log, and the log's outcome becomes replies.
+//!
+//! Decisions that are made together share a batch: it is open until it is full, or until the actor has nothing more to
+//! decide or has lingered long enough. A decision that was added to a batch counts for the machine, which goes on from
+//! there while the batch, and others behind it, are still to be committed. What can be foreseen is refused before.
+//!
+//! Unlike Kafka, which goes back to a snapshot in memory where a batch is refused after all, the actor then loads the
+//! machine anew: what it believes is not what the log says. That is rare, and costs other decisions nothing.
 
+use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::actor::Actor;
-use crate::clock::Now;
-use crate::coordinator::machine::CoordinatorMachine;
+use tokio::sync::oneshot;
+
+use super::config::{AppendLinger, CoordinatorRuntimeConfig};
+use crate::clock::{Clock, Monotonic, Now};
 use crate::protocol::ErrorCode;
+use crate::protocol::coordinator_records::EncodedRecord;
 use crate::protocol::record_batch::BatchBuilder;
 use crate::replication::hosted_partition::{HostedPartition, PartitionAppendError};
 use crate::replication::partition::RequiredAcks;
+use crate::state_machine::StateMachine;
 use crate::storage::{self, AppendOrigin};
 
-/// Records that are written together fill a batch up to this size, half of the default `max.message.bytes`.
-const BATCH_BYTES: usize = 512 << 10;
+/// The machine's response, or why there is none.
+pub(super) type MachineAnswer<M> = Result<<M as StateMachine>::Response, ErrorCode>;
 
-/// How long a reply waits for its records to be committed, as `offsets.commit.timeout.ms`.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A response, and who waits for it.
+pub(super) struct PendingReply<M: StateMachine> {
+    pub(super) answer: oneshot::Sender<MachineAnswer<M>>,
+    pub(super) response: M::Response,
+}
 
-impl<M: CoordinatorMachine> Actor<M> {
-    /// Appends and replays `records`.
-    ///
-    /// Unlike Kafka, which refuses what does not fit into one batch, the records of a large decision (a commit for
-    /// thousands of partitions, the end of a group that has as many) are written as several.
-    pub(super) fn append(&mut self, records: &[M::Record], now: Now) -> Result<(), ErrorCode> {
-        let mut unwritten = records;
-        while !unwritten.is_empty() {
-            let batch = first_batch::<M>(unwritten, now)?;
-            let appended = self
-                .hosted
-                .append(&batch.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
-                .map_err(|error| coordinator_error(&error, &self.hosted))?;
-            self.last_appended = appended.info.last_offset;
-            self.unflushed |= appended.needs_flush;
-            let (written, rest) = unwritten.split_at(batch.record_count() as usize);
-            for record in written {
-                self.machine.replay(record);
-            }
-            unwritten = rest;
+impl<M: StateMachine> PendingReply<M> {
+    /// Gives the response if what it depends on went well. A receiver that is gone is a client that has disconnected;
+    /// the decision stands all the same.
+    pub(super) fn give(self, outcome: Result<(), ErrorCode>) {
+        drop(self.answer.send(outcome.map(|()| self.response)));
+    }
+}
+
+/// A batch that still takes decisions.
+struct OpenBatch {
+    records: BatchBuilder,
+    /// The most bytes that the log takes as one batch.
+    limit: usize,
+    opened: Now,
+}
+
+impl OpenBatch {
+    fn new(limit: usize, now: Now) -> Self {
+        Self { records: BatchBuilder::new(now.timestamp_ms), limit, opened: now }
+    }
+
+    /// Takes all of `records`, or none if they do not fit.
+    fn add(&mut self, records: &[EncodedRecord], now: Now) -> bool {
+        let before = self.records.mark();
+        for record in records {
+            self.records.record_at(now.timestamp_ms, Some(&record.key), record.value.as_deref(), &[]);
         }
+        let fits = self.records.uncompressed_size() <= self.limit;
+        if !fits {
+            self.records.rewind(before);
+        }
+        fits
+    }
+}
+
+/// A batch on the log that is not known to be committed.
+struct WrittenBatch<M: StateMachine> {
+    /// The offset behind its last record.
+    end_offset: i64,
+    /// Whether `flush.messages` asks for an fsync before anyone is told.
+    needs_flush: bool,
+    /// When those who wait are told that it takes too long.
+    deadline: Monotonic,
+    replies: Vec<PendingReply<M>>,
+}
+
+/// How far the log has become durable.
+pub(super) struct Settled {
+    high_watermark: i64,
+    /// Everything below is on disk, if that was asked for.
+    flushed_to: Option<i64>,
+}
+
+/// Writes one machine's records; see the module.
+pub(super) struct BatchWriter<M: StateMachine> {
+    hosted: Arc<HostedPartition>,
+    config: CoordinatorRuntimeConfig,
+    open: Option<OpenBatch>,
+    /// Those who wait for the open batch.
+    replies: Vec<PendingReply<M>>,
+    /// In the order of their offsets.
+    written: VecDeque<WrittenBatch<M>>,
+    /// Why a batch was refused that the machine has taken for written.
+    failure: Option<ErrorCode>,
+}
+
+impl<M: StateMachine> BatchWriter<M> {
+    pub(super) fn new(hosted: Arc<HostedPartition>, config: CoordinatorRuntimeConfig) -> Self {
+        Self { hosted, config, open: None, replies: Vec::new(), written: VecDeque::new(), failure: None }
+    }
+
+    /// Adds one decision's records to a batch, all to the same one. After an error none of them is in any.
+    ///
+    /// Errors: that of the batch in front, if there was no room in it and it could not be written; those of an append
+    /// that can be foreseen; [`ErrorCode::UnknownServerError`] where no batch may be as large.
+    pub(super) fn add(&mut self, records: &[EncodedRecord], now: Now) -> Result<(), ErrorCode> {
+        if let Some(open) = &mut self.open {
+            if open.add(records, now) {
+                return Ok(());
+            }
+            self.write(now);
+            if let Some(code) = self.failure {
+                return Err(code);
+            }
+        }
+        let refused = |code| coordinator_error(&PartitionAppendError::Refused(code), &self.hosted);
+        let limit = self.hosted.append_limit(RequiredAcks::All).map_err(refused)?;
+        let mut batch = OpenBatch::new(limit, now);
+        if !batch.add(records, now) {
+            let (partition, records) = (self.hosted.topic_partition(), records.len());
+            tracing::warn!(%partition, records, limit, "a coordinator's records are larger than a batch may be");
+            return Err(ErrorCode::UnknownServerError);
+        }
+        self.open = Some(batch);
         Ok(())
     }
 
-    /// Waits until everything appended so far is committed, and on disk where that was asked for.
-    pub(super) async fn committed(&mut self) -> Result<(), ErrorCode> {
-        if self.last_appended < 0 {
-            return Ok(());
+    /// Has the replies leave once everything that was added so far is committed, which may be now.
+    pub(super) fn reply(&mut self, replies: impl Iterator<Item = PendingReply<M>>) {
+        if self.open.is_some() {
+            self.replies.extend(replies);
+        } else if let Some(last) = self.written.back_mut() {
+            last.replies.extend(replies);
+        } else {
+            replies.for_each(|reply| reply.give(Ok(())));
         }
-        if std::mem::take(&mut self.unflushed) {
-            let flushed = Arc::clone(&self.hosted).flushed_to(self.last_appended + 1, self.clock.now()).await;
-            flushed.map_err(|_| ErrorCode::NotCoordinator)?;
+    }
+
+    /// When the open batch has to be written; `None` where none is, or nobody lingers.
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        match (&self.open, self.config.append_linger) {
+            (Some(open), AppendLinger::For(linger)) => Some(open.opened.monotonic.saturating_add(linger)),
+            _ => None,
         }
-        let end_offset = self.last_appended + 1;
-        let committed = Arc::clone(&self.hosted).committed_to(end_offset, &self.clock, COMMIT_TIMEOUT).await;
-        committed.map_err(|code| match code {
-            ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
-            _ => ErrorCode::NotCoordinator,
+    }
+
+    /// Writes the open batch if it must not wait for the next decision.
+    pub(super) fn decided(&mut self, now: Now) {
+        if self.config.append_linger == AppendLinger::Never {
+            self.write(now);
+        }
+    }
+
+    /// Writes the open batch if it must not wait, now that there is nothing to decide.
+    pub(super) fn idle(&mut self, clock: &Clock) {
+        let Some(open) = &self.open else { return };
+        let now = match self.next_deadline() {
+            // It was a moment ago, and reading the clock costs as much as many a decision.
+            None => open.opened,
+            Some(deadline) => match clock.now() {
+                now if deadline <= now.monotonic => now,
+                _ => return,
+            },
+        };
+        self.write(now);
+    }
+
+    /// Whether a batch was refused that the machine has taken for written.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// The machine has been loaded anew.
+    pub(super) fn recovered(&mut self) {
+        self.failure = None;
+    }
+
+    /// Writes the open batch; what those who wait are told of an error is also kept as the failure.
+    fn write(&mut self, now: Now) {
+        let Some(batch) = self.open.take() else { return };
+        let replies = std::mem::take(&mut self.replies);
+        let appended = self.hosted.append(&batch.records.build(), RequiredAcks::All, AppendOrigin::Coordinator, now);
+        let appended = match appended {
+            Ok(appended) => appended,
+            Err(error) => {
+                let code = coordinator_error(&error, &self.hosted);
+                replies.into_iter().for_each(|reply| reply.give(Err(code)));
+                self.failure = Some(code);
+                return;
+            }
+        };
+        if appended.committed && !appended.needs_flush && self.written.is_empty() {
+            replies.into_iter().for_each(|reply| reply.give(Ok(())));
+        } else {
+            self.written.push_back(WrittenBatch {
+                end_offset: appended.info.last_offset + 1,
+                needs_flush: appended.needs_flush,
+                deadline: now.monotonic.saturating_add(self.config.commit_timeout),
+                replies,
+            });
+        }
+    }
+
+    /// What waits until the first of the written batches is committed, and on disk where that was asked for; its outcome
+    /// goes to [`BatchWriter::settled`]. `None` where nobody waits.
+    pub(super) fn settling(
+        &self,
+        clock: &Clock,
+    ) -> Option<impl Future<Output = Result<Settled, ErrorCode>> + Send + use<M>> {
+        let (first, last) = (self.written.front()?, self.written.back()?);
+        // One fsync serves all that were written by then.
+        let flushed_to = first.needs_flush.then_some(last.end_offset);
+        let (end_offset, deadline) = (first.end_offset, first.deadline);
+        let (hosted, clock) = (Arc::clone(&self.hosted), clock.clone());
+        Some(async move {
+            if let Some(offset) = flushed_to {
+                let flushed = Arc::clone(&hosted).flushed_to(offset, clock.now()).await;
+                flushed.map_err(|_| ErrorCode::NotCoordinator)?;
+            }
+            let timeout = deadline.saturating_sub(clock.monotonic());
+            Arc::clone(&hosted).committed_to(end_offset, &clock, timeout).await.map_err(|code| match code {
+                ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
+                _ => ErrorCode::NotCoordinator,
+            })?;
+            let high_watermark = hosted.offsets(-1).map_or(end_offset, |offsets| offsets.high_watermark);
+            Ok(Settled { high_watermark, flushed_to })
         })
     }
-}
 
-/// As many of `records` as one batch shall hold, and at least one.
-fn first_batch<M: CoordinatorMachine>(records: &[M::Record], now: Now) -> Result<BatchBuilder, ErrorCode> {
-    let mut batch = BatchBuilder::new(now.timestamp_ms);
-    for record in records {
-        let encoded = M::encode(record).map_err(|error| {
-            tracing::error!(%error, "a coordinator's record cannot be written");
-            ErrorCode::CoordinatorNotAvailable
-        })?;
-        let size = encoded.key.len() + encoded.value.as_deref().map_or(0, <[u8]>::len);
-        if batch.record_count() > 0 && batch.uncompressed_size() + size > BATCH_BYTES {
-            break;
+    /// Lets the replies leave that waited for what is durable now, or tells those who wait for the first batch of an
+    /// error. That batch stays on the log, and may be committed yet.
+    pub(super) fn settled(&mut self, outcome: Result<Settled, ErrorCode>) {
+        match outcome {
+            Ok(Settled { high_watermark, flushed_to }) => {
+                let is_durable = |batch: &mut WrittenBatch<M>| {
+                    batch.end_offset <= high_watermark
+                        && (!batch.needs_flush || flushed_to.is_some_and(|offset| batch.end_offset <= offset))
+                };
+                while let Some(batch) = self.written.pop_front_if(is_durable) {
+                    batch.replies.into_iter().for_each(|reply| reply.give(Ok(())));
+                }
+            }
+            Err(code) => {
+                let first = self.written.pop_front();
+                first.into_iter().flat_map(|batch| batch.replies).for_each(|reply| reply.give(Err(code)));
+            }
         }
-        batch.record(Some(&encoded.key), encoded.value.as_deref());
     }
-    Ok(batch)
 }
 
-/// What a client of a coordinator is told of a failed append, as in Kafka's `CoordinatorPartitionWriter` callers.
+/// What a client of a coordinator is told of a failed append, as in Kafka's `CoordinatorOperationExceptionHelper`.
 fn coordinator_error(error: &PartitionAppendError, hosted: &HostedPartition) -> ErrorCode {
     match error {
         PartitionAppendError::Refused(
@@ -87,17 +262,60 @@ fn coordinator_error(error: &PartitionAppendError, hosted: &HostedPartition) -> 
         PartitionAppendError::Log(
             storage::AppendError::MessageTooLarge { .. } | storage::AppendError::RecordListTooLarge { .. },
         ) => {
-            // One record alone is too large: no fault of ours, and no use in asking again.
-            tracing::warn!(%error, "a coordinator's record is larger than its topic allows");
+            // The topic's limits were lowered while the batch was open.
+            tracing::warn!(%error, "a coordinator's batch is larger than its topic allows");
             ErrorCode::UnknownServerError
         }
         PartitionAppendError::Log(storage::AppendError::Storage(error)) => {
-            hosted.log_storage_error("appending a coordinator's record", error);
+            hosted.log_storage_error("appending a coordinator's records", error);
             ErrorCode::NotCoordinator
         }
         PartitionAppendError::Log(error) => {
-            tracing::error!(%error, "a coordinator's record could not be appended");
+            tracing::error!(%error, "a coordinator's records could not be appended");
             ErrorCode::NotCoordinator
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::protocol::record_batch::RecordBatch;
+
+    fn at(milliseconds: u64) -> Now {
+        Now { timestamp_ms: milliseconds as i64, monotonic: Duration::from_millis(milliseconds) }
+    }
+
+    fn record(key: &'static str, value_size: usize) -> EncodedRecord {
+        EncodedRecord { key: key.into(), value: Some(vec![7; value_size].into()) }
+    }
+
+    fn keys(batch: &OpenBatch) -> Vec<(String, i64)> {
+        let batch = RecordBatch::parse(&batch.records.build()).unwrap();
+        let records = batch.records(usize::MAX).unwrap().map(Result::unwrap);
+        records.map(|record| (String::from_utf8(record.key.unwrap().to_vec()).unwrap(), record.timestamp)).collect()
+    }
+
+    #[test]
+    fn decisions_share_a_batch_as_long_as_they_fit_whole() {
+        let mut batch = OpenBatch::new(200, at(1_000));
+        assert!(batch.add(&[record("a", 10), record("b", 10)], at(1_000)));
+        assert!(batch.add(&[record("c", 10)], at(1_003)));
+        let size = batch.records.uncompressed_size();
+        assert!(!batch.add(&[record("d", 10), record("e", 200 - size)], at(1_004)), "the second one does not fit");
+        assert_eq!(keys(&batch), [("a".into(), 1_000), ("b".into(), 1_000), ("c".into(), 1_003)]);
+        assert!(batch.add(&[record("f", 10)], at(1_005)), "what is smaller still fits");
+        assert_eq!(keys(&batch).last(), Some(&("f".into(), 1_005)));
+    }
+
+    #[test]
+    fn a_batch_may_be_exactly_as_large_as_the_log_takes() {
+        let mut probe = OpenBatch::new(usize::MAX, at(0));
+        probe.add(&[record("a", 100)], at(0));
+        let size = probe.records.build().len();
+        assert!(OpenBatch::new(size, at(0)).add(&[record("a", 100)], at(0)));
+        assert!(!OpenBatch::new(size - 1, at(0)).add(&[record("a", 100)], at(0)));
     }
 }
