@@ -52,6 +52,8 @@ impl GroupCoordinator {
             }
             results.push((Arc::clone(topic), errors));
         }
+        // Unlike Kafka, which refuses with UNKNOWN_SERVER_ERROR what does not fit into one batch: each offset stands for itself.
+        effects.is_atomic = false;
         Ok(results)
     }
 
