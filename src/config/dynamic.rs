@@ -33,7 +33,7 @@ pub enum DynamicConfigError {
     TooFar(String),
 }
 
-/// Numbers of threads, which Kafka lets grow and shrink by half or double only. They have no effect here.
+/// Numbers of threads, which Kafka lets grow and shrink by half or double only. These have no effect here.
 const THREAD_POOLS: &[&str] = &[
     "background.threads",
     "num.io.threads",

@@ -408,45 +408,33 @@ const FLUSH: &[Key] = &[
 ];
 
 const COMPACTION: &[Key] = &[
-    Key::boolean("log.cleaner.enable", "true", "Whether logs are compacted at all.").no_effect(),
-    Key::int("log.cleaner.threads", "1", "How many threads compact.").at_least(0).cluster_wide().no_effect(),
+    Key::boolean("log.cleaner.enable", "true", "Whether logs are compacted at all."),
+    Key::int("log.cleaner.threads", "1", "How many threads compact.").at_least(0).cluster_wide(),
     Key::double("log.cleaner.io.max.bytes.per.second", "1.7976931348623157E308", "How fast they read and write.")
-        .cluster_wide()
-        .no_effect(),
+        .cluster_wide(),
     Key::long("log.cleaner.dedupe.buffer.size", "134217728", "The memory for the keys of what is being compacted.")
-        .cluster_wide()
-        .no_effect(),
-    Key::int("log.cleaner.io.buffer.size", "524288", "The memory for reading and writing.")
-        .at_least(0)
-        .cluster_wide()
-        .no_effect(),
-    Key::double("log.cleaner.io.buffer.load.factor", "0.9", "How full the memory for keys may get.")
-        .cluster_wide()
-        .no_effect(),
+        .cluster_wide(),
+    Key::int("log.cleaner.io.buffer.size", "524288", "The memory for reading and writing.").at_least(0).cluster_wide(),
+    Key::double("log.cleaner.io.buffer.load.factor", "0.9", "How full the memory for keys may get.").cluster_wide(),
     Key::long("log.cleaner.backoff.ms", "15000", "How long compaction rests when there is nothing to do.")
         .at_least(0)
-        .cluster_wide()
-        .no_effect(),
+        .cluster_wide(),
     Key::double("log.cleaner.min.cleanable.ratio", "0.5", "The share of a log that must be uncompacted before it is.")
         .valid(Valid::Between(0, 1))
         .for_topics("min.cleanable.dirty.ratio")
-        .cluster_wide()
-        .no_effect(),
+        .cluster_wide(),
     Key::long("log.cleaner.delete.retention.ms", "86400000", "How long a tombstone stays readable.")
         .at_least(0)
         .for_topics("delete.retention.ms")
-        .cluster_wide()
-        .no_effect(),
+        .cluster_wide(),
     Key::long("log.cleaner.min.compaction.lag.ms", "0", "How long a record is safe from compaction.")
         .at_least(0)
         .for_topics("min.compaction.lag.ms")
-        .cluster_wide()
-        .no_effect(),
+        .cluster_wide(),
     Key::long("log.cleaner.max.compaction.lag.ms", NEVER, "How long a record may escape compaction.")
         .at_least(1)
         .for_topics("max.compaction.lag.ms")
-        .cluster_wide()
-        .no_effect(),
+        .cluster_wide(),
 ];
 
 const GROUPS: &[Key] = &[

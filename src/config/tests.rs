@@ -41,10 +41,12 @@ fn a_row_has_an_effect_exactly_where_something_reads_it() {
 
 #[test]
 fn a_key_without_effect_is_named_with_what_it_would_have_decided() {
-    let config = Config::with(&[("num.partitions", "2"), ("log.cleaner.threads", "4")]).unwrap();
+    let config = Config::with(&[("num.partitions", "2"), ("num.recovery.threads.per.data.dir", "4")]).unwrap();
     assert_eq!(
         config.without_effect(),
-        ["--set: log.cleaner.threads=4 has no effect here. In Kafka: How many threads compact."]
+        [
+            "--set: num.recovery.threads.per.data.dir=4 has no effect here. In Kafka: How many threads recover logs after a crash."
+        ]
     );
 }
 

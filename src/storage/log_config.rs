@@ -8,11 +8,12 @@ use crate::protocol::record_batch::TimestampType;
 pub use crate::config::CompressionType;
 
 /// The part of a topic's configuration, and of the broker's, that a log goes by; [`Default`] is that of the table of keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`: a segment is closed before it grows larger.
     pub segment_bytes: u32,
-    /// `segment.ms`: and when it spans more time than this.
+    /// `segment.ms`: and when it spans more time than this; where logs are compacted, `max.compaction.lag.ms` if that is
+    /// shorter, since only closed segments are.
     pub segment_ms: i64,
     /// `segment.jitter.ms`: up to this much earlier, at random.
     pub segment_jitter_ms: i64,
@@ -36,6 +37,14 @@ pub struct LogConfig {
     pub compact: bool,
     /// Whether `cleanup.policy` holds `delete`.
     pub delete: bool,
+    /// `min.cleanable.dirty.ratio`: the share of the log's bytes that must be uncompacted before it is compacted.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `delete.retention.ms`: how long a tombstone stays after it was compacted for the first time.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`: how long a record is safe from compaction.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: how long a record may escape compaction.
+    pub max_compaction_lag_ms: i64,
     /// `compression.type`.
     pub compression_type: CompressionType,
     /// `flush.messages`: fsync after this many records.
@@ -59,9 +68,11 @@ impl LogConfig {
     pub fn new(broker: &BrokerConfig, topic: &TopicConfig) -> Self {
         // The key table admits no negative sizes.
         let size = |value: i32| u32::try_from(value).unwrap_or(0);
+        let compact = topic.cleanup_policy.compact;
+        let longest_ms = if compact { topic.max_compaction_lag_ms } else { i64::MAX };
         Self {
             segment_bytes: size(topic.internal_segment_bytes.unwrap_or(topic.segment_bytes)),
-            segment_ms: topic.segment_ms,
+            segment_ms: topic.segment_ms.min(longest_ms),
             segment_jitter_ms: topic.segment_jitter_ms,
             segment_index_bytes: size(topic.segment_index_bytes),
             index_interval_bytes: size(topic.index_interval_bytes),
@@ -71,8 +82,12 @@ impl LogConfig {
             message_timestamp_type: topic.message_timestamp_type,
             message_timestamp_before_max_ms: topic.message_timestamp_before_max_ms,
             message_timestamp_after_max_ms: topic.message_timestamp_after_max_ms,
-            compact: topic.cleanup_policy.compact,
+            compact,
             delete: topic.cleanup_policy.delete,
+            min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
+            delete_retention_ms: topic.delete_retention_ms,
+            min_compaction_lag_ms: topic.min_compaction_lag_ms,
+            max_compaction_lag_ms: topic.max_compaction_lag_ms,
             compression_type: topic.compression_type,
             flush_messages: topic.flush_messages,
             flush_ms: topic.flush_ms,
