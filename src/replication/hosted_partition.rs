@@ -17,9 +17,10 @@ use crate::clock::{Clock, Now};
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
+use crate::storage::cleaner::AbortedTxn;
 use crate::storage::{
-    AbortedTransaction, ActiveProducer, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice,
-    ReadError, StorageError, TimestampOffset, remove_files,
+    ActiveProducer, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice, ReadError,
+    StorageError, TimestampOffset, remove_files,
 };
 
 /// A successful append.
@@ -64,7 +65,7 @@ pub struct ReadResult {
     /// The records, not yet read.
     pub records: Option<LogSlice>,
     /// For who reads committed records only: the aborted transactions among these, and maybe behind them.
-    pub aborted_transactions: Vec<AbortedTransaction>,
+    pub aborted_transactions: Vec<AbortedTxn>,
     /// Whether there are more records than these, in newer segments, which no longer reading of this one would find.
     pub is_on_older_segment: bool,
     /// Where it is counted once it is given to the reader.
@@ -505,6 +506,7 @@ impl HostedPartition {
             recovery_point: log.recovery_point(),
             log_start_offset: log.log_start_offset(),
             high_watermark: partition.high_watermark(),
+            cleaner_offset: log.cleaner_offset(),
         })
     }
 

@@ -10,6 +10,7 @@ use crate::ids::TopicPartition;
 
 pub(super) const RECOVERY_POINT_FILE: &str = "recovery-point-offset-checkpoint";
 pub(super) const LOG_START_OFFSET_FILE: &str = "log-start-offset-checkpoint";
+pub(super) const CLEANER_OFFSET_FILE: &str = "cleaner-offset-checkpoint";
 pub(super) const HIGH_WATERMARK_FILE: &str = "replication-offset-checkpoint";
 
 /// Replaces the checkpoint in `dir`, to survive a power loss; nothing is written when nothing has changed.

@@ -55,6 +55,11 @@ impl StorageError {
         !is_full && !Self::is_shortage(source)
     }
 
+    /// Whether the failure passes by itself: the disk is full, or too many files are open.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Io { .. }) && !self.is_fatal()
+    }
+
     /// Whether there was no descriptor for one more file.
     pub(super) fn is_shortage(error: &io::Error) -> bool {
         [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]

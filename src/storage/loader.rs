@@ -31,6 +31,8 @@ pub(super) struct LoadRequest {
     pub(super) config: LogConfig,
     pub(super) log_start_offset: i64,
     pub(super) recovery_point: i64,
+    /// `None` when the log was never compacted.
+    pub(super) cleaner_offset: Option<i64>,
     pub(super) had_clean_shutdown: bool,
     pub(super) now: Now,
 }
@@ -122,6 +124,8 @@ fn finish(
         aborted,
         truncations: 0,
         deleted_files: Vec::new(),
+        cleaner_offset: request.cleaner_offset,
+        pending_swap: None,
     };
     // Unlike Kafka, which does it the other way round: an epoch whose records are all gone is forgotten by this start and
     // not by the next one.
@@ -292,7 +296,10 @@ fn open(segment: &mut Segment, is_last: bool) -> Result<i64, StorageError> {
         return segment.prepare_append();
     }
     if !segment.open_indexes() {
-        tracing::info!(base_offset = segment.base_offset(), "a segment's indexes are rebuilt");
+        // Of a segment that compaction has emptied there is nothing to be indexed.
+        if segment.size() > 0 {
+            tracing::info!(base_offset = segment.base_offset(), "a segment's indexes are rebuilt");
+        }
         segment.rebuild_indexes();
         segment.seal()?;
     }

@@ -58,6 +58,8 @@ pub struct CheckpointEntry {
     pub log_start_offset: i64,
     /// The partition's high watermark.
     pub high_watermark: i64,
+    /// [`Log::cleaner_offset`]; a log without one has no line.
+    pub cleaner_offset: Option<i64>,
 }
 
 /// An open log directory, or the absence of one in memory mode. While it lives, no other process can open it.
@@ -185,11 +187,14 @@ impl LogDir {
         let recovery_points = checkpoint::read(dir, checkpoint::RECOVERY_POINT_FILE);
         let log_start_offsets = checkpoint::read(dir, checkpoint::LOG_START_OFFSET_FILE);
         let high_watermarks = checkpoint::read(dir, checkpoint::HIGH_WATERMARK_FILE);
+        let cleaner_offsets = checkpoint::read(dir, checkpoint::CLEANER_OFFSET_FILE);
         let mut loaded = Vec::new();
         let DirContents { partitions: found, doomed } = DirContents::in_directory(dir)?;
         on_disk.doom(doomed, now);
         on_disk.note_checkpointed(
-            [&recovery_points, &log_start_offsets, &high_watermarks].into_iter().flat_map(HashMap::keys),
+            [&recovery_points, &log_start_offsets, &high_watermarks, &cleaner_offsets]
+                .into_iter()
+                .flat_map(HashMap::keys),
         );
         if !on_disk.had_clean_shutdown && on_disk.state.files.are_few_for(found.len()) {
             // Files are closed again while others are recovered, each after an fsync.
@@ -204,6 +209,7 @@ impl LogDir {
                 config: config_for(&topic_partition.topic),
                 log_start_offset: offset_in(&log_start_offsets),
                 recovery_point: offset_in(&recovery_points),
+                cleaner_offset: cleaner_offsets.get(&topic_partition).copied(),
                 had_clean_shutdown: on_disk.had_clean_shutdown,
                 topic_partition: topic_partition.clone(),
                 topic_id,
@@ -310,7 +316,7 @@ impl LogDir {
         self.decompressors.give_back_unused();
     }
 
-    /// Replaces the three checkpoint files. Blocks for the disk when anything has changed.
+    /// Replaces the checkpoint files. Blocks for the disk when anything has changed.
     pub fn write_checkpoints(&self, entries: &[CheckpointEntry]) -> Result<(), StorageError> {
         let Some(on_disk) = &self.on_disk else { return Ok(()) };
         on_disk.state.check_online()?;
@@ -324,8 +330,22 @@ impl LogDir {
             .and_then(|()| checkpoint::write(dir, checkpoint::HIGH_WATERMARK_FILE, high_watermarks))
             .and_then(|()| checkpoint::write(dir, checkpoint::LOG_START_OFFSET_FILE, log_start_offsets));
         on_disk.state.observe(written)?;
+        self.write_cleaner_checkpoint(entries)?;
         on_disk.note_checkpointed(entries.iter().map(|entry| &entry.topic_partition));
         Ok(())
+    }
+
+    /// Replaces `cleaner-offset-checkpoint`: after a log was compacted. Blocks for the disk when anything has changed.
+    pub fn write_cleaner_checkpoint(&self, entries: &[CheckpointEntry]) -> Result<(), StorageError> {
+        let Some(on_disk) = &self.on_disk else { return Ok(()) };
+        on_disk.state.check_online()?;
+        let offsets: Vec<_> =
+            entries.iter().filter_map(|entry| Some((&entry.topic_partition, entry.cleaner_offset?))).collect();
+        let dir = &on_disk.state.path;
+        if offsets.is_empty() && !dir.join(checkpoint::CLEANER_OFFSET_FILE).exists() {
+            return Ok(());
+        }
+        on_disk.state.observe(checkpoint::write(dir, checkpoint::CLEANER_OFFSET_FILE, offsets.into_iter()))
     }
 
     /// Ends a clean stop, after all logs were flushed and closed: writes the checkpoints and the marker that lets the

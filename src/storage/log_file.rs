@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
-use super::StorageError;
 use super::dir_state::DirState;
 use super::open_files::{Closable, Closing, OpenFile};
+use super::{StorageError, files};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    path: PathBuf,
-    /// The path as text, for errors.
+    /// Where it is now: a deleted file is renamed, and read on by those who have a range of it. Locked after `open`.
+    path: Mutex<PathBuf>,
+    /// Its first path as text, for errors.
     name: Arc<str>,
     state: Arc<DirState>,
     /// Locked for as long as a call that uses it takes, other than an fsync for a flush.
@@ -46,7 +47,7 @@ impl LogFile {
     fn with(path: PathBuf, state: Arc<DirState>, is_made: bool) -> Arc<Self> {
         Arc::new(Self {
             name: path.to_string_lossy().into(),
-            path,
+            path: Mutex::new(path),
             state,
             open: Mutex::default(),
             is_made: is_made.into(),
@@ -55,8 +56,25 @@ impl LogFile {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn path(&self) -> PathBuf {
+        self.path.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Renames the file so that the next start removes it; its new path if it was there. Who has it goes on with it,
+    /// whatever gets its old name; and no other deleted file has its new one.
+    pub(super) fn rename_to_deleted(&self) -> Result<Option<PathBuf>, StorageError> {
+        // Nobody opens it meanwhile by a path that is not its own any more.
+        let _slot = self.slot();
+        let mut path = self.path.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut deleted = files::with_suffix(&path, files::DELETED_SUFFIX);
+        let mut number = 1;
+        while deleted.exists() {
+            deleted = files::with_suffix(&path, &format!(".{number}{}", files::DELETED_SUFFIX));
+            number += 1;
+        }
+        let was_there = files::rename_if_exists(&path, &deleted)?;
+        path.clone_from(&deleted);
+        Ok(was_there.then_some(deleted))
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -67,6 +85,10 @@ impl LogFile {
     pub(super) fn mark_unsynced(&self) {
         let _slot = self.slot();
         self.has_unsynced.store(true, Ordering::Relaxed);
+    }
+
+    fn failure(&self, action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
+        StorageError::io(action, Path::new(&*self.name))
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Arc<OpenFile>>> {
@@ -106,7 +128,7 @@ impl LogFile {
             Err(error) if StorageError::is_shortage(&error) && self.state.files.close_one()? => self.open_file(),
             opened => opened,
         };
-        let file = opened.map_err(StorageError::io("cannot open", &self.path))?;
+        let file = opened.map_err(self.failure("cannot open"))?;
         self.is_made.store(true, Ordering::Relaxed);
         let unowned: Weak<Self> = Arc::downgrade(self);
         Ok(self.state.files.admit(unowned, file))
@@ -114,7 +136,7 @@ impl LogFile {
 
     fn open_file(&self) -> io::Result<File> {
         let is_new = !self.is_made.load(Ordering::Relaxed);
-        OpenOptions::new().read(true).append(true).create(is_new).open(&self.path)
+        OpenOptions::new().read(true).append(true).create(is_new).open(self.path())
     }
 
     /// Appends `front` and `rest` behind the first `size` bytes. See [`WriteError`].
@@ -123,7 +145,7 @@ impl LogFile {
             self.has_unsynced.store(true, Ordering::Relaxed);
             write_all(&open.file, front, rest).map_err(|error| {
                 let undone = open.file.set_len(size);
-                let error = StorageError::io("cannot write", &self.path)(error);
+                let error = self.failure("cannot write")(error);
                 if undone.is_ok() { WriteError::Undone(error) } else { WriteError::Torn(error) }
             })
         });
@@ -136,12 +158,12 @@ impl LogFile {
             self.has_unsynced.store(true, Ordering::Relaxed);
             open.file.set_len(size)
         })?;
-        truncated.map_err(StorageError::io("cannot truncate", &self.path))
+        truncated.map_err(self.failure("cannot truncate"))
     }
 
     /// Reads what one call gives.
     pub(super) fn read_at(self: &Arc<Self>, buffer: &mut [u8], position: u64) -> Result<usize, StorageError> {
-        self.reading(|file| file.read_at(buffer, position))?.map_err(StorageError::io("cannot read", &self.path))
+        self.reading(|file| file.read_at(buffer, position))?.map_err(self.failure("cannot read"))
     }
 
     /// Runs `read` until no signal interrupts it.
@@ -169,7 +191,7 @@ impl LogFile {
             }
             let open = match &*slot {
                 Some(open) => Arc::clone(open),
-                None if !self.path.exists() => return Ok(()),
+                None if !self.path().exists() => return Ok(()),
                 None => Arc::clone(slot.insert(self.open()?)),
             };
             self.has_unsynced.store(false, Ordering::Relaxed);
@@ -180,7 +202,7 @@ impl LogFile {
     }
 
     fn sync_opened(&self, open: &OpenFile) -> Result<(), StorageError> {
-        let synced = open.file.sync_data().map_err(StorageError::io("cannot sync", &self.path));
+        let synced = open.file.sync_data().map_err(self.failure("cannot sync"));
         // Unlike other failures, none of an fsync passes by itself: not even that of a full disk.
         synced.inspect_err(|error| self.state.mark_offline(&error.to_string()))
     }

@@ -15,6 +15,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod checkpoint;
+mod cleaned_segment;
 pub mod cleaner;
 mod decompressors;
 mod dir_state;
@@ -48,15 +49,16 @@ mod time_index;
 mod transaction_index;
 mod validator;
 
+pub use cleaned_segment::{CleanedSegment, CleaningPlace, FinishedSegment};
 pub use error::{AppendError, ReadError, RecordError, StorageError};
 pub use files::remove_files;
 pub use kafka_directory::{KafkaDirectory, KafkaPartition};
 pub use kafka_uuid::{format_uuid, parse_uuid};
-pub use log::{AppendInfo, FlushTask, Flushed, Log, TimestampOffset};
+pub use log::{AppendInfo, CleaningBasis, FlushTask, Flushed, Log, LogCleaning, SegmentToClean, TimestampOffset};
 pub use log_config::{CompressionType, LogConfig};
 pub use log_dir::{CheckpointEntry, LoadedLog, LogDir, LogDirOptions};
 pub use log_slice::LogSlice;
 pub use producer_state::ActiveProducer;
 pub use survey::{LogDirError, METADATA_DIRECTORY, Survey};
-pub use transaction_index::AbortedTransaction;
+pub use transaction_index::encode_transaction_index;
 pub use validator::AppendOrigin;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::AppendError;
+use super::cleaner::LastRecord;
 use super::validator::AppendOrigin;
 use crate::protocol::record_batch::{BatchHeader, NO_PRODUCER_EPOCH, NO_SEQUENCE, NO_TIMESTAMP};
 
@@ -196,6 +197,15 @@ impl ProducerState {
 
     pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = (i64, &ProducerEntry)> {
         self.producers.iter().map(|(&id, entry)| (id, entry))
+    }
+
+    /// By id, what of each one's last batch compaction must not take away.
+    pub(super) fn last_records(&self) -> HashMap<i64, LastRecord> {
+        let last = |entry: &ProducerEntry| LastRecord {
+            last_data_offset: entry.batches.back().map(|batch| batch.last_offset).filter(|&offset| offset >= 0),
+            producer_epoch: entry.epoch,
+        };
+        self.entries().map(|(id, entry)| (id, last(entry))).collect()
     }
 
     /// Puts back what a snapshot remembers.

@@ -61,7 +61,7 @@ pub(super) struct Segment {
     /// The largest timestamp so far, once it is known.
     max_timestamp: OnceLock<MaxTimestamp>,
     /// The max timestamp of the first batch: what rolling by time goes by.
-    first_timestamp: Option<i64>,
+    first_timestamp: OnceLock<i64>,
     created_ms: i64,
     modified_ms: i64,
     roll_jitter_ms: i64,
@@ -90,7 +90,7 @@ impl Segment {
             offset_index: OffsetIndex::new(base_offset),
             time_index: TimeIndex::new(base_offset),
             max_timestamp: OnceLock::new(),
-            first_timestamp: None,
+            first_timestamp: OnceLock::new(),
             created_ms: now_ms,
             modified_ms: now_ms,
             roll_jitter_ms: jitter(config.segment_jitter_ms),
@@ -153,6 +153,10 @@ impl Segment {
         }
     }
 
+    pub(super) fn data(&self) -> &SegmentData {
+        &self.data
+    }
+
     /// `.index` and `.timeindex`; `None` in memory.
     pub(super) fn index_paths(&self) -> Option<(PathBuf, PathBuf)> {
         let log = self.file()?.path();
@@ -162,8 +166,8 @@ impl Segment {
     /// Whether a new segment must begin before these batches: this one would grow too large or too old, its indexes
     /// are full, or its base offset is too far away.
     pub(super) fn should_roll(&self, check: RollCheck, config: &LogConfig) -> bool {
-        let waited_ms = match self.first_timestamp.filter(|&timestamp| timestamp >= 0) {
-            Some(first) => check.max_timestamp.saturating_sub(first),
+        let waited_ms = match self.first_timestamp.get().filter(|&&timestamp| timestamp >= 0) {
+            Some(first) => check.max_timestamp.saturating_sub(*first),
             None => check.now_ms.saturating_sub(self.created_ms),
         };
         self.size + check.size as u64 > u64::from(config.segment_bytes)
@@ -193,7 +197,7 @@ impl Segment {
     fn note(&mut self, header: &BatchHeader) {
         let (position, size, last_offset) = (self.size, header.size_in_bytes(), header.last_offset());
         if position == 0 {
-            self.first_timestamp = Some(header.max_timestamp);
+            self.first_timestamp = OnceLock::from(header.max_timestamp);
         }
         let max = self.max_timestamp.get().map_or_else(|| self.no_timestamp(), |max| *max).or_later(header);
         self.max_timestamp = OnceLock::from(max);
@@ -319,6 +323,25 @@ impl Segment {
         })
     }
 
+    /// The max timestamp of the first batch: since when the segment has waited to be compacted. `None` for an empty segment
+    /// and for a damaged one.
+    pub(super) fn first_batch_timestamp(&self) -> Option<i64> {
+        if let Some(known) = self.first_timestamp.get() {
+            return Some(*known);
+        }
+        let first = self.header_at(0).ok().flatten()?.max_timestamp;
+        Some(*self.first_timestamp.get_or_init(|| first))
+    }
+
+    /// When it was last changed; milliseconds since the Unix epoch.
+    pub(super) fn modified_ms(&self) -> i64 {
+        self.modified_ms
+    }
+
+    pub(super) fn set_modified_ms(&mut self, modified_ms: i64) {
+        self.modified_ms = modified_ms;
+    }
+
     fn no_timestamp(&self) -> MaxTimestamp {
         MaxTimestamp { timestamp: NO_TIMESTAMP, offset: self.base_offset }
     }
@@ -424,7 +447,7 @@ impl Segment {
         self.offset_index = OffsetIndex::new(self.base_offset);
         self.time_index = TimeIndex::new(self.base_offset);
         self.max_timestamp = OnceLock::new();
-        self.first_timestamp = None;
+        self.first_timestamp = OnceLock::new();
         self.bytes_since_index_entry = 0;
         self.recent.clear();
         std::mem::take(&mut self.size)
@@ -433,7 +456,8 @@ impl Segment {
     /// The offset behind the last batch and everything else that appending to a loaded segment needs. An error means
     /// that the segment's end is damaged.
     pub(super) fn prepare_append(&mut self) -> Result<i64, StorageError> {
-        self.first_timestamp = self.header_at(0)?.map(|header| header.max_timestamp);
+        self.first_timestamp =
+            self.header_at(0)?.map(|header| OnceLock::from(header.max_timestamp)).unwrap_or_default();
         let mut next_offset = self.base_offset;
         let mut position = self.search_start(i64::MAX);
         while let Some(header) = self.header_at(position)? {
@@ -461,13 +485,18 @@ impl Segment {
     /// nothing in memory mode.
     pub(super) fn write_indexes(&mut self) -> Result<(), StorageError> {
         let Some((offset_path, time_path)) = self.index_paths() else { return Ok(()) };
+        self.write_indexes_to(&offset_path, &time_path)
+    }
+
+    /// The same, to files of other names.
+    pub(super) fn write_indexes_to(&mut self, offset_path: &Path, time_path: &Path) -> Result<(), StorageError> {
         if self.offset_index.is_in_memory() {
             if self.is_index_damaged.swap(false, Ordering::Relaxed) {
                 self.rebuild_indexes();
             }
             self.time_index.maybe_append(self.max_timestamp());
-            self.offset_index.write(&offset_path)?;
-            self.time_index.write(&time_path)?;
+            self.offset_index.write(offset_path)?;
+            self.time_index.write(time_path)?;
         }
         Ok(())
     }
@@ -486,6 +515,13 @@ impl Segment {
             self.time_index.move_to_file(&time_path);
         }
         self.recent.clear();
+    }
+
+    /// The same segment in a file that has got another name, as its indexes have.
+    pub(super) fn moved_to(mut self, file: Arc<LogFile>) -> Self {
+        self.data = SegmentData::File(file);
+        self.close_indexes();
+        self
     }
 
     /// Cuts off the batch that holds `offset` and everything behind it; the segment can be appended to afterwards.
@@ -513,10 +549,13 @@ impl Segment {
     pub(super) fn rename_to_deleted(&self) -> Result<Vec<PathBuf>, StorageError> {
         let Some(file) = self.file() else { return Ok(Vec::new()) };
         let mut renamed = Vec::new();
+        let log = file.path();
         for suffix in files::SEGMENT_SUFFIXES {
-            let path = file.path().with_extension(suffix.trim_start_matches('.'));
+            let path = log.with_extension(suffix.trim_start_matches('.'));
             let deleted = files::with_suffix(&path, files::DELETED_SUFFIX);
-            if files::rename_if_exists(&path, &deleted)? {
+            if suffix == files::LOG_SUFFIX {
+                renamed.extend(file.rename_to_deleted()?);
+            } else if files::rename_if_exists(&path, &deleted)? {
                 renamed.push(deleted);
             }
         }

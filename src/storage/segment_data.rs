@@ -9,14 +9,14 @@ use super::log_file::{LogFile, WriteError};
 use super::{LogSlice, StorageError};
 
 /// Where a segment's batches are kept.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum SegmentData {
     File(Arc<LogFile>),
     /// One chunk per append, in order.
     Memory(Vec<Chunk>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Chunk {
     position: u64,
     bytes: Bytes,

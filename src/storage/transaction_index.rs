@@ -1,90 +1,108 @@
 //! `.txnindex` files: which transactions were aborted, each in the segment that holds its marker (`TransactionIndex`).
 //!
-//! Nobody here ends a transaction yet, so that what Kafka has written is all there is, and is read once.
+//! Nobody here ends a transaction yet, so that what Kafka has written is all there is, and is read once. An entry is 34 bytes: a version of two bytes (0), the producer id, the transaction's first offset, the offset of its
+//! marker, and the last stable offset when that was written.
 
-use std::fs;
+use std::io;
 use std::path::Path;
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 
+use super::cleaner::AbortedTxn;
 use super::{StorageError, files};
 
-/// The version, the producer id, the first and the last offset, and the last stable offset behind the marker.
-const ENTRY_SIZE: usize = 34;
 const VERSION: i16 = 0;
-
-/// A transaction whose records an application that reads committed ones does not see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AbortedTransaction {
-    /// Whose it was.
-    pub producer_id: i64,
-    /// Its first record's offset.
-    pub first_offset: i64,
-    /// Its marker's offset.
-    pub last_offset: i64,
-}
+const ENTRY_SIZE: usize = 34;
 
 /// The aborted transactions of a log, by the offsets of their markers.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AbortedTransactions(Vec<AbortedTransaction>);
+pub(super) struct AbortedTransactions(Vec<AbortedTxn>);
 
 impl AbortedTransactions {
     /// Reads those among the files `names` of `dir`, which are sorted.
     pub(super) fn load(dir: &Path, names: &[String]) -> Result<Self, StorageError> {
         let mut aborted = Vec::new();
         for name in names.iter().filter(|name| files::offset_of(name, files::TXN_INDEX_SUFFIX).is_some()) {
-            let path = dir.join(name);
-            let bytes = fs::read(&path).map_err(StorageError::io("cannot read", &path))?;
-            match decode(&bytes) {
-                Some(entries) => aborted.extend(entries),
-                None => tracing::error!(
-                    path = %path.display(),
-                    "a damaged transaction index is passed over: records of aborted transactions are read as if committed"
+            match read(&dir.join(name)) {
+                Ok(entries) => aborted.extend(entries),
+                Err(error @ StorageError::Corrupt { .. }) => tracing::error!(
+                    %error, "a transaction index is passed over: records of aborted transactions are read as if committed"
                 ),
+                Err(error) => return Err(error),
             }
         }
         Ok(Self(aborted))
     }
 
     /// Those with records from `from` on and before `upper_bound`.
-    pub(super) fn between(&self, from: i64, upper_bound: i64) -> Vec<AbortedTransaction> {
+    pub(super) fn between(&self, from: i64, upper_bound: i64) -> Vec<AbortedTxn> {
         let first = self.0.partition_point(|transaction| transaction.last_offset < from);
         let open = self.0.iter().skip(first);
         open.filter(|transaction| transaction.first_offset < upper_bound).copied().collect()
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<Vec<AbortedTransaction>> {
-    let entries = bytes.chunks_exact(ENTRY_SIZE);
-    if !entries.remainder().is_empty() {
+/// Reads a file; nothing where there is none. An entry that is cut off, or of another version, is damage.
+pub(super) fn read(path: &Path) -> Result<Vec<AbortedTxn>, StorageError> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(StorageError::io("cannot read", path))?,
+    };
+    let damaged = |index: usize| StorageError::Corrupt {
+        path: path.to_string_lossy().into(),
+        position: (index * ENTRY_SIZE) as u64,
+        detail: "this is no entry of a transaction index".into(),
+    };
+    let entries = bytes.chunks(ENTRY_SIZE).enumerate();
+    entries.map(|(index, entry)| decode(entry).ok_or_else(|| damaged(index))).collect()
+}
+
+fn decode(mut entry: &[u8]) -> Option<AbortedTxn> {
+    if entry.try_get_i16().ok()? != VERSION {
         return None;
     }
-    let entry = |mut bytes: &[u8]| {
-        (bytes.try_get_i16().ok()? == VERSION).then_some(())?;
-        Some(AbortedTransaction {
-            producer_id: bytes.try_get_i64().ok()?,
-            first_offset: bytes.try_get_i64().ok()?,
-            last_offset: bytes.try_get_i64().ok()?,
-        })
-    };
-    entries.map(entry).collect()
+    Some(AbortedTxn {
+        producer_id: entry.try_get_i64().ok()?,
+        first_offset: entry.try_get_i64().ok()?,
+        last_offset: entry.try_get_i64().ok()?,
+        last_stable_offset: entry.try_get_i64().ok()?,
+    })
+}
+
+/// The bytes of a `.txnindex` file with these transactions, in the order of their markers.
+pub fn encode_transaction_index(aborted: &[AbortedTxn]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(aborted.len() * ENTRY_SIZE);
+    for transaction in aborted {
+        bytes.put_i16(VERSION);
+        bytes.put_i64(transaction.producer_id);
+        bytes.put_i64(transaction.first_offset);
+        bytes.put_i64(transaction.last_offset);
+        bytes.put_i64(transaction.last_stable_offset);
+    }
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(version: i16, numbers: [i64; 4]) -> Vec<u8> {
-        let numbers = numbers.into_iter().flat_map(i64::to_be_bytes);
-        version.to_be_bytes().into_iter().chain(numbers).collect()
-    }
-
     #[test]
     fn a_reader_is_told_of_the_aborted_transactions_in_its_range() {
         let dir = tempfile::tempdir().unwrap();
-        let names = ["00000000000000000000.txnindex", "00000000000000000010.txnindex"].map(str::to_owned);
-        std::fs::write(dir.path().join(&names[0]), [entry(0, [7, 1, 4, 5]), entry(0, [8, 2, 6, 7])].concat()).unwrap();
-        std::fs::write(dir.path().join(&names[1]), entry(0, [7, 9, 12, 13])).unwrap();
+        let names = [0, 10, 20].map(|offset| format!("{offset:020}.txnindex"));
+        let of = |producer_id, first_offset, last_offset| AbortedTxn {
+            producer_id,
+            first_offset,
+            last_offset,
+            last_stable_offset: last_offset,
+        };
+        let write = |name: &str, entries: &[AbortedTxn]| {
+            std::fs::write(dir.path().join(name), encode_transaction_index(entries)).unwrap();
+        };
+        write(&names[0], &[of(7, 1, 4), of(8, 2, 6)]);
+        write(&names[1], &[of(7, 9, 12)]);
+        // A damaged one is no index.
+        std::fs::write(dir.path().join(&names[2]), [0; 33]).unwrap();
         let aborted = AbortedTransactions::load(dir.path(), &names).unwrap();
         let told = |from, upper_bound| {
             aborted.between(from, upper_bound).iter().map(|one| (one.producer_id, one.first_offset)).collect::<Vec<_>>()
@@ -96,9 +114,19 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_index_is_no_index() {
-        assert_eq!(decode(&entry(0, [7, 1, 4, 5])[1..]), None);
-        assert_eq!(decode(&entry(1, [7, 1, 4, 5])), None);
-        assert_eq!(decode(&[]), Some(Vec::new()));
+    fn an_index_comes_back_and_a_damaged_one_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("00000000000000000000.txnindex");
+        assert_eq!(read(&path).unwrap(), []);
+        let of = |producer_id| AbortedTxn { producer_id, first_offset: 3, last_offset: 9, last_stable_offset: 4 };
+        let written = [of(1), of(2)];
+        let bytes = encode_transaction_index(&written);
+        assert_eq!(bytes.len(), 68);
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(read(&path).unwrap(), written);
+        std::fs::write(&path, &bytes[..67]).unwrap();
+        assert!(matches!(read(&path), Err(StorageError::Corrupt { position: 34, .. })));
+        std::fs::write(&path, [&[0, 1], &bytes[2..]].concat()).unwrap();
+        assert!(matches!(read(&path), Err(StorageError::Corrupt { position: 0, .. })));
     }
 }

@@ -49,6 +49,7 @@ impl Log {
         if count == self.segments.len() {
             self.roll_at(self.log_end_offset, now.timestamp_ms)?;
         }
+        self.cancel_swap();
         let first_kept = self.segments.get(count).map_or(self.log_end_offset, Segment::base_offset);
         self.increment_log_start_offset(first_kept)?;
         for segment in self.segments.drain(..count) {
@@ -102,6 +103,7 @@ impl Log {
     }
 
     fn truncate_segments(&mut self, offset: i64, now: Now) -> Result<(), StorageError> {
+        self.cancel_swap();
         let keep = self.segments.partition_point(|segment| segment.base_offset() <= offset);
         for segment in self.segments.drain(keep..) {
             files::remove_files(&segment.rename_to_deleted()?);
@@ -111,6 +113,7 @@ impl Log {
         self.log_start_offset = self.log_start_offset.min(offset);
         self.recovery_point = self.recovery_point.min(offset);
         self.truncations += 1;
+        self.truncate_cleaner_offset();
         self.reload_producers(now)
     }
 
@@ -122,6 +125,7 @@ impl Log {
     }
 
     fn start_anew(&mut self, offset: i64, now: Now) -> Result<(), StorageError> {
+        self.cancel_swap();
         let segment = Segment::new(self.place.as_ref().map(LogPlace::home), offset, &self.config, now.timestamp_ms);
         for old in std::mem::replace(&mut self.segments, vec![segment]) {
             files::remove_files(&old.rename_to_deleted()?);
@@ -133,6 +137,7 @@ impl Log {
         self.log_end_offset = offset;
         self.recovery_point = self.recovery_point.min(offset);
         self.truncations += 1;
+        self.truncate_cleaner_offset();
         self.epochs.truncate_from_end(0);
         self.write_epochs()?;
         self.reload_producers(now)

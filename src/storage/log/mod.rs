@@ -4,6 +4,7 @@
 //! is handed out to be done without the lock: [`LogSlice`](super::LogSlice), [`FlushTask`], deleted files.
 
 mod append;
+mod cleaning;
 mod flush;
 mod maintenance;
 mod read;
@@ -22,6 +23,8 @@ use crate::clock::{Monotonic, Now};
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 
 pub use append::AppendInfo;
+pub(super) use cleaning::PendingSwap;
+pub use cleaning::{CleaningBasis, LogCleaning, SegmentToClean};
 pub use flush::{FlushTask, Flushed};
 pub use read::TimestampOffset;
 
@@ -51,6 +54,9 @@ pub struct Log {
     pub(super) truncations: u64,
     /// Renamed files, and when they may be removed.
     pub(super) deleted_files: Vec<(PathBuf, Monotonic)>,
+    /// How far the log is clean; `None` when it was never compacted.
+    pub(super) cleaner_offset: Option<i64>,
+    pub(super) pending_swap: Option<Box<PendingSwap>>,
 }
 
 impl Log {
@@ -80,6 +86,8 @@ impl Log {
             aborted: AbortedTransactions::default(),
             truncations: 0,
             deleted_files: Vec::new(),
+            cleaner_offset: None,
+            pending_swap: None,
         }
     }
 

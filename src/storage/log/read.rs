@@ -2,8 +2,9 @@
 
 use super::Log;
 use crate::ids::LeaderEpoch;
+use crate::storage::cleaner::AbortedTxn;
 use crate::storage::segment::{BatchPosition, Segment};
-use crate::storage::{AbortedTransaction, LogSlice, ReadError, StorageError};
+use crate::storage::{LogSlice, ReadError, StorageError};
 
 /// A record found by its timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Log {
     }
 
     /// The transactions that were aborted and have records from `offset` on and before `upper_bound_offset`.
-    pub fn aborted_transactions(&self, offset: i64, upper_bound_offset: i64) -> Vec<AbortedTransaction> {
+    pub fn aborted_transactions(&self, offset: i64, upper_bound_offset: i64) -> Vec<AbortedTxn> {
         self.aborted.between(offset, upper_bound_offset)
     }
 

@@ -1,5 +1,6 @@
 //! Logs as a whole: what goes in comes out, after restarts and damage, too.
 
+mod cleaning;
 mod damage;
 mod directory;
 mod failures;
@@ -142,6 +143,7 @@ fn checkpoint_of(log: &Log) -> CheckpointEntry {
         recovery_point: log.recovery_point(),
         log_start_offset: log.log_start_offset(),
         high_watermark: log.log_end_offset(),
+        cleaner_offset: log.cleaner_offset(),
     }
 }
 

@@ -120,6 +120,7 @@ pub fn stop(dir: &LogDir, log: &mut Log) -> Result<(), StorageError> {
         recovery_point: log.recovery_point(),
         log_start_offset: log.log_start_offset(),
         high_watermark: log.log_end_offset(),
+        cleaner_offset: log.cleaner_offset(),
     };
     dir.close(&[entry], 1)
 }
