@@ -167,6 +167,21 @@ metrics! {
             "Partitions that this broker leads with as many replicas in sync as min.insync.replicas.";
         OfflineReplicaCount Gauge "kafka_server_replicamanager_offlinereplicacount" []
             "Replicas on this broker whose log cannot be used.";
+        MaxDirtyPercent Gauge "kafka_log_logcleanermanager_max_dirty_percent" []
+            "Percentage of the filthiest log that is not compacted, when the cleaner looked last.";
+        TimeSinceLastRun Gauge "kafka_log_logcleanermanager_time_since_last_run_ms" []
+            "Milliseconds since the cleaner looked for a log to compact.";
+        UncleanablePartitions Gauge "kafka_log_logcleanermanager_uncleanable_partitions_count" ["logdirectory"]
+            "Partitions that the cleaner keeps away from because they could not be compacted.";
+        UncleanableBytes Gauge "kafka_log_logcleanermanager_uncleanable_bytes" ["logdirectory"]
+            "Bytes of these partitions that would be compacted.";
+        CleanerRecopyPercent Gauge "kafka_log_logcleaner_cleaner_recopy_percent" []
+            "Percentage of the bytes that the last cleaning has kept.";
+        MaxBufferUtilization Gauge "kafka_log_logcleaner_max_buffer_utilization_percent" []
+            "Percentage of the memory for keys that the last cleaning has used.";
+        MaxCleanTime Gauge "kafka_log_logcleaner_max_clean_time_secs" [] "Seconds that the last cleaning took.";
+        MaxCompactionDelay Gauge "kafka_log_logcleaner_max_compaction_delay_secs" []
+            "Seconds for which a log has escaped compaction beyond max.compaction.lag.ms, at most.";
         ActiveControllerCount Gauge "kafka_controller_kafkacontroller_activecontrollercount" []
             "1 if this node is the active controller, else 0.";
         ActiveBrokerCount Gauge "kafka_controller_kafkacontroller_activebrokercount" [] "Brokers that are alive.";
@@ -208,8 +223,18 @@ metrics! {
 mod tests {
     use super::*;
 
-    /// Names that promtool complains of and that dashboards expect: what Prometheus keeps for histograms ends them.
-    const FOREIGN_ENDINGS: [Metric; 3] = [Metric::GroupOffsetSum, Metric::GroupLagSum, Metric::ConnectionCount];
+    /// Names that promtool complains of and that dashboards expect: what Prometheus keeps for histograms ends them, or a unit
+    /// that is no base unit.
+    const FOREIGN_ENDINGS: [Metric; 8] = [
+        Metric::GroupOffsetSum,
+        Metric::GroupLagSum,
+        Metric::ConnectionCount,
+        Metric::MaxDirtyPercent,
+        Metric::TimeSinceLastRun,
+        Metric::UncleanablePartitions,
+        Metric::CleanerRecopyPercent,
+        Metric::MaxBufferUtilization,
+    ];
 
     /// What `promtool check metrics` would say of a row.
     fn complaint(metric: Metric) -> Option<&'static str> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::append_outcome;
 pub use super::append_outcome::PartitionAppendError;
+use super::cleaning_turn::CleaningTurns;
 use super::delayed::{Awaited, Wait, Waiters};
 use super::partition::{Partition, PartitionState, RequiredAcks};
 use super::storage_errors::StorageErrors;
@@ -17,7 +18,7 @@ use crate::clock::{Clock, Now};
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
-use crate::storage::cleaner::AbortedTxn;
+use crate::storage::cleaner::{AbortedTxn, CompactionConfig, LogToClean};
 use crate::storage::{
     ActiveProducer, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice, ReadError,
     StorageError, TimestampOffset, remove_files,
@@ -137,6 +138,7 @@ pub struct HostedPartition {
     /// Held by the thread that runs an fsync, whoever asked for it: a flush that overtook another could vouch for a
     /// directory entry that only the other one syncs.
     syncing: Mutex<()>,
+    cleaning: CleaningTurns,
     traffic: Arc<Traffic>,
     storage_errors: Arc<StorageErrors>,
 }
@@ -163,6 +165,7 @@ impl HostedPartition {
             waiters: Waiters::default(),
             flushing: tokio::sync::Mutex::new(()),
             syncing: Mutex::new(()),
+            cleaning: CleaningTurns::default(),
             traffic,
             storage_errors,
         }
@@ -492,8 +495,25 @@ impl HostedPartition {
         }
     }
 
-    /// Lets go of the log, to be deleted or closed; whoever still holds this partition finds it unknown.
+    /// Whose turn it is to replace or delete segments.
+    pub(super) fn cleaning(&self) -> &CleaningTurns {
+        &self.cleaning
+    }
+
+    /// What there is to clean; `None` where the log is not compacted, or gone.
+    pub(super) fn to_clean(&self, now: Now) -> Option<(LogToClean, CompactionConfig)> {
+        self.lock().as_ref().and_then(|hosted| hosted.log.to_clean(hosted.partition.last_stable_offset(), now))
+    }
+
+    /// Has `look` do under the lock what a cleaner must with the log; `None` where it is gone.
+    pub(super) fn with_log<T>(&self, look: impl FnOnce(&mut Log) -> T) -> Option<T> {
+        self.lock().as_mut().map(|hosted| look(&mut hosted.log))
+    }
+
+    /// Lets go of the log, to be deleted or closed; whoever still holds this partition finds it unknown. Waits until a
+    /// cleaning has noticed.
     pub(super) fn take_log(&self) -> Option<Log> {
+        self.cleaning.close();
         let log = self.lock().take().map(|hosted| hosted.log);
         self.waiters.wake();
         log
@@ -528,6 +548,8 @@ impl HostedPartition {
     }
 
     fn delete_segments(&self, now: Now, delete: fn(&mut Log, i64, Now) -> Result<usize, StorageError>) -> usize {
+        // Segments that are being cleaned are deleted when that is done.
+        let Some(_turn) = self.cleaning.try_segments() else { return 0 };
         let (deleted, files) = {
             let mut guard = self.lock();
             let Some(Hosted { partition, log, .. }) = guard.as_mut() else { return 0 };

@@ -2,13 +2,18 @@
 //!
 //! [`partition`] decides and is pure. [`replica_manager`] does: it hosts the logs of this broker's partitions and keeps
 //! one lock per partition, which is never held across an await or an fsync. [`delayed`] is where produce requests wait
-//! for the high watermark and long polls for records. This floor knows nothing of requests, connections or groups.
+//! for the high watermark and long polls for records. [`log_cleaner`] compacts logs. This floor knows nothing of requests, connections or groups.
 
 mod append_outcome;
+pub mod cleaner_metrics;
+mod cleaning_turn;
 pub mod delayed;
 pub mod fetch_session;
 pub mod hosted_partition;
 pub mod housekeeping;
+mod io_throttle;
+pub mod log_cleaner;
 pub mod partition;
+mod partition_cleaning;
 pub mod replica_manager;
 pub mod storage_errors;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::cleaner_metrics::CleanerMetrics;
 use super::hosted_partition::HostedPartition;
 use super::partition::{Partition, PartitionState};
 use super::storage_errors::StorageErrors;
@@ -57,6 +58,9 @@ pub struct ReplicaManager {
     unclaimed: Mutex<Unclaimed>,
     checkpointing: Mutex<()>,
     storage_errors: Arc<StorageErrors>,
+    cleaner_metrics: CleanerMetrics,
+    /// Told of each change of `config`.
+    reconfigured: watch::Sender<()>,
     /// Whether the log directory has failed, as far as housekeeping has noticed.
     failed: watch::Sender<bool>,
 }
@@ -85,6 +89,8 @@ impl ReplicaManager {
             traffic: Arc::default(),
             unclaimed: Mutex::new(Unclaimed { logs, is_told: false }),
             checkpointing: Mutex::new(()),
+            cleaner_metrics: CleanerMetrics::default(),
+            reconfigured: watch::Sender::new(()),
             failed: watch::Sender::new(false),
         })
     }
@@ -92,6 +98,30 @@ impl ReplicaManager {
     /// The clock that records, chores and delays go by.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// What holds now of the broker's configuration.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Notices changes of the configuration.
+    pub(super) fn reconfigured(&self) -> watch::Receiver<()> {
+        self.reconfigured.subscribe()
+    }
+
+    /// What is told of the cleaners.
+    pub fn cleaner_metrics(&self) -> &CleanerMetrics {
+        &self.cleaner_metrics
+    }
+
+    /// How many partitions cannot be cleaned, and how many of their bytes would be.
+    pub fn uncleanable(&self) -> (usize, u64) {
+        let now = self.clock.now();
+        let partitions = self.partitions();
+        let uncleanable: Vec<_> = partitions.iter().filter(|partition| partition.cleaning().is_uncleanable()).collect();
+        let bytes = uncleanable.iter().filter_map(|partition| partition.to_clean(now));
+        (uncleanable.len(), bytes.map(|(to_clean, _)| to_clean.cleanable_bytes).sum())
     }
 
     /// Finds a partition.
@@ -208,6 +238,7 @@ impl ReplicaManager {
                 hosted.configure(LogConfig::new(&config.broker, &topic), min_isr(&topic));
             }
         }
+        self.reconfigured.send_replace(());
     }
 
     fn apply_topic(&self, topic: &TopicImage, unclaimed: &mut Unclaimed) {
@@ -428,6 +459,14 @@ impl ReplicaManager {
         // Nobody may write down what was true before another one wrote.
         let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
         self.log_dir.write_checkpoints(&self.checkpoint_entries())
+    }
+
+    /// Writes down how far each log is clean. Blocks on fsyncs.
+    pub(super) fn write_cleaner_checkpoint(&self) {
+        let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.log_dir.write_cleaner_checkpoint(&self.checkpoint_entries()) {
+            tracing::error!(%error, "writing the cleaner's checkpoint failed");
+        }
     }
 
     /// Flushes and closes every log and marks the directory as cleanly shut down by the broker that was registered

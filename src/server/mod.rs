@@ -37,6 +37,7 @@ use crate::quorum::driver::Driver;
 use crate::quorum::{self, MetadataQuorum, QuorumOptions};
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::housekeeping::{self, Schedule};
+use crate::replication::log_cleaner::LogCleaner;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::storage::{LogDir, LogDirError, LogDirOptions, METADATA_DIRECTORY, Survey};
 use descriptors::Shares;
@@ -254,7 +255,7 @@ async fn host_partitions(broker: &Broker) -> Result<(), StartError> {
 fn background(broker: &Arc<Broker>) -> Background {
     let stop = CancellationToken::new();
     let followers = Arc::clone(&broker.followers);
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(followers.run(broker.metadata.subscribe(), stop.clone())),
         tokio::spawn(Arc::clone(&broker.hints).run(stop.clone())),
         tokio::spawn(housekeeping::run(
@@ -263,6 +264,9 @@ fn background(broker: &Arc<Broker>) -> Background {
             stop.clone(),
         )),
     ];
+    if broker.config.load().broker.log_cleaner_enable {
+        tasks.push(tokio::spawn(LogCleaner::new(Arc::clone(&broker.replicas)).run(stop.clone())));
+    }
     Background::new(stop, tasks)
 }
 

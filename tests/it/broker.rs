@@ -86,7 +86,8 @@ impl Broker {
         Self(within(Server::start_with(config, surroundings)).await.unwrap())
     }
 
-    async fn configured(pairs: &[(&str, &str)]) -> Self {
+    /// A broker with this configuration and nothing else.
+    pub(crate) async fn configured(pairs: &[(&str, &str)]) -> Self {
         listen_to_errors();
         Self(within(Server::start(config(pairs))).await.unwrap())
     }

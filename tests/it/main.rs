@@ -15,6 +15,7 @@ mod client_groups;
 mod client_records;
 mod cluster;
 mod commands;
+mod compaction;
 mod compressed;
 mod configs;
 mod data_directory;

@@ -21,9 +21,10 @@ const DASHBOARD: [(&str, &[&str]); 5] = [
 ];
 
 /// Names that Prometheus's conventions refuse: a gauge whose ending belongs to histograms.
-const UNCONVENTIONAL: [&str; 3] = [
+const UNCONVENTIONAL: [&str; 4] = [
     "kafka_consumergroup_current_offset_sum",
     "kafka_consumergroup_lag_sum",
+    "kafka_log_logcleanermanager_uncleanable_partitions_count",
     "kafka_server_socketservermetrics_connection_count",
 ];
 

@@ -29,8 +29,13 @@ pub(crate) struct Mortal {
 
 impl Mortal {
     pub(crate) async fn on(directory: &Path) -> Self {
+        Self::with(directory, &[]).await
+    }
+
+    /// The same with more configuration.
+    pub(crate) async fn with(directory: &Path, pairs: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let config = config(&[("log.dirs", directory.to_str().unwrap())]);
+        let config = config(&[&[("log.dirs", directory.to_str().unwrap())], pairs].concat());
         let server = within(runtime.spawn(Server::start(config))).await.unwrap().unwrap();
         Self { broker: Broker(server), runtime }
     }

@@ -20,6 +20,7 @@ pub(super) fn add(exposition: &mut Exposition, broker: &Broker, image: &Metadata
         add_traffic(exposition, &[&topic], traffic.of_topic());
     }
     add_replicas(exposition, broker);
+    add_cleaner(exposition, broker);
     add_controller(exposition, broker, image);
     add_connections(exposition, &broker.metrics);
     for (api, requests) in APIS.iter().zip(broker.metrics.requests()) {
@@ -62,6 +63,22 @@ fn add_replicas(exposition: &mut Exposition, broker: &Broker) {
     exposition.add(Metric::UnderMinIsr, &[], number(|status| status.in_sync < status.min_insync_replicas));
     exposition.add(Metric::AtMinIsr, &[], number(|status| status.in_sync == status.min_insync_replicas));
     exposition.add(Metric::OfflineReplicaCount, &[], offline + if is_offline { partitions.len() } else { 0 });
+}
+
+fn add_cleaner(exposition: &mut Exposition, broker: &Broker) {
+    let status = broker.replicas.cleaner_metrics().status();
+    let percent = |ratio: f64| (ratio * 100.0) as u64;
+    let since_last_run = broker.clock.monotonic().saturating_sub(status.last_run);
+    exposition.add(Metric::MaxDirtyPercent, &[], percent(status.max_dirty_ratio));
+    exposition.add(Metric::TimeSinceLastRun, &[], since_last_run.as_millis());
+    let (partitions, bytes) = broker.replicas.uncleanable();
+    let directory = broker.replicas.log_dir_path().unwrap_or_default();
+    exposition.add(Metric::UncleanablePartitions, &[&directory], partitions);
+    exposition.add(Metric::UncleanableBytes, &[&directory], bytes);
+    exposition.add(Metric::CleanerRecopyPercent, &[], percent(status.recopy_ratio));
+    exposition.add(Metric::MaxBufferUtilization, &[], percent(status.buffer_utilization));
+    exposition.add(Metric::MaxCleanTime, &[], status.clean_time.as_secs());
+    exposition.add(Metric::MaxCompactionDelay, &[], status.max_compaction_delay.as_secs());
 }
 
 fn add_controller(exposition: &mut Exposition, broker: &Broker, image: &MetadataImage) {
