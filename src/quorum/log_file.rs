@@ -1,12 +1,14 @@
 //! The metadata log as one append-only file of frames.
 //!
-//! Votes and entries share the file, so that one fsync makes both durable and they keep their order.
+//! Votes and entries share the file, so that one fsync makes both durable and they keep their order. What was lost is told
+//! from what a crash has torn by the [durable end](super::durable_end).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::durable_end::{self, DurableEnd, Known};
 use super::encoding::{LogFrame, decode_frame, encode_frame, invalid, take_payload};
 use super::types::{LogEntry, Payload};
 
@@ -18,6 +20,9 @@ const MAGIC: &[u8; 8] = b"klamm-m\x01";
 pub(super) struct MetadataLogFile {
     path: PathBuf,
     file: Arc<File>,
+    /// Bytes appended so far.
+    size: u64,
+    durable_end: Arc<DurableEnd>,
     /// Whether the directory does not yet durably name the file.
     created: bool,
 }
@@ -26,6 +31,10 @@ pub(super) struct MetadataLogFile {
 #[derive(Debug, Clone)]
 pub(super) struct SyncHandle {
     file: Arc<File>,
+    /// The bytes that are in the file, and which of the logs it is that have had this place.
+    size: u64,
+    generation: u64,
+    durable_end: Arc<DurableEnd>,
     directory: Option<PathBuf>,
 }
 
@@ -33,38 +42,40 @@ impl SyncHandle {
     /// Makes durable what was appended before this call.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()?;
-        self.directory.as_deref().map_or(Ok(()), sync_directory)
+        self.directory.as_deref().map_or(Ok(()), sync_directory)?;
+        self.durable_end.note(self.generation, self.size);
+        Ok(())
     }
 }
 
 impl MetadataLogFile {
     /// Opens or creates the file and gives each frame in it to `replay`.
     ///
-    /// A torn tail, as a crash leaves it, is cut off. Damage that intact frames follow is an error: what was lost there
-    /// had been acknowledged.
+    /// A torn tail, as a crash leaves it, is cut off. Damage that intact frames follow is an error, and so is a log that
+    /// ends before its durable end: what was lost there had been acknowledged. Nothing is changed then.
     pub(super) fn open(path: PathBuf, mut replay: impl FnMut(LogFrame)) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            bytes => bytes?,
+        };
+        let known = durable_end::read(&path)?;
         let created = bytes.len() < MAGIC.len();
-        if created {
-            file.set_len(0)?;
-            file.write_all(MAGIC)?;
-            return Ok(Self { path, file: Arc::new(file), created });
-        }
-        let mut rest =
-            bytes.strip_prefix(MAGIC).ok_or_else(|| invalid(format!("{} is not a metadata log", path.display())))?;
+        let mut rest = if created { &bytes[..] } else { after_magic(&path, &bytes)? };
         while let Some(payload) = take_payload(&mut rest) {
             replay(decode_frame(payload)?);
         }
+        let intact = bytes.len() - rest.len();
+        check_loss(&path, &bytes, intact, known)?;
+        let file = OpenOptions::new().append(true).create(true).open(&path)?;
         if !rest.is_empty() {
-            if has_intact_frame(rest) {
-                return Err(invalid(format!("{} is damaged at byte {}", path.display(), bytes.len() - rest.len())));
-            }
-            tracing::info!(file = %path.display(), bytes = rest.len(), "cut a torn tail off the metadata log");
-            file.set_len((bytes.len() - rest.len()) as u64)?;
+            warn_of_cut(&path, rest.len(), known);
+            file.set_len(intact as u64)?;
         }
-        Ok(Self { path, file: Arc::new(file), created })
+        if created {
+            (&file).write_all(MAGIC)?;
+        }
+        let durable_end = Arc::new(DurableEnd::open(&path, known));
+        Ok(Self { path, file: Arc::new(file), size: intact.max(MAGIC.len()) as u64, durable_end, created })
     }
 
     /// Appends frames; they are durable after a later [`SyncHandle::sync`].
@@ -73,7 +84,9 @@ impl MetadataLogFile {
         for frame in frames {
             encode_frame(frame, &mut buffer);
         }
-        (&*self.file).write_all(&buffer)
+        (&*self.file).write_all(&buffer)?;
+        self.size += buffer.len() as u64;
+        Ok(())
     }
 
     /// What makes the frames appended so far durable.
@@ -81,6 +94,9 @@ impl MetadataLogFile {
         let created = std::mem::take(&mut self.created);
         SyncHandle {
             file: Arc::clone(&self.file),
+            size: self.size,
+            generation: self.durable_end.generation(),
+            durable_end: Arc::clone(&self.durable_end),
             directory: created.then(|| self.path.parent().map(Path::to_path_buf)).flatten(),
         }
     }
@@ -91,11 +107,58 @@ impl MetadataLogFile {
         for frame in frames {
             encode_frame(frame, &mut buffer);
         }
+        // Whatever happens from here on, a position in the old file is not taken for one in the new file.
+        self.durable_end.forget();
         write_atomically(&self.path, &buffer)?;
         self.file = Arc::new(OpenOptions::new().append(true).open(&self.path)?);
+        self.size = buffer.len() as u64;
+        self.durable_end.note(self.durable_end.generation(), self.size);
         self.created = false;
         Ok(())
     }
+
+    /// Makes the durable end survive a power loss, too.
+    pub(super) fn close(&self) {
+        self.durable_end.sync();
+    }
+}
+
+fn after_magic<'a>(path: &Path, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
+    bytes.strip_prefix(MAGIC).ok_or_else(|| invalid(format!("{} is not a metadata log", path.display())))
+}
+
+/// Fails if acknowledged frames are gone, of which the first `intact` bytes are not a part.
+fn check_loss(path: &Path, bytes: &[u8], intact: usize, known: Known) -> io::Result<()> {
+    let reason = match known {
+        Known::Bytes(end) if (intact as u64) < end => {
+            format!("everything before byte {end} had been acknowledged ({} says so)", durable_end_path(path))
+        }
+        _ if has_intact_frame(bytes.get(intact..).unwrap_or_default()) => "intact entries follow".to_owned(),
+        _ => return Ok(()),
+    };
+    let (file, size) = (path.display(), bytes.len());
+    Err(invalid(format!(
+        "{file}, of {size} bytes, is damaged at byte {intact}, and this is no torn write: {reason}. To give up what was \
+         decided behind it, and only then: truncate -s {intact} {file}; rm -f {}",
+        durable_end_path(path)
+    )))
+}
+
+fn warn_of_cut(path: &Path, bytes: usize, known: Known) {
+    let file = path.display();
+    match known {
+        Known::Bytes(_) => {
+            tracing::warn!(%file, bytes, "cut a torn write off the metadata log; it had not been acknowledged");
+        }
+        Known::Missing | Known::Damaged => {
+            let missing = durable_end_path(path);
+            tracing::warn!(%file, bytes, %missing, "cut the invalid end off the metadata log; whether it had been acknowledged cannot be told");
+        }
+    }
+}
+
+fn durable_end_path(path: &Path) -> String {
+    durable_end::path_beside(path).display().to_string()
 }
 
 /// Whether any metadata record is in the file, which is only read; votes and memberships are none.

@@ -175,6 +175,9 @@ async fn flush(inner: Arc<Mutex<Inner>>, mut requests: mpsc::UnboundedReceiver<F
             request.callback.io_completed(result.clone().map_err(io::Error::other));
         }
     }
+    if let Some(file) = &lock(&inner).file {
+        file.close();
+    }
 }
 
 async fn sync(handle: Option<SyncHandle>) -> io::Result<()> {

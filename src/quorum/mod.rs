@@ -28,6 +28,7 @@ use crate::protocol::ErrorCode;
 pub use self::published::MetadataChanges;
 
 pub mod driver;
+mod durable_end;
 mod encoding;
 mod image_machine;
 mod log_file;
@@ -79,7 +80,7 @@ pub struct QuorumState {
 #[derive(Debug, thiserror::Error)]
 pub enum QuorumError {
     /// Its files could not be read or written, or are damaged.
-    #[error("the metadata log in {directory} cannot be opened: {source}")]
+    #[error("{source}")]
     Files {
         /// Where they are; empty for memory.
         directory: PathBuf,

@@ -1,6 +1,6 @@
 //! The metadata log over restarts, damage and snapshots.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::*;
@@ -49,26 +49,88 @@ async fn a_restart_keeps_the_image_and_raises_the_epoch() {
     }
 }
 
-#[tokio::test]
-async fn a_torn_tail_is_cut_and_the_rest_stays() {
-    let directory = tempfile::tempdir().unwrap();
-    let quorum = open(directory.path()).await;
+/// A log of two topics whose broker has stopped: the log's path and its bytes.
+async fn two_topics(directory: &Path) -> (PathBuf, Vec<u8>) {
+    let quorum = open(directory).await;
     quorum.propose(topic(0)).await.unwrap();
     quorum.propose(topic(1)).await.unwrap();
     quorum.shutdown().await;
-    let log = directory.path().join("log");
-    let intact = std::fs::read(&log).unwrap();
-    for cut in [intact.len() - 1, intact.len() - 20] {
-        let mut torn = intact[..cut].to_vec();
-        torn.extend([0; 40]);
-        std::fs::write(&log, torn).unwrap();
+    let log = directory.join("log");
+    let bytes = std::fs::read(&log).unwrap();
+    (log, bytes)
+}
+
+async fn refusal(directory: &Path) -> String {
+    let opened = MetadataQuorum::open(QuorumOptions::new(1, Some(directory.to_path_buf()))).await;
+    opened.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_torn_write_is_cut_and_the_rest_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, intact) = two_topics(directory.path()).await;
+    // What a crash leaves of one more frame: some of it, its length with zeros behind, zeros alone.
+    let more = [&[0, 0, 0, 90, 1, 2, 3, 4, 5, 6][..], &[&[0, 0, 0, 9][..], &[0; 40]].concat(), &[0; 4_096]];
+    for torn in more {
+        std::fs::write(&log, [&intact[..], torn].concat()).unwrap();
+        let quorum = open(directory.path()).await;
+        assert_eq!(names(&quorum.image()), ["topic-0", "topic-1"]);
+        quorum.shutdown().await;
+    }
+    let quorum = open(directory.path()).await;
+    quorum.propose(topic(2)).await.unwrap();
+    quorum.shutdown().await;
+    let quorum = open(directory.path()).await;
+    assert_eq!(names(&quorum.image()), ["topic-0", "topic-1", "topic-2"]);
+    quorum.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_acknowledged_end_that_is_cut_or_damaged_is_an_error_and_not_a_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, intact) = two_topics(directory.path()).await;
+    let mut damaged: Vec<Vec<u8>> =
+        [0, 3, 8, 20, intact.len() / 2, intact.len() - 1].map(|cut| intact[..cut].to_vec()).to_vec();
+    for bit in 0..20 * 8 {
+        let mut flipped = intact.clone();
+        let last = flipped.len() - 1 - bit / 8;
+        flipped[last] ^= 1 << (bit % 8);
+        damaged.push(flipped);
+    }
+    for bytes in &damaged {
+        std::fs::write(&log, bytes).unwrap();
+        let refused = refusal(directory.path()).await;
+        assert!(refused.contains("had been acknowledged") && refused.contains("truncate -s"), "{refused}");
+        assert_eq!(&std::fs::read(&log).unwrap(), bytes, "nothing is changed");
+    }
+    std::fs::remove_file(&log).unwrap();
+    assert!(refusal(directory.path()).await.contains("of 0 bytes"));
+    // The way out that the message tells.
+    std::fs::write(&log, damaged.last().unwrap()).unwrap();
+    std::fs::remove_file(directory.path().join("durable-end")).unwrap();
+    let quorum = open(directory.path()).await;
+    assert_eq!(names(&quorum.image()), ["topic-0"]);
+    quorum.shutdown().await;
+}
+
+/// A broker of an older version has left no durable end, and a damaged one tells nothing.
+#[tokio::test]
+async fn without_a_durable_end_an_invalid_tail_is_cut() {
+    for durable_end in [None, Some("00000000000000000001 00000000\n")] {
+        let directory = tempfile::tempdir().unwrap();
+        let (log, intact) = two_topics(directory.path()).await;
+        std::fs::write(&log, &intact[..intact.len() - 1]).unwrap();
+        match durable_end {
+            None => std::fs::remove_file(directory.path().join("durable-end")).unwrap(),
+            Some(text) => std::fs::write(directory.path().join("durable-end"), text).unwrap(),
+        }
         let quorum = open(directory.path()).await;
         assert_eq!(names(&quorum.image()), ["topic-0"]);
         quorum.propose(topic(2)).await.unwrap();
         quorum.shutdown().await;
-        let quorum = open(directory.path()).await;
-        assert_eq!(names(&quorum.image()), ["topic-0", "topic-2"]);
-        quorum.shutdown().await;
+        let intact = std::fs::read(&log).unwrap();
+        std::fs::write(&log, &intact[..intact.len() - 1]).unwrap();
+        assert!(refusal(directory.path()).await.contains("had been acknowledged"), "it is noted again");
     }
 }
 
@@ -139,6 +201,9 @@ async fn a_lost_snapshot_or_log_is_an_error_and_not_an_empty_cluster() {
     std::fs::write(&snapshot, bytes).unwrap();
     let log = directory.path().join("log");
     std::fs::rename(&log, directory.path().join("elsewhere")).unwrap();
+    let error = MetadataQuorum::open(options.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("had been acknowledged"), "{error}");
+    std::fs::remove_file(directory.path().join("durable-end")).unwrap();
     let error = MetadataQuorum::open(options.clone()).await.unwrap_err();
     assert!(error.to_string().contains("vote"), "{error}");
     std::fs::rename(directory.path().join("elsewhere"), &log).unwrap();

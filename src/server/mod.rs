@@ -349,9 +349,7 @@ async fn open_metadata(config: &Config) -> Result<MetadataQuorum, StartError> {
         Storage::Disk(path) => Some(path.join(METADATA_DIRECTORY)),
         Storage::Memory => None,
     };
-    MetadataQuorum::open(QuorumOptions::new(config.node_id, directory))
-        .await
-        .map_err(|error| StartError::Metadata { reason: error.to_string() })
+    Ok(MetadataQuorum::open(QuorumOptions::new(config.node_id, directory)).await?)
 }
 
 /// Tells the controller that this broker is there, and where; answers its broker epoch.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::network::BindError;
+use crate::quorum::QuorumError;
 use crate::storage::LogDirError;
 
 /// A start that failed; everything that had been opened is closed again.
@@ -37,6 +38,12 @@ pub enum StartError {
         address: String,
         /// The operating system's reason.
         reason: io::Error,
+    },
+    /// What is in the metadata's directory cannot be all that was acknowledged.
+    #[error("the metadata cannot be loaded: {reason}")]
+    DamagedMetadata {
+        /// The file, what is wrong with it, and how to go on without what is lost.
+        reason: String,
     },
     /// The metadata log did not come up.
     #[error("the metadata log cannot be opened: {reason}")]
@@ -87,7 +94,22 @@ impl StartError {
                 Some("stop the other program, or choose another port: --listen localhost:0 picks one")
             }
             Self::ListenFailed { .. } => Some("choose another address with --listen HOST:PORT"),
+            Self::DamagedMetadata { .. } => Some(
+                "restore the files in the metadata directory from a copy; nothing in the data directory was touched",
+            ),
             Self::DamagedData { .. } | Self::Metadata { .. } => None,
+        }
+    }
+}
+
+impl From<QuorumError> for StartError {
+    fn from(error: QuorumError) -> Self {
+        let reason = error.to_string();
+        match error {
+            QuorumError::Files { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+                Self::DamagedMetadata { reason }
+            }
+            QuorumError::Files { .. } | QuorumError::Start(_) => Self::Metadata { reason },
         }
     }
 }
