@@ -14,6 +14,9 @@ mod ports;
 mod program;
 #[path = "process/records.rs"]
 mod records;
+#[cfg(target_os = "linux")]
+#[path = "process/storage.rs"]
+mod storage;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

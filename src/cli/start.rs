@@ -18,7 +18,7 @@ use super::sources::{configuration, environment};
 use super::{Failure, StartArguments};
 use crate::broker::loggers::Loggers;
 use crate::config::{Config, Environment, LogFormat};
-use crate::server::{Server, Surroundings, raise_descriptor_limit};
+use crate::server::{Server, StopError, Surroundings, raise_descriptor_limit};
 
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
 const INTERRUPTED: u8 = 130;
@@ -77,8 +77,7 @@ async fn serve(
     if let Some(file) = arguments.ready_file.as_deref().map(Path::new)
         && let Err(failure) = announce(file, &setup.reachable_at(&server.listeners()).unwrap_or_default())
     {
-        server.stop().await;
-        return Err(failure);
+        return Err(server.stop().await.err().map_or(failure, unclean));
     }
     tokio::select! {
         () = signals.next() => {}
@@ -95,12 +94,19 @@ async fn stop(server: Server, signals: &mut Signals) -> Result<ExitCode, Failure
     tracing::info!("stopping; a second signal stops at once");
     let begun = Instant::now();
     tokio::select! {
-        () = server.stop() => {
+        stopped = server.stop() => {
+            stopped.map_err(unclean)?;
             tracing::info!("stopped in {} ms", begun.elapsed().as_millis());
             Ok(ExitCode::SUCCESS)
         }
         () = signals.next() => Ok(ExitCode::from(INTERRUPTED)),
     }
+}
+
+/// A stop after which not everything is on the disk: whoever restarts brokers must see that it was none.
+fn unclean(error: StopError) -> Failure {
+    let hint = Some("see the log for the reason; the next start recovers what is on disk".to_owned());
+    Failure { what: error.to_string(), hint }
 }
 
 /// The signals that stop a broker.

@@ -472,24 +472,43 @@ impl ReplicaManager {
     /// Flushes and closes every log and marks the directory as cleanly shut down by the broker that was registered
     /// under `broker_epoch`. Blocks on fsyncs.
     ///
-    /// Errors: the first one; the directory is then not marked, and the next start recovers.
-    pub fn close(&self, broker_epoch: i64) -> Result<(), StorageError> {
+    /// Errors: where any log could not be; the directory is then not marked, and the next start recovers.
+    pub fn close(&self, broker_epoch: i64) -> Result<(), CloseError> {
         let now = self.clock.now();
         let partitions = self.partitions();
         if partitions.iter().filter(|partition| partition.has_unflushed()).count() > MANY_UNFLUSHED {
             self.log_dir.write_back();
         }
-        let flushed = partitions.iter().all(|partition| partition.flush(now).is_ok());
+        let mut failed = partitions.iter().filter(|partition| partition.flush(now).is_err()).count();
         let entries = self.checkpoint_entries();
         self.topics.write().unwrap_or_else(PoisonError::into_inner).clear();
         for mut log in partitions.iter().filter_map(|partition| partition.take_log()) {
-            log.close()?;
+            if let Err(error) = log.close() {
+                tracing::error!(partition = %log.topic_partition(), %error, "closing the log failed");
+                failed += 1;
+            }
         }
-        if flushed {
-            self.log_dir.close(&entries, broker_epoch)?;
+        if failed > 0 {
+            return Err(CloseError::Logs { failed, all: partitions.len() });
         }
-        Ok(())
+        Ok(self.log_dir.close(&entries, broker_epoch)?)
     }
+}
+
+/// Why not everything is on the disk at the end.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// Some logs could not be flushed or closed.
+    #[error("{failed} of {all} logs could not be flushed or closed")]
+    Logs {
+        /// How many failures there were.
+        failed: usize,
+        /// How many logs there are.
+        all: usize,
+    },
+    /// The checkpoints or the mark of a clean stop could not be written.
+    #[error(transparent)]
+    Directory(#[from] StorageError),
 }
 
 fn state_of(image: &PartitionImage) -> PartitionState {

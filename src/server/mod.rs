@@ -144,18 +144,23 @@ impl Server {
         &self.broker
     }
 
-    /// Answers the requests in flight, writes everything to disk and marks it as complete. No task remains.
-    pub async fn stop(self) {
+    /// Answers the requests in flight, writes everything to disk and marks it as complete. No task remains, whether it
+    /// succeeds or not.
+    pub async fn stop(self) -> Result<(), StopError> {
         self.running.stop().await;
         let (replicas, broker_epoch) = (Arc::clone(&self.broker.replicas), self.broker.broker_epoch);
-        let closed = tokio::task::spawn_blocking(move || replicas.close(broker_epoch)).await;
-        match closed {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the logs could not be closed cleanly"),
-            Err(panic) => tracing::error!(%panic, "closing the logs panicked"),
+        match tokio::task::spawn_blocking(move || replicas.close(broker_epoch)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(StopError(error.to_string())),
+            Err(panic) => Err(StopError(panic.to_string())),
         }
     }
 }
+
+/// The logs could not be closed: the next start recovers them.
+#[derive(Debug, thiserror::Error)]
+#[error("the logs could not be closed cleanly: {0}")]
+pub struct StopError(String);
 
 /// Takes the steps of a start; what has tasks goes to `running` at once.
 async fn build(

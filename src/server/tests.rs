@@ -49,7 +49,7 @@ async fn a_start_that_fails_at_any_step_leaves_nothing_behind() {
         assert!(refused.to_string().ends_with(&format!("{failing:?}")), "{refused}");
         assert_tasks(before, failing).await;
         let server = Server::start(config()).await.expect("the second start");
-        server.stop().await;
+        server.stop().await.expect("a clean stop");
         assert_tasks(before, failing).await;
     }
 }

@@ -118,7 +118,7 @@ impl Broker {
         let port = self.port();
         let answer = self.client().await.ask(0, &messages::ApiVersionsRequest::default()).await;
         assert_eq!(answer.error_code, 0);
-        within(self.0.stop()).await;
+        within(self.0.stop()).await.unwrap();
         assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err(), "it still listens");
         let errors = String::from_utf8_lossy(&ERRORS.lock().unwrap()).into_owned();
         assert!(errors.is_empty(), "{errors}");

@@ -35,7 +35,7 @@ async fn topics_that_are_asked_for_are_there_at_the_start_and_a_wrong_one_is_no_
         let payments = image.topic("payments").unwrap();
         assert_eq!((payments.partitions.len(), &*payments.configs["cleanup.policy"]), (3, "compact"));
         assert_eq!(&**image.cluster_id(), "abc");
-        server.stop().await;
+        server.stop().await.unwrap();
     }
 }
 

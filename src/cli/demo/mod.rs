@@ -91,7 +91,9 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
             Ok(settings) => show(arguments, settings).await,
             Err(what) => Err(Failure { what, hint: None }),
         };
-        server.stop().await;
+        if let Err(error) = server.stop().await {
+            tracing::error!(%error, "the stop was not clean");
+        }
         shown
     });
     // Somebody may still read keys.

@@ -120,7 +120,7 @@ async fn the_properties_that_kafka_comes_with_start_a_broker() {
         let config = if is_default { on_any_port(&own, &data) } else { config };
         let server = Server::start(config).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(server.listeners().len(), 1, "{name}");
-        server.stop().await;
+        server.stop().await.unwrap();
     }
 }
 
