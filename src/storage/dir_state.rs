@@ -40,10 +40,17 @@ impl DirState {
         }
     }
 
-    /// Takes the directory offline if `result`, of something that writes, is a failure that does not pass by itself.
+    /// Whether somebody has removed a partition's directory, or a file in it, while the log directory itself is there.
+    pub(super) fn is_gone(&self, path: &Path) -> bool {
+        self.path.is_dir() && !path.exists()
+    }
+
+    /// Takes the directory offline if `result`, of something that writes, is a failure that does not pass by itself. A
+    /// partition's directory that was removed fails that partition alone: nothing is wrong with the disk.
     pub(super) fn observe<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
         if let Err(error) = &result
             && error.is_fatal()
+            && !error.missing_path().is_some_and(|path| path.parent().is_some_and(|dir| self.is_gone(dir)))
         {
             self.mark_offline(&error.to_string());
         }

@@ -60,6 +60,14 @@ impl StorageError {
         matches!(self, Self::Io { .. }) && !self.is_fatal()
     }
 
+    /// The file or directory that is not there, where that is the failure.
+    pub(super) fn missing_path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => Some(Path::new(&**path)),
+            _ => None,
+        }
+    }
+
     /// Whether there was no descriptor for one more file.
     pub(super) fn is_shortage(error: &io::Error) -> bool {
         [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]

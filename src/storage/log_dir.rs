@@ -247,6 +247,11 @@ impl LogDir {
     pub fn delete_log(&self, log: Log, now: Now) -> Result<(), StorageError> {
         let (Some(on_disk), Some(place)) = (&self.on_disk, log.place) else { return Ok(()) };
         let renamed = partition_dir::rename(&place.dir, &log.topic_partition, partition_dir::DELETE_SUFFIX);
+        if renamed.is_err() && on_disk.state.is_gone(&place.dir) {
+            let (partition, dir) = (&log.topic_partition, place.dir.display());
+            tracing::warn!(%partition, %dir, "the directory of a deleted log was gone already: somebody else has removed it");
+            return Ok(());
+        }
         on_disk.doom(vec![place.state.observe(renamed)?], now);
         Ok(())
     }

@@ -236,3 +236,18 @@ fn a_log_without_records_begins_at_the_checkpoint() {
     assert_eq!((log.log_start_offset(), log.log_end_offset(), log.segment_count()), (50, 50, 1));
     assert_eq!(append(&mut log, &batch(1, 10, 0)).first_offset, 50);
 }
+
+#[test]
+fn a_partition_directory_that_somebody_removes_fails_alone() {
+    let disk = Disk::new(LogConfig::default());
+    let (dir, mut log) = disk.create();
+    append(&mut log, &batch(1, 10, 0));
+    std::fs::remove_dir_all(disk.partition_dir()).unwrap();
+    // A new epoch is written into the directory.
+    assert!(log.append_as_leader(&batch(1, 10, 0), 1, AppendOrigin::Client, at(0)).is_err());
+    assert!(!dir.is_offline());
+    dir.delete_log(log, at(0)).unwrap();
+    assert!(!dir.is_offline() && !dir.remove_deleted(at(0)).unwrap());
+    let mut log = dir.create_log(&orders(), Uuid::from_u128(6), LogConfig::default(), at(0)).unwrap();
+    assert_eq!(append(&mut log, &batch(1, 10, 0)).first_offset, 0);
+}
