@@ -322,11 +322,10 @@ const LOG: &[Key] = &[
         .at_least(1)
         .low()
         .no_effect(),
-    Key::int("num.recovery.threads.per.data.dir", "2", "How many threads recover logs after a crash.")
+    Key::int("num.recovery.threads.per.data.dir", "2", "How many threads load logs at a start.")
         .at_least(1)
         .high()
-        .cluster_wide()
-        .no_effect(),
+        .cluster_wide(),
     Key::unset(Kind::Int, "num.replica.alter.log.dirs.threads", "Threads that move replicas between data directories.")
         .high()
         .no_effect(),

@@ -74,11 +74,10 @@ impl ReplicaManager {
         log_dir: Arc<LogDir>,
     ) -> Result<Self, StorageError> {
         // The topics' own settings are known, and take effect, once an image names them.
-        let logs = log_dir
-            .load(&|_topic| LogConfig::new(&config.broker, &config.topic_defaults), clock.now())?
-            .into_iter()
-            .map(|loaded| (loaded.topic_partition.clone(), loaded))
-            .collect();
+        let config_for = |_topic: &str| LogConfig::new(&config.broker, &config.topic_defaults);
+        let threads = usize::try_from(config.broker.num_recovery_threads_per_data_dir).unwrap_or(1);
+        let loaded = log_dir.load(log_dir.find_logs()?, &config_for, threads, clock.now())?.logs;
+        let logs = loaded.into_iter().map(|loaded| (loaded.topic_partition.clone(), loaded)).collect();
         Ok(Self {
             node_id,
             storage_errors: Arc::new(StorageErrors::new(clock.clone())),

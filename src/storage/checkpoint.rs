@@ -28,9 +28,38 @@ pub(super) fn write<'a>(
     }
 }
 
+/// What the four files say of a partition; 0 where they say nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KnownOffsets {
+    /// Everything before it was on the disk.
+    pub recovery_point: i64,
+    /// The first offset that could be read; 0 for most logs that nothing was deleted from.
+    pub log_start_offset: i64,
+    /// Everything before it was committed.
+    pub high_watermark: i64,
+    /// How far the log is clean; `None` when it was never compacted.
+    pub cleaner_offset: Option<i64>,
+}
+
+/// Reads the four checkpoints in `dir`.
+pub(super) fn read_all(dir: &Path) -> HashMap<TopicPartition, KnownOffsets> {
+    let mut known: HashMap<TopicPartition, KnownOffsets> = HashMap::new();
+    for (file_name, note) in [
+        (RECOVERY_POINT_FILE, (|known, offset| known.recovery_point = offset) as fn(&mut KnownOffsets, i64)),
+        (LOG_START_OFFSET_FILE, |known, offset| known.log_start_offset = offset),
+        (HIGH_WATERMARK_FILE, |known, offset| known.high_watermark = offset),
+        (CLEANER_OFFSET_FILE, |known, offset| known.cleaner_offset = Some(offset)),
+    ] {
+        for (topic_partition, offset) in read(dir, file_name) {
+            note(known.entry(topic_partition).or_default(), offset.max(0));
+        }
+    }
+    known
+}
+
 /// Reads a checkpoint. One that is missing or damaged counts as empty: every offset in it can be found again, by
 /// reading more of the logs.
-pub(super) fn read(dir: &Path, file_name: &str) -> HashMap<TopicPartition, i64> {
+fn read(dir: &Path, file_name: &str) -> HashMap<TopicPartition, i64> {
     let path = dir.join(file_name);
     let Ok(text) = std::fs::read_to_string(&path) else { return HashMap::new() };
     if text.is_empty() {

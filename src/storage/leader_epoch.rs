@@ -52,6 +52,11 @@ impl LeaderEpochs {
         self.entries.last().map(|last| last.epoch)
     }
 
+    /// Where the first epoch begins: the log's start, as long as that has records.
+    pub(super) fn start_offset(&self) -> Option<i64> {
+        self.entries.first().map(|first| first.start_offset)
+    }
+
     /// The epoch under which `offset` was appended.
     pub(super) fn epoch_for_offset(&self, offset: i64) -> Option<LeaderEpoch> {
         let above = self.entries.partition_point(|entry| entry.start_offset <= offset);

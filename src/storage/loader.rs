@@ -3,49 +3,37 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
-use super::decompressors::Decompressors;
 use super::dir_state::DirState;
+use super::holes::{self, Verdict};
 use super::leader_epoch::{self, LeaderEpochs};
+use super::load_request::LoadRequest;
 use super::log::Log;
 use super::log_file::LogFile;
 use super::log_place::LogPlace;
 use super::producer_snapshot::ProducerSnapshots;
 use super::producer_state::ProducerState;
 use super::segment::Segment;
+use super::segment_tail::holds_gap;
 use super::transaction_index::AbortedTransactions;
 use super::{LogConfig, StorageError, files};
-use crate::clock::Now;
-use crate::ids::{TopicPartition, Uuid};
+use crate::protocol::record_batch::BatchHeader;
 
-/// Which directory to load, and what the checkpoints say of it.
-pub(super) struct LoadRequest {
-    pub(super) topic_partition: TopicPartition,
-    pub(super) topic_id: Uuid,
-    pub(super) dir: PathBuf,
-    pub(super) state: Arc<DirState>,
-    pub(super) decompressors: Decompressors,
-    pub(super) config: LogConfig,
-    pub(super) log_start_offset: i64,
-    pub(super) recovery_point: i64,
-    /// `None` when the log was never compacted.
-    pub(super) cleaner_offset: Option<i64>,
-    pub(super) had_clean_shutdown: bool,
-    pub(super) now: Now,
-}
-
-/// Loads a log. Loading the same directory again, also after a crash in the middle of this, gives the same log.
-pub(super) fn load(mut request: LoadRequest) -> Result<Log, StorageError> {
+/// Loads a log, and adds the bytes that it has checked to `checked`. Loading the same directory again, also after a crash
+/// in the middle of this, gives the same log.
+pub(super) fn load(mut request: LoadRequest, checked: &AtomicU64) -> Result<Log, StorageError> {
     let names = finish_interrupted(&request)?;
     let mut segments = list_segments(&request, &names)?;
     remove_overgrown(&request, &mut segments)?;
     let epochs_path = request.dir.join(leader_epoch::FILE_NAME);
     let saved_epochs = fs::read_to_string(&epochs_path).ok().and_then(|text| LeaderEpochs::from_text(&text));
     let mut epochs = saved_epochs.clone().unwrap_or_default();
-    let mut log_end_offset = recover(&request, &mut segments, &mut epochs)?;
+    request.check_start(&segments, saved_epochs.as_ref());
+    let mut log_end_offset = recover(&request, &mut segments, &mut epochs, checked)?;
     if log_end_offset < request.log_start_offset {
         distrust_checkpoint(&mut request, &segments, log_end_offset);
         if segments.iter().all(|segment| segment.size() == 0) {
@@ -54,6 +42,7 @@ pub(super) fn load(mut request: LoadRequest) -> Result<Log, StorageError> {
             log_end_offset = request.log_start_offset;
         }
     }
+    request.check_end(log_end_offset);
     if segments.is_empty() {
         let now_ms = request.now.timestamp_ms;
         segments.push(Segment::new(
@@ -250,36 +239,69 @@ fn remove_overgrown(request: &LoadRequest, segments: &mut Vec<Segment>) -> Resul
 }
 
 /// Opens the indexes of the segments that are on the disk for certain, checks the others batch by batch, and returns
-/// the log end offset. The first invalid batch ends the log.
-fn recover(request: &LoadRequest, segments: &mut Vec<Segment>, epochs: &mut LeaderEpochs) -> Result<i64, StorageError> {
-    let Some(last) = segments.len().checked_sub(1) else { return Ok(request.log_start_offset) };
+/// the log end offset. What the first invalid batch means is [`holes::judge`]'s to say.
+fn recover(
+    request: &LoadRequest,
+    segments: &mut Vec<Segment>,
+    epochs: &mut LeaderEpochs,
+    checked: &AtomicU64,
+) -> Result<i64, StorageError> {
     let holds_recovery_point =
         segments.partition_point(|segment| segment.base_offset() <= request.recovery_point).saturating_sub(1);
     let first_unflushed = if request.had_clean_shutdown { segments.len() } else { holds_recovery_point };
     let mut log_end_offset = request.log_start_offset;
-    for index in 0..segments.len() {
-        let end_offset = segments.get(index + 1).map_or(i64::MAX, Segment::base_offset);
+    let mut index = 0;
+    while index < segments.len() {
+        let next_base = segments.get(index + 1).map(Segment::base_offset);
         let Some(segment) = segments.get_mut(index) else { break };
-        let is_last = index == last;
-        if index < first_unflushed {
-            match open(segment, is_last) {
+        index += 1;
+        if index <= first_unflushed {
+            match open(segment, next_base.is_none()) {
                 Ok(next_offset) => {
                     log_end_offset = next_offset;
+                    next_base.into_iter().for_each(|next_base| request.check_tail(segment, next_base));
                     continue;
                 }
-                Err(error) if !is_last => return Err(error),
+                Err(error) if next_base.is_some() => return Err(error),
                 Err(error) => tracing::warn!(%error, "the last segment is recovered although the last stop was clean"),
             }
         }
-        let (next_offset, cut) = segment.recover(end_offset, &mut |header| epochs.correct(header))?;
+        let (mut expected, mut is_compacted) = (segment.base_offset(), request.config.compact);
+        let mut visit = |header: &BatchHeader| {
+            epochs.correct(header);
+            // Whatever the topic says today: a gap amid the batches is compaction's.
+            is_compacted |= holds_gap(header, expected);
+            expected = header.next_offset();
+            checked.fetch_add(header.size_in_bytes() as u64, Ordering::Relaxed);
+        };
+        let (next_offset, invalid) = segment.recover(next_base.unwrap_or(i64::MAX), &mut visit)?;
         log_end_offset = next_offset;
-        if cut > 0 {
-            let partition = &request.topic_partition;
-            tracing::warn!(%partition, log_end_offset, bytes = cut, "an invalid tail was cut off");
-            remove_segments(segments.drain(index + 1..))?;
-            break;
+        let recovery_point = request.recovery_point;
+        match holes::judge(next_offset, invalid, next_base, recovery_point, is_compacted) {
+            Verdict::Whole => {}
+            Verdict::Cut => {
+                if next_base.is_none() && next_offset < recovery_point {
+                    request.keep_copy(segment, invalid)?;
+                }
+                let partition = &request.topic_partition;
+                tracing::warn!(%partition, log_end_offset, bytes = invalid, "an invalid tail was cut off");
+                segment.cut()?;
+            }
+            Verdict::GoOn => {
+                segment.end_at(segment.size() + invalid);
+                next_base.into_iter().for_each(|next_base| request.check_tail(segment, next_base));
+            }
+            Verdict::End => {
+                let behind = segments.drain(index..).collect();
+                let Some(segment) = segments.last_mut() else { break };
+                request.end_log(segment, invalid, behind, next_offset)?;
+                segment.cut()?;
+                break;
+            }
         }
-        if !is_last {
+        if next_base.is_some()
+            && let Some(segment) = segments.get_mut(index - 1)
+        {
             segment.seal()?;
         }
     }

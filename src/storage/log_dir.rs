@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::checkpoint::{self, KnownOffsets};
 use super::decompressors::Decompressors;
 use super::dir_state::DirState;
-use super::loader::{self, LoadRequest};
+use super::found_logs::{self, FoundLogs};
+use super::load_request::LoadRequest;
 use super::log::Log;
 use super::meta_properties::{self, MetaProperties};
 use super::survey::{LogDirError, METADATA_DIRECTORY};
-use super::{LogConfig, StorageError, checkpoint, files, format_uuid, partition_dir};
+use super::{LogConfig, StorageError, files, format_uuid, partition_dir, recovery};
 use crate::clock::{Monotonic, Now};
 use crate::ids::{NO_TOPIC_ID, NodeId, TopicPartition, Uuid};
 
@@ -45,6 +47,15 @@ pub struct LoadedLog {
     pub high_watermark: i64,
     /// The recovered log.
     pub log: Log,
+}
+
+/// What a log directory held.
+#[derive(Debug, Default)]
+pub struct LoadedLogs {
+    /// The logs.
+    pub logs: Vec<LoadedLog>,
+    /// What the checkpoint files say of partitions whose directory is not there.
+    pub missing: HashMap<TopicPartition, KnownOffsets>,
 }
 
 /// One partition's line in each checkpoint file.
@@ -106,13 +117,7 @@ impl LogDir {
         fs::create_dir_all(path).map_err(StorageError::io("cannot create the data directory", path))?;
         let lock = lock(path)?;
         let identity = identify(path, options)?;
-        let clean_shutdown_path = path.join(CLEAN_SHUTDOWN_FILE);
-        let had_clean_shutdown = clean_shutdown_path.exists();
-        if had_clean_shutdown {
-            // From here on, a crash is one; a power loss must not bring the marker back.
-            files::remove_if_exists(&clean_shutdown_path)?;
-            files::sync_dir(path)?;
-        }
+        let had_clean_shutdown = path.join(CLEAN_SHUTDOWN_FILE).exists();
         let state = Arc::new(DirState::new(path, options.max_open_files));
         let on_disk = Some(OnDisk {
             state,
@@ -179,48 +184,61 @@ impl LogDir {
         }
     }
 
-    /// Loads all partitions, sorted by name, recovering those that need it. What an interrupted deletion left is deleted
-    /// as if that had happened now. Blocks for as long as reading the unflushed segments takes.
-    pub fn load(&self, config_for: &dyn Fn(&str) -> LogConfig, now: Now) -> Result<Vec<LoadedLog>, StorageError> {
-        let Some(on_disk) = &self.on_disk else { return Ok(Vec::new()) };
+    /// What is there to load; nothing is changed.
+    pub fn find_logs(&self) -> Result<FoundLogs, StorageError> {
+        self.path().map_or(Ok(FoundLogs::default()), FoundLogs::in_directory)
+    }
+
+    /// Loads what was found, in the same order, by so many threads; recovers the logs that need it, and says every second
+    /// how far it is. What an interrupted deletion left is deleted as if that had happened now. Blocks for as long as
+    /// reading the unflushed segments takes.
+    pub fn load(
+        &self,
+        found: FoundLogs,
+        config_for: &dyn Fn(&str) -> LogConfig,
+        threads: usize,
+        now: Now,
+    ) -> Result<LoadedLogs, StorageError> {
+        let Some(on_disk) = &self.on_disk else { return Ok(LoadedLogs::default()) };
         let dir = &on_disk.state.path;
-        let recovery_points = checkpoint::read(dir, checkpoint::RECOVERY_POINT_FILE);
-        let log_start_offsets = checkpoint::read(dir, checkpoint::LOG_START_OFFSET_FILE);
-        let high_watermarks = checkpoint::read(dir, checkpoint::HIGH_WATERMARK_FILE);
-        let cleaner_offsets = checkpoint::read(dir, checkpoint::CLEANER_OFFSET_FILE);
-        let mut loaded = Vec::new();
-        let DirContents { partitions: found, doomed } = DirContents::in_directory(dir)?;
-        on_disk.doom(doomed, now);
-        on_disk.note_checkpointed(
-            [&recovery_points, &log_start_offsets, &high_watermarks, &cleaner_offsets]
-                .into_iter()
-                .flat_map(HashMap::keys),
-        );
-        if !on_disk.had_clean_shutdown && on_disk.state.files.are_few_for(found.len()) {
+        if on_disk.had_clean_shutdown {
+            // From here on, a crash is one; a power loss must not bring the marker back.
+            files::remove_if_exists(&dir.join(CLEAN_SHUTDOWN_FILE))?;
+            files::sync_dir(dir)?;
+        }
+        let mut checkpoints = checkpoint::read_all(dir);
+        on_disk.doom(found.doomed, now);
+        on_disk.note_checkpointed(checkpoints.keys());
+        if !on_disk.had_clean_shutdown && on_disk.state.files.are_few_for(found.logs.len()) {
             // Files are closed again while others are recovered, each after an fsync.
             self.write_back();
         }
-        for topic_partition in found {
-            let offset_in = |offsets: &HashMap<_, i64>| offsets.get(&topic_partition).copied().unwrap_or(0).max(0);
-            let high_watermark = offset_in(&high_watermarks);
-            let dir_of_partition = dir.join(topic_partition.to_string());
-            let topic_id = partition_dir::read_topic_id(&dir_of_partition);
-            let log = loader::load(LoadRequest {
-                config: config_for(&topic_partition.topic),
-                log_start_offset: offset_in(&log_start_offsets),
-                recovery_point: offset_in(&recovery_points),
-                cleaner_offset: cleaner_offsets.get(&topic_partition).copied(),
+        let mut request = |found: found_logs::FoundLog| {
+            let known = checkpoints.remove(&found.topic_partition).unwrap_or_default();
+            LoadRequest {
+                config: config_for(&found.topic_partition.topic),
+                log_start_offset: known.log_start_offset,
+                recovery_point: known.recovery_point,
+                high_watermark: known.high_watermark,
+                cleaner_offset: known.cleaner_offset,
                 had_clean_shutdown: on_disk.had_clean_shutdown,
-                topic_partition: topic_partition.clone(),
-                topic_id,
-                dir: dir_of_partition,
+                dir: dir.join(found.topic_partition.to_string()),
+                topic_partition: found.topic_partition,
+                topic_id: found.topic_id,
                 state: on_disk.state.clone(),
                 decompressors: self.decompressors.clone(),
                 now,
-            })?;
-            loaded.push(LoadedLog { topic_partition, topic_id, high_watermark, log });
-        }
-        on_disk.state.files.warn_if_few_for(loaded.len());
+            }
+        };
+        let requests: Vec<_> = found.logs.into_iter().map(&mut request).collect();
+        let logs = recovery::load_all(&requests, threads)?.into_iter().zip(requests).map(|(log, request)| LoadedLog {
+            topic_partition: request.topic_partition,
+            topic_id: request.topic_id,
+            high_watermark: request.high_watermark,
+            log,
+        });
+        let loaded = LoadedLogs { logs: logs.collect(), missing: checkpoints };
+        on_disk.state.files.warn_if_few_for(loaded.logs.len());
         Ok(loaded)
     }
 
@@ -274,6 +292,12 @@ impl LogDir {
     /// log of that name is gone, for which it would be taken after a crash.
     pub fn is_checkpointed(&self, topic_partition: &TopicPartition) -> bool {
         self.on_disk.as_ref().is_some_and(|on_disk| lock_of(&on_disk.checkpointed).contains(topic_partition))
+    }
+
+    /// Takes a log out of use that is not loaded; see [`LogDir::set_aside`].
+    pub fn set_aside_unloaded(&self, topic_partition: &TopicPartition) -> Result<(), StorageError> {
+        let Some(path) = self.path() else { return Ok(()) };
+        partition_dir::set_aside(&path.join(topic_partition.to_string()), topic_partition)
     }
 
     /// Takes a log out of use and keeps its records for whoever wants to look at them: its directory is renamed to
@@ -405,7 +429,7 @@ pub(super) fn existing_identity(path: &Path, options: &LogDirOptions) -> Result<
 }
 
 fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
-    if !DirContents::in_directory(path)?.partitions.is_empty() {
+    if !found_logs::list(path)?.0.is_empty() {
         let reason = "it is missing although there is data".to_owned();
         return Err(LogDirError::Unidentified { path: path.to_path_buf(), reason });
     }
@@ -416,34 +440,4 @@ fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<M
     let identity = MetaProperties { node_id: options.node_id, cluster_id, directory_id: Some(Uuid::new_v4()) };
     files::replace_durably(file, identity.to_text().as_bytes())?;
     Ok(identity)
-}
-
-/// What lies in a log directory.
-#[derive(Default)]
-struct DirContents {
-    /// Sorted.
-    partitions: Vec<TopicPartition>,
-    /// Directories of deleted logs.
-    doomed: Vec<PathBuf>,
-}
-
-impl DirContents {
-    fn in_directory(dir: &Path) -> Result<Self, StorageError> {
-        let cannot_list = |error| StorageError::io("cannot list", dir)(error);
-        let mut found = Self::default();
-        for entry in fs::read_dir(dir).map_err(cannot_list)? {
-            let entry = entry.map_err(cannot_list)?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            if !entry.file_type().map_err(cannot_list)?.is_dir() {
-                continue;
-            }
-            if partition_dir::is_doomed(&name) {
-                found.doomed.push(entry.path());
-            } else if let Some(topic_partition) = partition_dir::parse_name(&name) {
-                found.partitions.push(topic_partition);
-            }
-        }
-        found.partitions.sort_unstable();
-        Ok(found)
-    }
 }

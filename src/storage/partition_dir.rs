@@ -55,6 +55,20 @@ pub(super) fn set_aside(dir: &Path, topic_partition: &TopicPartition) -> Result<
     Ok(())
 }
 
+/// Makes a directory beside the partition's directory `dir`, for files of it that no start shall load.
+pub(super) fn create_stray(dir: &Path, topic_partition: &TopicPartition) -> Result<PathBuf, StorageError> {
+    let stray = dir.with_file_name(unique_name(topic_partition, STRAY_SUFFIX));
+    fs::create_dir(&stray).map_err(StorageError::io("cannot create", &stray))?;
+    Ok(stray)
+}
+
+/// Whether any segment in `dir` holds anything.
+pub(super) fn holds_records(dir: &Path) -> Result<bool, StorageError> {
+    let names = files::file_names(dir)?;
+    let is_filled = |name: &String| fs::metadata(dir.join(name)).is_ok_and(|metadata| metadata.len() > 0);
+    Ok(names.iter().any(|name| files::offset_of(name, files::LOG_SUFFIX).is_some() && is_filled(name)))
+}
+
 /// Whether an interrupted deletion left a directory of this name.
 pub(super) fn is_doomed(name: &str) -> bool {
     let unique = name.strip_suffix(DELETE_SUFFIX).and_then(|name| name.rsplit_once('.'));

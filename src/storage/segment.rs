@@ -241,7 +241,7 @@ impl Segment {
 
     /// Where to begin looking for `offset`. An index entry counts only if a batch is where it says; else the index is
     /// damaged, is rebuilt, and the search begins at the front.
-    fn search_start(&self, offset: i64) -> u64 {
+    pub(super) fn search_start(&self, offset: i64) -> u64 {
         let name = self.data.name();
         let entry = self.offset_index.lookup(offset);
         let entry = entry.map_err(StorageError::io("cannot read the index of", Path::new(&*name)));
@@ -376,9 +376,10 @@ impl Segment {
         is_intact
     }
 
-    /// Reads every batch, checks it, rebuilds the indexes in memory and cuts off everything from the first invalid
-    /// batch on; one that reaches `end_offset`, where the next segment begins, is invalid, too. Calls `visit` with each
-    /// valid header; returns the offset behind the last one and the bytes cut off.
+    /// Reads every batch, checks it, rebuilds the indexes in memory and lets the segment end before the first invalid
+    /// batch; one that reaches `end_offset`, where the next segment begins, is invalid, too. Calls `visit` with each
+    /// valid header; returns the offset behind the last one and how many bytes of the file are left over, about which
+    /// [`cut`](Self::cut) and [`end_at`](Self::end_at) decide.
     pub(super) fn recover(
         &mut self,
         end_offset: i64,
@@ -407,10 +408,17 @@ impl Segment {
             return Err(error);
         }
         self.check_format(size)?;
-        if self.size < size {
-            self.data.truncate(self.size)?;
-        }
         Ok((next_offset, size - self.size))
+    }
+
+    /// Cuts off what the file holds behind the segment's end.
+    pub(super) fn cut(&mut self) -> Result<(), StorageError> {
+        self.data.truncate(self.size)
+    }
+
+    /// Lets the segment end at another position of its file, which is not changed.
+    pub(super) fn end_at(&mut self, position: u64) {
+        self.size = position;
     }
 
     /// Fails if the scan ended at an intact message of an older format: that is data, which must not be cut off.

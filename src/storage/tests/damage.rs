@@ -7,17 +7,17 @@ use super::*;
 const FIRST: &str = "00000000000000000000.log";
 
 /// A small generator with a seed of its own: the same damage in every run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % bound
     }
 }
 
 /// Fills a partition with `count` batches of a producer in epochs of ten batches, and stops as told.
-fn filled(config: LogConfig, count: i32, clean: bool) -> Disk {
+pub(super) fn filled(config: LogConfig, count: i32, clean: bool) -> Disk {
     let disk = Disk::new(config);
     let (dir, mut log) = disk.create();
     for n in 0..count {
@@ -30,9 +30,9 @@ fn filled(config: LogConfig, count: i32, clean: bool) -> Disk {
 }
 
 /// Everything that recovery must bring back: the log's ends, its batches, epochs' ends and offsets of timestamps.
-type Facts = (i64, i64, Vec<RecordBatch>, Vec<Option<(i32, i64)>>, Vec<Option<i64>>);
+pub(super) type Facts = (i64, i64, Vec<RecordBatch>, Vec<Option<(i32, i64)>>, Vec<Option<i64>>);
 
-fn facts(log: &mut Log) -> Facts {
+pub(super) fn facts(log: &mut Log) -> Facts {
     let epochs = (0..12).map(|epoch| log.end_offset_for_epoch(epoch)).collect();
     let times = (-1..13).map(|n| log.offset_for_timestamp(START_MS + n * 10).unwrap().map(|found| found.offset));
     (log.log_start_offset(), log.log_end_offset(), read_all(log, log.log_start_offset(), 700), epochs, times.collect())
@@ -303,7 +303,7 @@ fn a_message_of_an_older_format_is_not_taken_for_a_torn_tail() {
     bytes[12..16].copy_from_slice(&crc.sum().to_be_bytes());
     fs::write(&path, &bytes).unwrap();
     let dir = LogDir::open(disk.dir.path(), &options()).unwrap();
-    assert!(matches!(dir.load(&|_| LogConfig::default(), at(0)), Err(StorageError::Corrupt { .. })));
+    assert!(matches!(load(&dir, &LogConfig::default()), Err(StorageError::Corrupt { .. })));
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 

@@ -55,7 +55,7 @@ fn files_are_kafkas() {
     assert_eq!(text("log-start-offset-checkpoint"), "0\n0\n");
     assert_eq!(text(".kafka_cleanshutdown"), "{\"version\":0,\"brokerEpoch\":7}");
     let dir = LogDir::open(disk.dir.path(), &options()).unwrap();
-    let loaded = dir.load(&|_| small_segments(), at(0)).unwrap().remove(0);
+    let loaded = load(&dir, &small_segments()).unwrap().remove(0);
     assert!(dir.had_clean_shutdown() && !disk.dir.path().join(".kafka_cleanshutdown").exists());
     assert_eq!((loaded.topic_id, loaded.high_watermark, loaded.log.log_end_offset()), (Uuid::from_u128(5), 120, 120));
     assert_eq!(loaded.log.recovery_point(), 120);
@@ -144,7 +144,7 @@ fn a_deletion_that_was_interrupted_is_finished_after_the_next_start() {
         std::fs::create_dir(disk.dir.path().join(foreign)).unwrap();
     }
     let dir = LogDir::open(disk.dir.path(), &options()).unwrap();
-    let loaded = dir.load(&|_| LogConfig::default(), at(0)).unwrap();
+    let loaded = load(&dir, &LogConfig::default()).unwrap();
     let names: Vec<_> = loaded.iter().map(|loaded| loaded.topic_partition.to_string()).collect();
     assert_eq!(names, ["topic--1"]);
     assert!(!dir.remove_deleted(at(0)).unwrap() && doomed(&disk).len() == 2);

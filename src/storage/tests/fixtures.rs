@@ -35,7 +35,7 @@ fn a_directory_of_kafka_is_opened_recovered_and_continued() {
         let options = LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 4, delete_delay: DELETE_DELAY };
         let log_dir = LogDir::open(dir.path(), &options).unwrap();
         assert_eq!(log_dir.had_clean_shutdown(), name == "clean");
-        let mut loaded = log_dir.load(&|_| LogConfig::default(), at(0)).unwrap();
+        let mut loaded = load(&log_dir, &LogConfig::default()).unwrap();
         assert!(loaded.iter().all(|loaded| !loaded.topic_id.is_nil()));
         // The killed broker had not yet saved the log start offset of `trimmed`: it would begin at 0 again itself.
         let is_told = |topic: &str| !topic.starts_with("__") && (name == "clean" || topic != "trimmed");

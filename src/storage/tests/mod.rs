@@ -5,7 +5,9 @@ mod damage;
 mod directory;
 mod failures;
 mod fixtures;
+mod holes;
 mod model;
+mod mutations;
 mod open_files;
 mod reading;
 mod validation;
@@ -108,7 +110,7 @@ impl Disk {
 
     fn start(&self) -> (LogDir, Log) {
         let dir = LogDir::open(self.dir.path(), &options()).unwrap();
-        let mut loaded = dir.load(&|_| self.config.clone(), at(0)).unwrap();
+        let mut loaded = load(&dir, &self.config).unwrap();
         (dir, loaded.pop().unwrap().log)
     }
 
@@ -135,6 +137,10 @@ impl Disk {
     fn files(&self) -> Vec<String> {
         super::files::file_names(&self.partition_dir()).unwrap()
     }
+}
+
+fn load(dir: &LogDir, config: &LogConfig) -> Result<Vec<LoadedLog>, StorageError> {
+    Ok(dir.load(dir.find_logs()?, &|_| config.clone(), 2, at(0))?.logs)
 }
 
 fn checkpoint_of(log: &Log) -> CheckpointEntry {

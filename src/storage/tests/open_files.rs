@@ -47,7 +47,7 @@ fn logs_beyond_the_bound_are_written_read_flushed_and_recovered() {
     assert!(open_below(disk.dir.path()) <= FILES);
     drop((dir, logs));
     let dir = LogDir::open(disk.dir.path(), &few()).unwrap();
-    let mut loaded = dir.load(&|_| disk.config.clone(), at(0)).unwrap();
+    let mut loaded = load(&dir, &disk.config).unwrap();
     assert!(open_below(disk.dir.path()) <= FILES);
     assert_eq!(loaded.len(), LOGS as usize);
     for LoadedLog { log, .. } in &mut loaded {

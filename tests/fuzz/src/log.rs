@@ -56,8 +56,8 @@ pub fn open(path: &Path) -> Result<LogDir, LogDirError> {
 
 /// Loads the partition in `dir`; `None` when it has no directory.
 pub fn load(dir: &LogDir) -> Result<Option<Log>, StorageError> {
-    let loaded = dir.load(&|_| config(), now())?;
-    Ok(loaded.into_iter().find(|loaded| loaded.topic_partition == orders()).map(|loaded| loaded.log))
+    let loaded = dir.load(dir.find_logs()?, &|_| config(), 1, now())?;
+    Ok(loaded.logs.into_iter().find(|loaded| loaded.topic_partition == orders()).map(|loaded| loaded.log))
 }
 
 /// Two records of an idempotent producer.

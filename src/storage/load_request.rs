@@ -1,0 +1,28 @@
+//! What is known of a log before it is loaded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::LogConfig;
+use super::decompressors::Decompressors;
+use super::dir_state::DirState;
+use crate::clock::Now;
+use crate::ids::{TopicPartition, Uuid};
+
+/// Which directory to load, and what the checkpoints say of it.
+#[derive(Clone)]
+pub(super) struct LoadRequest {
+    pub(super) topic_partition: TopicPartition,
+    pub(super) topic_id: Uuid,
+    pub(super) dir: PathBuf,
+    pub(super) state: Arc<DirState>,
+    pub(super) decompressors: Decompressors,
+    pub(super) config: LogConfig,
+    pub(super) log_start_offset: i64,
+    pub(super) recovery_point: i64,
+    pub(super) high_watermark: i64,
+    /// `None` when the log was never compacted.
+    pub(super) cleaner_offset: Option<i64>,
+    pub(super) had_clean_shutdown: bool,
+    pub(super) now: Now,
+}
