@@ -53,6 +53,8 @@ impl MetadataLogFile {
     ///
     /// A torn tail, as a crash leaves it, is cut off. Damage that intact frames follow is an error, and so is a log that
     /// ends before its durable end: what was lost there had been acknowledged. Nothing is changed then.
+    ///
+    /// Unlike Kafka, whose broker of a quorum of one cuts its metadata log at the first invalid batch and goes on.
     pub(super) fn open(path: PathBuf, mut replay: impl FnMut(LogFrame)) -> io::Result<Self> {
         let bytes = match std::fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),

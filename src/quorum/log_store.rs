@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::vote::RaftLeaderId;
@@ -20,6 +20,7 @@ use super::encoding::{LogFrame, invalid};
 use super::log_file::{MetadataLogFile, SyncHandle};
 use super::types::{LogEntry, LogId, Payload, Types, Vote, term};
 use crate::ids::NodeId;
+use crate::metadata::MetadataRecord;
 
 /// A handle on the store; clones share it.
 #[derive(Debug, Clone)]
@@ -70,6 +71,11 @@ impl LogStore {
         Ok((Self { inner, flushes: sender }, flusher))
     }
 
+    /// A handle that does not keep the store open.
+    pub(super) fn downgrade(&self) -> WeakLogStore {
+        WeakLogStore(Arc::downgrade(&self.inner))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         lock(&self.inner)
     }
@@ -81,6 +87,23 @@ impl LogStore {
             if inner.contents.is_alone() { None } else { inner.sync_handle() }
         };
         sync(handle).await
+    }
+}
+
+/// Looks at a store as long as others have it open.
+#[derive(Debug)]
+pub(super) struct WeakLogStore(Weak<Mutex<Inner>>);
+
+impl WeakLogStore {
+    /// The batches of records in the log, the oldest first.
+    pub(super) fn records(&self) -> Vec<Arc<[MetadataRecord]>> {
+        let Some(inner) = self.0.upgrade() else { return Vec::new() };
+        let inner = lock(&inner);
+        let records = inner.contents.entries.iter().filter_map(|entry| match &entry.payload {
+            Payload::Normal(records) => Some(Arc::clone(&records.0)),
+            Payload::Blank | Payload::Membership(_) => None,
+        });
+        records.collect()
     }
 }
 

@@ -17,7 +17,7 @@ use openraft::{BasicNode, Config, Raft, SnapshotPolicy};
 use tokio::task::JoinHandle;
 
 use self::image_machine::{ImageMachine, SnapshotStore};
-use self::log_store::LogStore;
+use self::log_store::{LogStore, WeakLogStore};
 use self::network::NoPeers;
 use self::published::Published;
 use self::types::{MetadataRecords, Snapshot, Types};
@@ -97,6 +97,7 @@ pub enum QuorumError {
 pub struct MetadataQuorum {
     raft: Raft<Types, ImageMachine>,
     published: Arc<Published>,
+    log: WeakLogStore,
     flusher: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -109,9 +110,10 @@ impl MetadataQuorum {
             directory: options.directory.clone().unwrap_or_default(),
             source,
         })?;
+        let log = log_store.downgrade();
         let config = Arc::new(raft_config(&options).validate().map_err(start_error)?);
         let raft = Raft::new(node_id, config, NoPeers, log_store, machine).await.map_err(start_error)?;
-        let quorum = Self { raft, published, flusher: Mutex::new(Some(flusher)) };
+        let quorum = Self { raft, published, log, flusher: Mutex::new(Some(flusher)) };
         if let Err(error) = quorum.lead(node_id).await {
             quorum.shutdown().await;
             return Err(error);
@@ -136,6 +138,12 @@ impl MetadataQuorum {
     /// The newest image.
     pub fn image(&self) -> Arc<MetadataImage> {
         self.published.image()
+    }
+
+    /// The batches of records that the log still holds, the oldest first: what the newest image follows from, except for
+    /// what a snapshot has replaced.
+    pub fn logged_records(&self) -> Vec<Arc<[MetadataRecord]>> {
+        self.log.records()
     }
 
     /// Follows the image, from the empty one on.

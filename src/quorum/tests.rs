@@ -191,15 +191,15 @@ async fn a_lost_snapshot_or_log_is_an_error_and_not_an_empty_cluster() {
     for number in 0..20 {
         quorum.propose(topic(number)).await.unwrap();
     }
-    let snapshot = directory.path().join("snapshot");
-    reached(|| snapshot.exists()).await;
+    let (snapshot, log) = (directory.path().join("snapshot"), directory.path().join("log"));
+    // 20 entries of about 60 bytes, of which the log keeps the newest.
+    reached(|| snapshot.exists() && std::fs::metadata(&log).unwrap().len() < 700).await;
     quorum.shutdown().await;
     let bytes = std::fs::read(&snapshot).unwrap();
     std::fs::remove_file(&snapshot).unwrap();
     let error = MetadataQuorum::open(options.clone()).await.unwrap_err();
     assert!(error.to_string().contains("a snapshot that is not there"), "{error}");
     std::fs::write(&snapshot, bytes).unwrap();
-    let log = directory.path().join("log");
     std::fs::rename(&log, directory.path().join("elsewhere")).unwrap();
     let error = MetadataQuorum::open(options.clone()).await.unwrap_err();
     assert!(error.to_string().contains("had been acknowledged"), "{error}");

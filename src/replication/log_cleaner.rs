@@ -248,6 +248,7 @@ fn log_reset(partition: &HostedPartition, reset: CheckpointReset, first_dirty_of
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::fs;
     use std::path::Path;
 
@@ -257,6 +258,7 @@ mod tests {
     use crate::ids::Uuid;
     use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
     use crate::protocol::record_batch::BatchBuilder;
+    use crate::replication::ownership::KnownTopics;
     use crate::replication::partition::RequiredAcks;
     use crate::storage::{AppendOrigin, LogDir, LogDirOptions};
 
@@ -272,7 +274,10 @@ mod tests {
         let options = LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 100, delete_delay: Duration::ZERO };
         let log_dir = Arc::new(LogDir::open(directory, &options).unwrap());
         let clock = Clock::manual(NOW_MS);
-        let replicas = Arc::new(ReplicaManager::open(1, clock.clone(), Arc::new(config.unwrap()), log_dir).unwrap());
+        let (empty, removed) = (MetadataImage::default(), HashSet::new());
+        let known = KnownTopics { image: &empty, removed: &removed };
+        let config = Arc::new(config.unwrap());
+        let replicas = Arc::new(ReplicaManager::open(1, clock.clone(), config, log_dir, known).unwrap());
         let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
         let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
         for (index, topic) in (1..).zip(topics) {

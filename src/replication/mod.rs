@@ -5,6 +5,7 @@
 //! for the high watermark and long polls for records. [`log_cleaner`] compacts logs. This floor knows nothing of requests, connections or groups.
 
 mod append_outcome;
+mod claims;
 pub mod cleaner_metrics;
 mod cleaning_turn;
 pub mod delayed;
@@ -13,6 +14,7 @@ pub mod hosted_partition;
 pub mod housekeeping;
 mod io_throttle;
 pub mod log_cleaner;
+pub mod ownership;
 pub mod partition;
 mod partition_cleaning;
 pub mod replica_manager;

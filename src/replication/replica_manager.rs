@@ -2,14 +2,17 @@
 //!
 //! The manager finds partitions; what happens to one of them is in [`super::hosted_partition`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::claims::{claim, warn_of_missing};
 use super::cleaner_metrics::CleanerMetrics;
 use super::hosted_partition::HostedPartition;
+use super::ownership::KnownTopics;
 use super::partition::{Partition, PartitionState};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
@@ -18,7 +21,9 @@ use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, PartitionImage, TopicImage};
 use crate::metrics::{TopicTraffic, Traffic};
 use crate::protocol::ErrorCode;
-use crate::storage::{CheckpointEntry, LoadedLog, Log, LogConfig, LogDir, StorageError};
+use crate::storage::{
+    CheckpointEntry, KnownOffsets, LoadedLog, LoadedLogs, Log, LogConfig, LogDir, LogDirError, StorageError,
+};
 
 /// For more logs that were written to than this it pays to have the whole file system written back before their fsyncs.
 const MANY_UNFLUSHED: usize = 100;
@@ -30,7 +35,16 @@ enum PartitionSlot {
     Elsewhere,
     Hosted(Arc<HostedPartition>),
     /// Ours, but its log could not be opened.
-    Offline,
+    Offline(Arc<OfflinePartition>),
+}
+
+/// What it takes to try again to open a log.
+struct OfflinePartition {
+    topic_id: Uuid,
+    image: PartitionImage,
+    configs: BTreeMap<String, String>,
+    /// Why it could not be opened; said once.
+    reason: String,
 }
 
 /// A topic of which partitions may be hosted.
@@ -43,6 +57,8 @@ struct HostedTopic {
 /// Logs found on disk that no image has named yet. One lock, so that changes are applied one after the other.
 struct Unclaimed {
     logs: HashMap<TopicPartition, LoadedLog>,
+    /// What is known of partitions whose directories are not there.
+    missing: HashMap<TopicPartition, KnownOffsets>,
     /// Whether the first change was applied; what was left then belonged to no topic and is gone.
     is_told: bool,
 }
@@ -56,6 +72,8 @@ pub struct ReplicaManager {
     topics: RwLock<HashMap<TopicName, HostedTopic>>,
     traffic: Arc<TopicTraffic>,
     unclaimed: Mutex<Unclaimed>,
+    /// Whether any log could not be opened.
+    has_offline: AtomicBool,
     checkpointing: Mutex<()>,
     storage_errors: Arc<StorageErrors>,
     cleaner_metrics: CleanerMetrics,
@@ -67,17 +85,24 @@ pub struct ReplicaManager {
 
 impl ReplicaManager {
     /// Opens the logs in `log_dir`; they are hosted once an image names them.
+    ///
+    /// Errors: [`LogDirError::UnknownPartitions`], before anything is changed, where `known` does not know a partition that
+    /// is there; [`LogDirError::Storage`].
     pub fn open(
         node_id: NodeId,
         clock: Clock,
         config: Arc<Config>,
         log_dir: Arc<LogDir>,
-    ) -> Result<Self, StorageError> {
-        // The topics' own settings are known, and take effect, once an image names them.
-        let config_for = |_topic: &str| LogConfig::new(&config.broker, &config.topic_defaults);
+        known: KnownTopics<'_>,
+    ) -> Result<Self, LogDirError> {
+        let found = claim(&log_dir, log_dir.find_logs()?, known, node_id)?;
+        let config_for = |topic: &str| {
+            let configs = known.image.topic(topic).map(|topic| config.topic(&topic.configs));
+            LogConfig::new(&config.broker, configs.as_ref().unwrap_or(&config.topic_defaults))
+        };
         let threads = usize::try_from(config.broker.num_recovery_threads_per_data_dir).unwrap_or(1);
-        let loaded = log_dir.load(log_dir.find_logs()?, &config_for, threads, clock.now())?.logs;
-        let logs = loaded.into_iter().map(|loaded| (loaded.topic_partition.clone(), loaded)).collect();
+        let LoadedLogs { logs, missing } = log_dir.load(found, &config_for, threads, clock.now())?;
+        let logs = logs.into_iter().map(|loaded| (loaded.topic_partition.clone(), loaded)).collect();
         Ok(Self {
             node_id,
             storage_errors: Arc::new(StorageErrors::new(clock.clone())),
@@ -86,7 +111,8 @@ impl ReplicaManager {
             log_dir,
             topics: RwLock::default(),
             traffic: Arc::default(),
-            unclaimed: Mutex::new(Unclaimed { logs, is_told: false }),
+            unclaimed: Mutex::new(Unclaimed { logs, missing, is_told: false }),
+            has_offline: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
             cleaner_metrics: CleanerMetrics::default(),
             reconfigured: watch::Sender::new(()),
@@ -131,7 +157,7 @@ impl ReplicaManager {
         let place = usize::try_from(partition).ok().and_then(|index| topics.get(topic)?.slots.get(index));
         match place {
             Some(PartitionSlot::Hosted(hosted)) => Ok(Arc::clone(hosted)),
-            Some(PartitionSlot::Offline) => Err(ErrorCode::KafkaStorageError),
+            Some(PartitionSlot::Offline(_)) => Err(ErrorCode::KafkaStorageError),
             Some(PartitionSlot::Elsewhere) => Err(ErrorCode::NotLeaderOrFollower),
             None => Err(ErrorCode::UnknownTopicOrPartition),
         }
@@ -173,7 +199,7 @@ impl ReplicaManager {
     pub fn offline_replicas(&self) -> usize {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let slots = topics.values().flat_map(|topic| &topic.slots);
-        slots.filter(|slot| matches!(slot, PartitionSlot::Offline)).count()
+        slots.filter(|slot| matches!(slot, PartitionSlot::Offline(_))).count()
     }
 
     /// Where errors that the partitions' logs answer requests with are logged.
@@ -195,7 +221,7 @@ impl ReplicaManager {
             .flat_map(|topic| &topic.slots)
             .filter_map(|place| match place {
                 PartitionSlot::Hosted(hosted) => Some(Arc::clone(hosted)),
-                PartitionSlot::Elsewhere | PartitionSlot::Offline => None,
+                PartitionSlot::Elsewhere | PartitionSlot::Offline(_) => None,
             })
             .collect()
     }
@@ -213,19 +239,64 @@ impl ReplicaManager {
             self.apply_topic(topic, &mut unclaimed);
         }
         if !std::mem::replace(&mut unclaimed.is_told, true) {
-            self.set_strays_aside(std::mem::take(&mut unclaimed.logs));
+            let is_gone = |partition: &TopicPartition| image.partition(&partition.topic, partition.partition).is_none();
+            let strays: Vec<_> = unclaimed.logs.extract_if(|partition, _| is_gone(partition)).collect();
+            self.set_strays_aside(strays);
+            if !std::mem::take(&mut unclaimed.missing).is_empty() {
+                // What the checkpoints say of a log that is gone must not be taken for the one that is made in its place.
+                self.write_checkpoints();
+            }
         }
     }
 
     /// A log that no topic of the first image wants is what a crash has left of a deletion after it was committed, or of a
     /// replica that is another broker's now. As in Kafka (`LogManager.isStrayKraftReplica`) it gives its name free, so that
     /// no later topic meets it, and keeps its records.
-    fn set_strays_aside(&self, strays: HashMap<TopicPartition, LoadedLog>) {
+    fn set_strays_aside(&self, strays: Vec<(TopicPartition, LoadedLog)>) {
         for (partition, stray) in strays {
             if let Err(error) = self.log_dir.set_aside(stray.log) {
                 tracing::error!(%partition, %error, "a log that belongs to no topic stays where it is");
             }
         }
+    }
+
+    /// Whether [`ReplicaManager::open_offline`] has anything to do.
+    pub fn offline_is_due(&self) -> bool {
+        self.has_offline.load(Ordering::Relaxed) && !self.log_dir.is_offline()
+    }
+
+    /// Tries again to open the logs that could not be opened; says whether one could. Blocks on files.
+    pub fn open_offline(&self) -> bool {
+        let mut unclaimed = self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_offline.store(false, Ordering::Relaxed);
+        let mut any = false;
+        for (partition, offline, traffic) in self.offline_partitions() {
+            let opened = self.host(&partition, &offline, &traffic, &mut unclaimed);
+            if matches!(opened, PartitionSlot::Hosted(_)) {
+                tracing::info!(%partition, "the partition's log could be opened at last");
+                any = true;
+            }
+            let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+            let index = usize::try_from(partition.partition).unwrap_or(usize::MAX);
+            if let Some(slot) = topics.get_mut(&partition.topic).and_then(|topic| topic.slots.get_mut(index)) {
+                *slot = opened;
+            }
+        }
+        any
+    }
+
+    fn offline_partitions(&self) -> Vec<(TopicPartition, Arc<OfflinePartition>, Arc<Traffic>)> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let mut offline = Vec::new();
+        for (name, topic) in &*topics {
+            for (index, slot) in (0_i32..).zip(&topic.slots) {
+                if let PartitionSlot::Offline(partition) = slot {
+                    let topic_partition = TopicPartition::new(Arc::clone(name), index);
+                    offline.push((topic_partition, Arc::clone(partition), Arc::clone(&topic.traffic)));
+                }
+            }
+        }
+        offline
     }
 
     /// Goes by `config` from now on: every hosted partition takes over what its topic, as `image` has it, leaves to the broker.
@@ -264,15 +335,15 @@ impl ReplicaManager {
                         self.clock.now(),
                     );
                 }
-                PartitionSlot::Elsewhere | PartitionSlot::Offline => {
-                    *place = self.host(
-                        &TopicPartition::new(Arc::clone(&topic.name), index),
-                        topic.id,
-                        image,
-                        &config,
-                        &known.traffic,
-                        unclaimed,
-                    );
+                PartitionSlot::Elsewhere | PartitionSlot::Offline(_) => {
+                    let wanted = OfflinePartition {
+                        topic_id: topic.id,
+                        image: image.clone(),
+                        configs: topic.configs.clone(),
+                        reason: String::new(),
+                    };
+                    let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
+                    *place = self.host(&topic_partition, &wanted, &known.traffic, unclaimed);
                 }
             }
         }
@@ -282,14 +353,14 @@ impl ReplicaManager {
     fn host(
         &self,
         topic_partition: &TopicPartition,
-        topic_id: Uuid,
-        image: &PartitionImage,
-        config: &TopicConfig,
+        wanted: &OfflinePartition,
         traffic: &Arc<Traffic>,
         unclaimed: &mut Unclaimed,
     ) -> PartitionSlot {
         let now = self.clock.now();
-        match self.open_log(topic_partition, topic_id, config, unclaimed, now) {
+        let OfflinePartition { topic_id, image, configs, reason } = wanted;
+        let config = self.config.load().topic(configs);
+        match self.open_log(topic_partition, wanted, &config, unclaimed, now) {
             Ok((mut log, known_high_watermark)) => {
                 let state = state_of(image);
                 if state.leader == self.node_id {
@@ -301,15 +372,20 @@ impl ReplicaManager {
                 PartitionSlot::Hosted(Arc::new(HostedPartition::new(
                     partition,
                     log,
-                    topic_id,
-                    min_isr(config),
+                    *topic_id,
+                    min_isr(&config),
                     Arc::clone(traffic),
                     Arc::clone(&self.storage_errors),
                 )))
             }
             Err(error) => {
-                tracing::error!(partition = %topic_partition, %error, "the partition's log cannot be opened");
-                PartitionSlot::Offline
+                let error = error.to_string();
+                if error != *reason {
+                    tracing::error!(partition = %topic_partition, %error, "the partition's log cannot be opened; this is tried again every second");
+                }
+                self.has_offline.store(true, Ordering::Relaxed);
+                let (topic_id, image, configs) = (*topic_id, image.clone(), configs.clone());
+                PartitionSlot::Offline(Arc::new(OfflinePartition { topic_id, image, configs, reason: error }))
             }
         }
     }
@@ -318,28 +394,30 @@ impl ReplicaManager {
     fn open_log(
         &self,
         topic_partition: &TopicPartition,
-        topic_id: Uuid,
+        wanted: &OfflinePartition,
         config: &TopicConfig,
         unclaimed: &mut Unclaimed,
         now: Now,
     ) -> Result<(Log, i64), StorageError> {
-        if let Some(loaded) = unclaimed.logs.remove(topic_partition) {
-            if loaded.topic_id == topic_id || loaded.topic_id.is_nil() {
-                let mut log = loaded.log;
-                // A directory that lost its id can only be this topic's; another one of that name took its logs along.
-                self.log_dir.adopt_topic_id(&mut log, topic_id)?;
-                log.set_config(LogConfig::new(&self.config.load().broker, config));
-                return Ok((log, loaded.high_watermark));
+        let topic_id = wanted.topic_id;
+        let config = LogConfig::new(&self.config.load().broker, config);
+        if let Some(mut loaded) = unclaimed.logs.remove(topic_partition) {
+            let adopted = self.log_dir.adopt_topic_id(&mut loaded.log, topic_id);
+            if let Err(error) = adopted {
+                unclaimed.logs.insert(topic_partition.clone(), loaded);
+                return Err(error);
             }
-            // A crash has cut the deletion of an older topic of this name short, or the metadata is not this directory's.
-            tracing::warn!(partition = %topic_partition, "a log of another topic of this name is set aside");
-            self.log_dir.set_aside(loaded.log)?;
+            loaded.log.set_config(config);
+            return Ok((loaded.log, loaded.high_watermark));
         }
         if unclaimed.is_told && self.log_dir.is_checkpointed(topic_partition) {
             self.write_checkpoints();
         }
-        let config = LogConfig::new(&self.config.load().broker, config);
-        Ok((self.log_dir.create_log(topic_partition, topic_id, config, now)?, 0))
+        let log = self.log_dir.create_log(topic_partition, topic_id, config, now)?;
+        if !unclaimed.is_told {
+            warn_of_missing(topic_partition, unclaimed.missing.get(topic_partition), wanted.image.leader_epoch);
+        }
+        Ok((log, 0))
     }
 
     fn delete_topic(&self, topic: &str) {

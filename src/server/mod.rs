@@ -9,6 +9,7 @@ mod take_over;
 mod tests;
 mod told_addresses;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -30,7 +31,7 @@ use crate::controller::{Controller, ControllerClient, RegisterBroker};
 use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::{CoordinatorRuntime, CoordinatorRuntimeConfig};
 use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
-use crate::metadata::Endpoint;
+use crate::metadata::{Endpoint, MetadataRecord, TopicRecord};
 use crate::metrics::Metrics;
 use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
 use crate::quorum::driver::Driver;
@@ -38,6 +39,7 @@ use crate::quorum::{self, MetadataQuorum, QuorumOptions};
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::housekeeping::{self, Schedule};
 use crate::replication::log_cleaner::LogCleaner;
+use crate::replication::ownership::KnownTopics;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::storage::{LogDir, LogDirError, LogDirOptions, METADATA_DIRECTORY, Survey};
 use descriptors::Shares;
@@ -67,8 +69,8 @@ pub struct Server {
 enum Step {
     Bound,
     LogDirOpened,
-    LogsLoaded,
     MetadataOpened,
+    LogsLoaded,
     ControllerStarted,
     Registered,
     BackgroundStarted,
@@ -178,11 +180,12 @@ async fn build(
     watch(Step::Bound)?;
     let log_dir = Arc::new(open_log_dir(&config).await?);
     watch(Step::LogDirOpened)?;
-    let replicas = open_replicas(&config, &clock, &log_dir)?;
-    watch(Step::LogsLoaded)?;
     let metadata = Arc::new(open_metadata(&config).await?);
     running.metadata = Some(Arc::clone(&metadata));
     watch(Step::MetadataOpened)?;
+    // After the metadata, which says whose each log is before any is touched.
+    let replicas = open_replicas(&config, &clock, &log_dir, &metadata).await?;
+    watch(Step::LogsLoaded)?;
     let (driver, controller) = Driver::start(Arc::clone(&metadata), clock.clone(), Controller::new);
     running.driver = Some(driver);
     watch(Step::ControllerStarted)?;
@@ -334,19 +337,38 @@ fn check_owner(path: &Path) -> Result<(), StartError> {
     Ok(survey.check(path, has_metadata)?)
 }
 
-fn open_replicas(
+async fn open_replicas(
     config: &Arc<Config>,
     clock: &Clock,
     log_dir: &Arc<LogDir>,
+    metadata: &Arc<MetadataQuorum>,
 ) -> Result<Arc<ReplicaManager>, StartError> {
-    let opened = ReplicaManager::open(config.node_id, clock.clone(), Arc::clone(config), Arc::clone(log_dir));
-    match (opened, &config.storage) {
-        (Ok(replicas), _) => Ok(Arc::new(replicas)),
-        (Err(error), storage) => {
-            let path = if let Storage::Disk(path) = storage { path.clone() } else { "memory".into() };
-            Err(StartError::DamagedData { path, reason: error.to_string() })
-        }
+    let (node_id, path) = (config.node_id, log_dir.path().unwrap_or(Path::new("memory")).to_path_buf());
+    let (config, clock, log_dir) = (Arc::clone(config), clock.clone(), Arc::clone(log_dir));
+    let metadata = Arc::clone(metadata);
+    // The metadata's tasks go on while logs are recovered.
+    let opened = tokio::task::spawn_blocking(move || {
+        let (image, removed) = (metadata.image(), removed_topics(&metadata));
+        let known = KnownTopics { image: &image, removed: &removed };
+        ReplicaManager::open(node_id, clock, config, log_dir, known)
+    });
+    let damaged = |reason| StartError::DamagedData { path, reason };
+    match opened.await {
+        Ok(Ok(replicas)) => Ok(Arc::new(replicas)),
+        Ok(Err(LogDirError::Storage(error))) => Err(damaged(error.to_string())),
+        Ok(Err(error)) => Err(error.into()),
+        Err(panic) => Err(damaged(panic.to_string())),
     }
+}
+
+/// The topics whose deletion the metadata log still tells.
+fn removed_topics(metadata: &MetadataQuorum) -> HashSet<Uuid> {
+    let logged = metadata.logged_records();
+    let removed = logged.iter().flat_map(|records| records.iter()).filter_map(|record| match record {
+        MetadataRecord::Topics(TopicRecord::RemoveTopic { topic_id }) => Some(*topic_id),
+        _ => None,
+    });
+    removed.collect()
 }
 
 async fn open_metadata(config: &Config) -> Result<MetadataQuorum, StartError> {

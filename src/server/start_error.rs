@@ -85,6 +85,10 @@ impl StartError {
                     "docs/moving-from-kafka.md tells what is taken over and how; nothing in the directory was touched, and \
                      Kafka can go on with it"
                 }
+                LogDirError::UnknownPartitions { .. } => {
+                    "restore the metadata directory from a copy that is as new as the data, or take these partitions away: \
+                     a directory renamed to NAME-stray is left alone, with its records; none of them was touched"
+                }
                 LogDirError::MetadataMissing { .. } => {
                     "restore the metadata directory from a copy, or choose another directory with --data-dir (also if this \
                      one is Apache Kafka's); nothing in it was touched"

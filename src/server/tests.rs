@@ -7,8 +7,8 @@ use super::*;
 const STEPS: [Step; 9] = [
     Step::Bound,
     Step::LogDirOpened,
-    Step::LogsLoaded,
     Step::MetadataOpened,
+    Step::LogsLoaded,
     Step::ControllerStarted,
     Step::Registered,
     Step::BackgroundStarted,

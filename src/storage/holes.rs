@@ -58,7 +58,7 @@ impl LoadRequest {
         }
         let (partition, base_offset) = (&self.topic_partition, segment.base_offset());
         let dir = self.dir.display();
-        match segment.find_tail(next_base, self.config.compact) {
+        match segment.find_tail(next_base, self.is_compacted()) {
             Ok(Tail::Whole) => {}
             Ok(Tail::Junk(bytes)) => {
                 tracing::warn!(%partition, %dir, base_offset, bytes, "a closed segment ends in bytes that are no records; they are passed over");

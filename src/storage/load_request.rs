@@ -26,3 +26,10 @@ pub(super) struct LoadRequest {
     pub(super) had_clean_shutdown: bool,
     pub(super) now: Now,
 }
+
+impl LoadRequest {
+    /// Whether records may be missing between others because compaction has taken them, now or under earlier settings.
+    pub(super) fn is_compacted(&self) -> bool {
+        self.config.compact || self.cleaner_offset.is_some()
+    }
+}

@@ -266,7 +266,7 @@ fn recover(
                 Err(error) => tracing::warn!(%error, "the last segment is recovered although the last stop was clean"),
             }
         }
-        let (mut expected, mut is_compacted) = (segment.base_offset(), request.config.compact);
+        let (mut expected, mut is_compacted) = (segment.base_offset(), request.is_compacted());
         let mut visit = |header: &BatchHeader| {
             epochs.correct(header);
             // Whatever the topic says today: a gap amid the batches is compaction's.

@@ -47,7 +47,7 @@ pub(super) fn load_all(requests: &[LoadRequest], threads: usize) -> Result<Vec<L
         for _ in 1..threads {
             let (done, subscriber, work) = (done.clone(), &subscriber, &work);
             scope.spawn(move || {
-                tracing::dispatcher::with_default(subscriber, || work());
+                tracing::dispatcher::with_default(subscriber, work);
                 drop(done);
             });
         }
@@ -56,7 +56,6 @@ pub(super) fn load_all(requests: &[LoadRequest], threads: usize) -> Result<Vec<L
             scope.spawn(move || tracing::dispatcher::with_default(subscriber, || report(reported, &all_done)));
         work();
         drop(done);
-        drop(reporter);
     });
     let mut loaded = loaded.into_inner().unwrap_or_else(PoisonError::into_inner);
     loaded.sort_unstable_by_key(|(index, _)| *index);

@@ -66,6 +66,18 @@ pub enum LogDirError {
         /// What it holds.
         found: String,
     },
+    /// It holds partitions that its metadata does not know, and has not deleted.
+    #[error(
+        "the data directory {} holds {} that the metadata does not know: {}; the metadata is older than they are, or damaged, \
+         or somebody has put them there",
+        .path.display(), count_of(.unknown.len()), some_of(.unknown)
+    )]
+    UnknownPartitions {
+        /// The directory.
+        path: PathBuf,
+        /// Each partition's directory, and what is wrong with it.
+        unknown: Vec<String>,
+    },
     /// A system call failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -148,15 +160,22 @@ impl Survey {
     /// `meta.properties and 5 partitions (a-0, a-1, b-0, ...)`.
     fn found(&self) -> String {
         let identity = self.has_identity.then(|| meta_properties::FILE_NAME.to_owned());
-        let names: Vec<_> = self.partitions.iter().take(NAMED_PARTITIONS).map(String::as_str).collect();
-        let more = if self.partitions.len() > NAMED_PARTITIONS { ", ..." } else { "" };
         let partitions = match self.partitions.len() {
             0 => None,
-            1 => Some(format!("a partition ({})", names.concat())),
-            count => Some(format!("{count} partitions ({}{more})", names.join(", "))),
+            count => Some(format!("{} ({})", count_of(count), some_of(&self.partitions))),
         };
         identity.into_iter().chain(partitions).collect::<Vec<_>>().join(" and ")
     }
+}
+
+fn count_of(partitions: usize) -> String {
+    if partitions == 1 { "a partition".to_owned() } else { format!("{partitions} partitions") }
+}
+
+/// The first of them.
+fn some_of(partitions: &[String]) -> String {
+    let more = if partitions.len() > NAMED_PARTITIONS { ", ..." } else { "" };
+    partitions.get(..NAMED_PARTITIONS).unwrap_or(partitions).join(", ") + more
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ async fn our_own_directory_without_its_metadata_log_is_refused_and_not_touched()
     }
     std::fs::remove_file(&log).unwrap();
     assert!(matches!(refusal(directory.path()).await, LogDirError::MetadataMissing { .. }));
-    std::fs::remove_dir(&metadata).unwrap();
+    std::fs::remove_dir_all(&metadata).unwrap();
     assert!(matches!(refusal(directory.path()).await, LogDirError::MetadataMissing { .. }));
     std::fs::create_dir(&metadata).unwrap();
     std::fs::write(&log, &sound).unwrap();

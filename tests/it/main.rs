@@ -28,6 +28,7 @@ mod groups_runtime;
 mod hostile;
 mod http;
 mod logs;
+mod lost_data;
 mod metrics;
 mod middleman;
 mod network;

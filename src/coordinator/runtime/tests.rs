@@ -1,5 +1,6 @@
 //! The runtime with a machine that only remembers what it was told.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,7 @@ use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::{CoordinatorRecordError, EncodedRecord};
 use crate::protocol::record_batch::batches;
 use crate::replication::hosted_partition::{HostedPartition, ReadRequest};
+use crate::replication::ownership::KnownTopics;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
 use crate::storage::LogDir;
@@ -117,7 +119,9 @@ impl House {
     async fn with(append_linger: AppendLinger, isr: &[i32]) -> Self {
         let clock = Clock::manual(0);
         let config = Arc::new(Config::with(&[]).unwrap());
-        let replicas = ReplicaManager::open(1, clock.clone(), config, Arc::new(LogDir::memory())).unwrap();
+        let (empty, removed) = (MetadataImage::default(), HashSet::new());
+        let known = KnownTopics { image: &empty, removed: &removed };
+        let replicas = ReplicaManager::open(1, clock.clone(), config, Arc::new(LogDir::memory()), known).unwrap();
         let (replicas, told) = (Arc::new(replicas), Told::default());
         let runtime = runtime(append_linger, &clock, &replicas, &told);
         let mut house = Self { clock, image: MetadataImage::default(), replicas, runtime, told };

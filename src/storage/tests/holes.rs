@@ -115,11 +115,11 @@ fn reading_goes_on_behind_a_segment_that_is_missing() {
     for end in [End::Clean, End::Flushed] {
         let whole = ended(end, small_segments());
         let segments = segments(&whole);
-        for index in 0..segments.len() {
+        for (index, (from, path)) in segments.iter().enumerate() {
             let disk = Disk::new(small_segments());
             copy_dir(whole.dir.path(), disk.dir.path());
-            fs::remove_file(disk.partition_dir().join(segments[index].1.file_name().unwrap())).unwrap();
-            let (from, to) = (segments[index].0, segments.get(index + 1).map_or(120, |next| next.0));
+            fs::remove_file(disk.partition_dir().join(path.file_name().unwrap())).unwrap();
+            let (from, to) = (*from, segments.get(index + 1).map_or(120, |next| next.0));
             let ((_dir, mut log), lines) = logged(|| disk.start());
             let expected = format!("ERROR klamm::storage::holes: the records at offsets {from} to {} are gone", to - 1);
             assert_eq!(lines.matches("ERROR").count(), 1, "{lines}");
