@@ -6,18 +6,23 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::live_config::LiveConfig;
 use super::quotas::Quotas;
+use crate::clock::Beat;
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::ids::NodeId;
 use crate::metadata::{ConfigResource, MetadataDelta, MetadataImage};
 use crate::quorum::MetadataChanges;
 use crate::replication::replica_manager::ReplicaManager;
+
+/// How often logs are tried again that could not be opened: a client that is told of a storage error asks again soon.
+const REOPEN_BEAT: Duration = Duration::from_secs(1);
 
 /// Who follows the metadata, and how far they have come.
 pub struct MetadataFollowers {
@@ -55,15 +60,34 @@ impl MetadataFollowers {
         self.applied_offset.subscribe()
     }
 
-    /// Has everyone follow `changes` until `stop` is cancelled.
+    /// Has everyone follow `changes` until `stop` is cancelled, and opens meanwhile what could not be opened.
     pub async fn run(self: Arc<Self>, mut changes: MetadataChanges, stop: CancellationToken) {
-        while let Some((delta, image)) = stop.run_until_cancelled(changes.next()).await {
+        let mut beat = self.replicas.clock().beat(REOPEN_BEAT);
+        let mut last = Arc::default();
+        while let Some(change) = stop.run_until_cancelled(next(&mut changes, &mut beat)).await {
             let followers = Arc::clone(&self);
             // Opening and creating logs waits for the disk.
-            let applied = tokio::task::spawn_blocking(move || followers.apply(&delta, &image));
+            let applied = match change {
+                Some((delta, image)) => {
+                    last = Arc::clone(&image);
+                    tokio::task::spawn_blocking(move || followers.apply(&delta, &image))
+                }
+                None if self.replicas.offline_is_due() => {
+                    let image = Arc::clone(&last);
+                    tokio::task::spawn_blocking(move || followers.open_offline(&image))
+                }
+                None => continue,
+            };
             if let Err(panic) = applied.await {
                 tracing::error!(%panic, "following the metadata panicked; partitions may be missing");
             }
+        }
+    }
+
+    /// Opens what could not be opened, as far as it can be now. Blocks.
+    fn open_offline(&self, image: &MetadataImage) {
+        if self.replicas.open_offline() {
+            self.groups.follow_opened(image);
         }
     }
 
@@ -82,5 +106,13 @@ impl MetadataFollowers {
         self.groups.apply(delta, image);
         self.quotas.apply(delta, image);
         self.applied_offset.send_replace(image.offset);
+    }
+}
+
+/// The next change, or a beat.
+async fn next(changes: &mut MetadataChanges, beat: &mut Beat) -> Option<(MetadataDelta, Arc<MetadataImage>)> {
+    tokio::select! {
+        change = changes.next() => Some(change),
+        () = beat.next() => None,
     }
 }

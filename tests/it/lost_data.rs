@@ -13,6 +13,8 @@ use tokio::runtime::Runtime;
 use crate::broker::{Broker, Client, Topic, config};
 use crate::server::{until, within};
 
+const KAFKA_STORAGE_ERROR: i16 = 56;
+
 /// What one broker logs.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -266,5 +268,32 @@ async fn a_partition_that_cannot_be_closed_makes_the_stop_unclean() {
     let broker = Watched::on(directory.path()).await;
     assert_eq!(broker.client().await.read(&second, 0, 0).await, ["kept", "more"]);
     assert!(broker.logged("ERROR").iter().any(|line| line.contains("first-0")));
+    assert!(broker.stop().await);
+}
+
+#[tokio::test]
+async fn a_partition_that_could_not_be_opened_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let topics = stopped(directory.path()).await;
+    // The topic's id must be written anew, and where it is written to a full device is in the way.
+    let path = directory.path().join("first-0/partition.metadata");
+    std::fs::write(&path, "").unwrap();
+    let full = directory.path().join("first-0/partition.metadata.tmp");
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let broker = Watched::on(directory.path()).await;
+    let mut client = broker.client().await;
+    // The failed attempt has removed the link.
+    let code = client.fetch(&topics[0], 0, 0).await.error_code;
+    assert!(code == KAFKA_STORAGE_ERROR || code == 0, "{code}");
+    assert!(broker.logged("ERROR").iter().any(|line| line.contains("cannot be opened; this is tried again")));
+    let served = async {
+        while client.fetch(&topics[0], 0, 0).await.error_code != 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    within(served).await;
+    for topic in &topics {
+        assert_eq!(client.read(topic, 0, 0).await, ["kept"]);
+    }
     assert!(broker.stop().await);
 }

@@ -178,6 +178,13 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         self.0.mailboxes.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts the machines of partitions whose logs could not be opened before.
+    pub fn follow_opened(&self, image: &MetadataImage) {
+        if image.topic(self.0.topic).is_some() {
+            self.follow_leaderships(image);
+        }
+    }
+
     fn follow_leaderships(&self, image: &MetadataImage) {
         let partitions = image.topic(self.0.topic).map(|topic| topic.partitions.as_slice()).unwrap_or_default();
         let mut mailboxes = self.write_mailboxes();
