@@ -77,7 +77,7 @@ async fn serve(
     if let Some(file) = arguments.ready_file.as_deref().map(Path::new)
         && let Err(failure) = announce(file, &setup.reachable_at(&server.listeners()).unwrap_or_default())
     {
-        return Err(server.stop().await.err().map_or(failure, unclean));
+        return Err(server.stop().await.err().map_or(failure, |error| unclean(&error)));
     }
     tokio::select! {
         () = signals.next() => {}
@@ -95,7 +95,7 @@ async fn stop(server: Server, signals: &mut Signals) -> Result<ExitCode, Failure
     let begun = Instant::now();
     tokio::select! {
         stopped = server.stop() => {
-            stopped.map_err(unclean)?;
+            stopped.map_err(|error| unclean(&error))?;
             tracing::info!("stopped in {} ms", begun.elapsed().as_millis());
             Ok(ExitCode::SUCCESS)
         }
@@ -104,7 +104,7 @@ async fn stop(server: Server, signals: &mut Signals) -> Result<ExitCode, Failure
 }
 
 /// A stop after which not everything is on the disk: whoever restarts brokers must see that it was none.
-fn unclean(error: StopError) -> Failure {
+fn unclean(error: &StopError) -> Failure {
     let hint = Some("see the log for the reason; the next start recovers what is on disk".to_owned());
     Failure { what: error.to_string(), hint }
 }

@@ -51,11 +51,9 @@ pub(super) fn judge(
 
 impl LoadRequest {
     /// Says what is missing behind the last batch of a closed segment, whose successor begins at `next_base`.
-    pub(super) fn check_tail(&self, segment: &mut Segment, next_base: i64) {
-        if next_base <= self.log_start_offset {
-            // Its records are deleted, and so will be the file.
-            return;
-        }
+    pub(super) fn check_tail(&self, segment: &mut Segment, next_base: Option<i64>) {
+        // Below the log start the records are deleted, and so will be the file.
+        let Some(next_base) = next_base.filter(|next_base| *next_base > self.log_start_offset) else { return };
         let (partition, base_offset) = (&self.topic_partition, segment.base_offset());
         let dir = self.dir.display();
         match segment.find_tail(next_base, self.is_compacted()) {
@@ -69,7 +67,7 @@ impl LoadRequest {
             }
             Ok(Tail::Damaged(from, position)) => {
                 let to = next_base - 1;
-                tracing::error!(%partition, %dir, "of the records at offsets {from} to {to} some cannot be read: {base_offset:020}.log is damaged at position {position}; reading them is answered with KAFKA_STORAGE_ERROR; {WAYS_OUT}, or delete the records up to {to}");
+                tracing::error!(%partition, %dir, "of the records at offsets {from} to {to} some cannot be read: {base_offset:020}.log is damaged at position {position}; reading them fails, here or by the client's checksum; {WAYS_OUT}, or delete the records up to {to}");
             }
             Err(error) => {
                 tracing::error!(%partition, %error, "a closed segment cannot be read; reading its records is answered with KAFKA_STORAGE_ERROR");

@@ -259,7 +259,7 @@ fn recover(
             match open(segment, next_base.is_none()) {
                 Ok(next_offset) => {
                     log_end_offset = next_offset;
-                    next_base.into_iter().for_each(|next_base| request.check_tail(segment, next_base));
+                    request.check_tail(segment, next_base);
                     continue;
                 }
                 Err(error) if next_base.is_some() => return Err(error),
@@ -289,7 +289,7 @@ fn recover(
             }
             Verdict::GoOn => {
                 segment.end_at(segment.size() + invalid);
-                next_base.into_iter().for_each(|next_base| request.check_tail(segment, next_base));
+                request.check_tail(segment, next_base);
             }
             Verdict::End => {
                 let behind = segments.drain(index..).collect();

@@ -52,8 +52,7 @@ pub(super) fn load_all(requests: &[LoadRequest], threads: usize) -> Result<Vec<L
             });
         }
         let (subscriber, work, reported) = (&subscriber, &work, (requests, &progress));
-        let reporter =
-            scope.spawn(move || tracing::dispatcher::with_default(subscriber, || report(reported, &all_done)));
+        scope.spawn(move || tracing::dispatcher::with_default(subscriber, || report(reported, &all_done)));
         work();
         drop(done);
     });

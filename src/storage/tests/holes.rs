@@ -51,7 +51,7 @@ fn ended(end: End, config: LogConfig) -> Disk {
 
 /// The `.log` files, by base offset.
 fn segments(disk: &Disk) -> Vec<(i64, PathBuf)> {
-    let names = disk.files().into_iter().filter(|name| name.ends_with(".log"));
+    let names = disk.files().into_iter().filter(|name| name.contains(".log"));
     names.map(|name| (name[..20].parse().unwrap(), disk.partition_dir().join(name))).collect()
 }
 
@@ -80,7 +80,7 @@ fn set_aside(disk: &Disk) -> Vec<String> {
     let entries = fs::read_dir(disk.dir.path()).unwrap().map(|entry| entry.unwrap().path());
     let strays = entries.filter(|path| path.to_str().unwrap().ends_with("-stray"));
     let mut names: Vec<_> = strays.flat_map(|stray| super::super::files::file_names(&stray).unwrap()).collect();
-    names.retain(|name| name.ends_with(".log"));
+    names.retain(|name| name.contains(".log"));
     names
 }
 

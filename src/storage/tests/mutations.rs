@@ -38,7 +38,7 @@ fn derived(disk: &Disk) -> Vec<PathBuf> {
     let mut paths = [names(disk.dir.path()), names(&disk.partition_dir())].concat();
     paths.retain(|path| {
         let name = path.file_name().unwrap().to_str().unwrap();
-        !name.ends_with(".log")
+        !name.contains(".log")
             && !["partition.metadata", "meta.properties", ".lock", ".kafka_cleanshutdown"].contains(&name)
     });
     paths
@@ -62,7 +62,7 @@ fn mutate(path: &Path, mutation: Mutation, others: &[PathBuf], random: &mut Rand
         }
         Mutation::Zeros => bytes.iter_mut().for_each(|byte| *byte = 0),
         Mutation::Garbage => bytes.iter_mut().for_each(|byte| *byte = 0x80 | random.below(128) as u8),
-        Mutation::Grow => bytes.extend((0..1 + random.below(40)).map(|_| 0x80 | random.below(128) as u8)),
+        Mutation::Grow => bytes.extend((0..=random.below(40)).map(|_| 0x80 | random.below(128) as u8)),
         Mutation::Another => {
             // Another segment's index; whose snapshot it is, a snapshot does not say.
             let suffix = path.extension().map(|suffix| suffix.to_str().unwrap().to_owned());
