@@ -278,6 +278,25 @@ fn f8_leftovers_of_interrupted_work_are_finished_or_undone() {
 }
 
 #[test]
+fn f3_unflushed_records_that_a_power_loss_took_leave_no_hole() {
+    let disk = filled(small_segments(), 60, false);
+    let (_, log) = disk.start();
+    let bases: Vec<_> = log.segments.iter().map(|segment| segment.base_offset()).collect();
+    assert!(bases.len() > 2, "{bases:?}");
+    let (expected, end) = (read_all(&log, 0, 700), bases[1]);
+    drop(log);
+    // The directory's entries were on the disk, and the newer segment's bytes before the older one's.
+    let emptied = disk.partition_dir().join(format!("{end:020}.log"));
+    fs::write(&emptied, b"").unwrap();
+    let (_dir, mut log) = disk.start();
+    assert_eq!(log.log_end_offset(), end);
+    let kept = read_all(&log, 0, 700);
+    assert_eq!(kept, expected[..kept.len()], "what is left is a prefix");
+    let next = append(&mut log, &idempotent(7, 0, i32::try_from(end).unwrap(), 2));
+    assert_eq!(next.first_offset, end, "the producer goes on where the log does");
+}
+
+#[test]
 fn f22_recovery_interrupted_anywhere_is_recovery() {
     let disk = filled(small_segments(), 60, false);
     let last = disk.files().into_iter().rfind(|name| name.contains(".log")).unwrap();
