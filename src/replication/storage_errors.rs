@@ -23,7 +23,7 @@ impl StorageErrors {
         let now = self.clock.monotonic();
         let allowed = self.limit.lock().unwrap_or_else(PoisonError::into_inner).allow(now);
         if let Some(suppressed) = allowed {
-            tracing::error!(%error, suppressed, "{action} failed");
+            tracing::error!(%error, suppressed, "{action} failed; {}", error.advice());
         }
     }
 }
@@ -70,5 +70,6 @@ mod tests {
         // A burst, and one more for each second that this takes.
         assert!((10..20).contains(&count), "{count}");
         assert!(logged.contains("appending to the log failed") && logged.contains("orders-0/0.log"), "{logged}");
+        assert!(logged.contains("free some space"), "{logged}");
     }
 }

@@ -1,10 +1,12 @@
 //! Whether a log directory works: what the directory, its logs and their files all know.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::StorageError;
 use super::open_files::OpenFiles;
+use super::room::Room;
 
 /// Whether a log directory works, shared by the directory and all its logs.
 #[derive(Debug)]
@@ -12,11 +14,13 @@ pub(super) struct DirState {
     pub(super) path: PathBuf,
     pub(super) files: Arc<OpenFiles>,
     offline: OnceLock<Arc<str>>,
+    room: Room,
 }
 
 impl DirState {
     pub(super) fn new(path: &Path, max_open_files: usize) -> Self {
-        Self { path: path.to_path_buf(), files: OpenFiles::new(max_open_files), offline: OnceLock::new() }
+        let files = OpenFiles::new(max_open_files);
+        Self { path: path.to_path_buf(), files, offline: OnceLock::new(), room: Room::default() }
     }
 
     /// Takes the directory offline, for good.
@@ -43,6 +47,25 @@ impl DirState {
     /// Whether somebody has removed a partition's directory, or a file in it, while the log directory itself is there.
     pub(super) fn is_gone(&self, path: &Path) -> bool {
         self.path.is_dir() && !path.exists()
+    }
+
+    /// The bytes of the volume, and those that can be used. May wait for the volume.
+    pub(super) fn space(&self) -> io::Result<(u64, u64)> {
+        let volume = rustix::fs::statvfs(&self.path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        Ok((bytes(volume.f_blocks), bytes(volume.f_bavail)))
+    }
+
+    /// Fails where a client's records of `size` bytes would take the last room, by which the volume can be freed: the
+    /// deletion of topics and records is written down first, and commits go on for a while.
+    ///
+    /// Unlike Kafka, which fills its disk to the last byte and then halts.
+    pub(super) fn take_room(&self, size: usize) -> Result<(), StorageError> {
+        if self.room.take(size, || self.space().ok()) {
+            return Ok(());
+        }
+        let full = io::Error::new(io::ErrorKind::StorageFull, "No space left on device, but for a small reserve");
+        Err(StorageError::io("cannot append to a log in", &self.path)(full))
     }
 
     /// Takes the directory offline if `result`, of something that writes, is a failure that does not pass by itself. A

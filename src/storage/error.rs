@@ -51,8 +51,29 @@ impl StorageError {
     /// many open files pass by themselves, and damage in one segment says nothing about the others.
     pub(super) fn is_fatal(&self) -> bool {
         let Self::Io { source, .. } = self else { return false };
-        let is_full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        !is_full && !Self::is_shortage(source)
+        !self.is_full() && !Self::is_shortage(source)
+    }
+
+    /// Whether the volume has no room, or its user no more of it.
+    fn is_full(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// What whoever runs the broker can do about it, as the end of a line in the log.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            _ if self.is_full() => {
+                "free some space, or delete topics or records, or lower retention.bytes: producing goes on by itself then"
+            }
+            Self::Io { source, .. } if Self::is_shortage(source) => {
+                "raise the limit of open files (ulimit -n): what failed is tried again"
+            }
+            Self::Io { .. } | Self::Offline { .. } => {
+                "look at the disk and the system's log; a new start recovers what is on the disk"
+            }
+            Self::Corrupt { .. } => "the file is damaged: what lies at that position cannot be read",
+        }
     }
 
     /// Whether the failure passes by itself: the disk is full, or too many files are open.

@@ -155,11 +155,9 @@ impl LogDir {
     /// How large the volume is on which it is, and how much of it can be used, in bytes; `None` in memory mode. May wait
     /// for the volume.
     pub fn space(&self) -> Result<Option<(u64, u64)>, StorageError> {
-        let Some(path) = self.path() else { return Ok(None) };
-        let volume =
-            rustix::fs::statvfs(path).map_err(|error| StorageError::io("cannot ask about", path)(error.into()))?;
-        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
-        Ok(Some((bytes(volume.f_blocks), bytes(volume.f_bavail))))
+        let Some(on_disk) = &self.on_disk else { return Ok(None) };
+        let state = &on_disk.state;
+        state.space().map(Some).map_err(StorageError::io("cannot ask about", &state.path))
     }
 
     /// Whether the last process that had it stopped cleanly.

@@ -44,6 +44,7 @@ mod producer_state;
 mod recompression;
 mod recovery;
 mod retention;
+mod room;
 mod segment;
 mod segment_data;
 mod segment_tail;

@@ -63,6 +63,9 @@ impl Log {
                 rolled: false,
             });
         }
+        if let (AppendOrigin::Client, Some(place)) = (origin, &self.place) {
+            place.state.take_room(records.len())?;
+        }
         let rolled = self.make_room(&[batch.header], now_ms)?;
         self.assign_epoch_start(leader_epoch, batch.header.base_offset)?;
         self.write(&batch.header.to_bytes(), &batch.payload, &[batch.header], now_ms)?;
