@@ -550,17 +550,23 @@ impl HostedPartition {
     fn delete_segments(&self, now: Now, delete: fn(&mut Log, i64, Now) -> Result<usize, StorageError>) -> usize {
         // Segments that are being cleaned are deleted when that is done.
         let Some(_turn) = self.cleaning.try_segments() else { return 0 };
-        let (deleted, files) = {
+        let mut guard = self.lock();
+        let Some(Hosted { partition, log, .. }) = guard.as_mut() else { return 0 };
+        delete(log, partition.high_watermark(), now).unwrap_or_else(|error| {
+            tracing::error!(partition = %self.topic_partition, %error, "deleting old segments failed");
+            0
+        })
+    }
+
+    /// Removes the files of deleted segments whose delay is over; whether there are others. May block for long.
+    pub(super) fn remove_deleted_segments(&self, now: Now) -> bool {
+        let (files, others) = {
             let mut guard = self.lock();
-            let Some(Hosted { partition, log, .. }) = guard.as_mut() else { return 0 };
-            let deleted = delete(log, partition.high_watermark(), now).unwrap_or_else(|error| {
-                tracing::error!(partition = %self.topic_partition, %error, "deleting old segments failed");
-                0
-            });
-            (deleted, log.take_deleted_files(now))
+            let Some(Hosted { log, .. }) = guard.as_mut() else { return false };
+            (log.take_deleted_files(now), log.has_deleted_files())
         };
         remove_files(&files);
-        deleted
+        others
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::BrokerConfig;
 /// What decompressors keep is given back when it was not needed for this long, at most twice as long.
 const DECOMPRESSORS_UNUSED: Duration = Duration::from_secs(10);
 
-/// How often deleted logs are looked for whose delay is over.
+/// How often deleted logs and segments are looked for whose delay is over.
 const REMOVAL_BEAT: Duration = Duration::from_millis(500);
 
 /// How often each chore is done.
@@ -51,6 +51,7 @@ pub async fn run(replicas: Arc<ReplicaManager>, schedule: Schedule, stop: Cancel
         every(schedule.retention, &stop, &replicas, ReplicaManager::delete_old_segments),
         every(schedule.producer_expiration, &stop, &replicas, ReplicaManager::expire_producers),
         remove_deleted_logs(&replicas, &stop),
+        every(REMOVAL_BEAT, &stop, &replicas, ReplicaManager::remove_deleted_segments),
         every(DECOMPRESSORS_UNUSED, &stop, &replicas, ReplicaManager::give_back_unused_decompressors),
     );
 }

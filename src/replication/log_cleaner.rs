@@ -113,7 +113,10 @@ impl LogCleaner {
             let Some(turn) = partition.cleaning().begin(stop) else { continue };
             let Some((to_clean, config)) = partition.to_clean(self.replicas.clock().now()) else { continue };
             if to_clean.is_worthwhile(&config) {
-                return self.clean_guarded(&partition, to_clean, turn);
+                let is_done = self.clean_guarded(&partition, to_clean, turn);
+                // The segments that were replaced, in a cleaning that failed later, too.
+                self.replicas.note_deleted_segments(&partition);
+                return is_done;
             }
         }
     }

@@ -75,6 +75,8 @@ pub struct ReplicaManager {
     /// Whether any log could not be opened.
     has_offline: AtomicBool,
     checkpointing: Mutex<()>,
+    /// Where segments were deleted whose files are still there.
+    with_deleted_segments: Mutex<Vec<Arc<HostedPartition>>>,
     storage_errors: Arc<StorageErrors>,
     cleaner_metrics: CleanerMetrics,
     /// Told of each change of `config`.
@@ -114,6 +116,7 @@ impl ReplicaManager {
             unclaimed: Mutex::new(Unclaimed { logs, missing, is_told: false }),
             has_offline: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
+            with_deleted_segments: Mutex::default(),
             cleaner_metrics: CleanerMetrics::default(),
             reconfigured: watch::Sender::new(()),
             failed: watch::Sender::new(false),
@@ -443,7 +446,9 @@ impl ReplicaManager {
         })?;
         let now = self.clock.now();
         for partition in partitions {
-            partition.delete_segments_before_start(now);
+            if partition.delete_segments_before_start(now) > 0 {
+                self.note_deleted_segments(partition);
+            }
         }
         Ok(())
     }
@@ -482,6 +487,25 @@ impl ReplicaManager {
         })
     }
 
+    /// Has the files of segments that the partition has given up removed when their delay is over.
+    pub(super) fn note_deleted_segments(&self, partition: &Arc<HostedPartition>) {
+        let mut noted = self.with_deleted_segments.lock().unwrap_or_else(PoisonError::into_inner);
+        if !noted.iter().any(|other| Arc::ptr_eq(other, partition)) {
+            noted.push(Arc::clone(partition));
+        }
+    }
+
+    /// Removes the files of deleted segments whose delay is over. Blocks on files.
+    pub fn remove_deleted_segments(&self) {
+        let now = self.clock.now();
+        let noted = std::mem::take(&mut *self.with_deleted_segments.lock().unwrap_or_else(PoisonError::into_inner));
+        for partition in noted {
+            if partition.remove_deleted_segments(now) {
+                self.note_deleted_segments(&partition);
+            }
+        }
+    }
+
     /// Forgets idle producers, partition by partition.
     pub fn expire_producers(&self) {
         let now = self.clock.now();
@@ -501,6 +525,7 @@ impl ReplicaManager {
         for partition in self.partitions() {
             let deleted = partition.delete_old_segments(now);
             if deleted > 0 {
+                self.note_deleted_segments(&partition);
                 tracing::info!(partition = %partition.topic_partition(), deleted, "deleted segments by retention");
             }
         }

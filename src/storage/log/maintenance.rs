@@ -69,6 +69,11 @@ impl Log {
         due.map(|(path, _)| path).collect()
     }
 
+    /// Whether there are renamed files whose delay is not over.
+    pub fn has_deleted_files(&self) -> bool {
+        !self.deleted_files.is_empty()
+    }
+
     /// Makes everything before `offset` unreadable; says whether anything changed. The caller sees to it that it is
     /// not beyond the high watermark.
     pub fn increment_log_start_offset(&mut self, offset: i64) -> Result<bool, StorageError> {
