@@ -18,6 +18,9 @@ const MIN_RANGE: usize = 16 * 1024;
 /// is missing between them is waited for when the range is sent.
 const PROBE_DISTANCE: usize = 256 * 1024;
 
+/// So many bytes are read at a time of a range that is to be sent from the page cache.
+const LOADED_AT_ONCE: usize = 256 * 1024;
+
 /// Consecutive bytes of one segment: whole batches, except that the last one may be cut off by the reader's limit.
 ///
 /// It keeps the file open (or the bytes alive), so that it can be read even when the segment is deleted meanwhile: unless
@@ -90,6 +93,22 @@ impl LogSlice {
         samples.all(|at| read_without_waiting(file, &mut [0], position + at as u64).is_ok_and(|count| count == 1))
     }
 
+    /// The bytes, ready to be sent, read from the disk if need be. May block. Of many bytes of a file only the page cache
+    /// gets a copy: readers who ask for much and take it slowly would fill the memory otherwise.
+    pub fn load(&self) -> Result<Piece, StorageError> {
+        if let SliceSource::File { file, position } = &self.source
+            && self.len >= MIN_RANGE
+            && file.may_be_lent()
+        {
+            let open = file.lend()?;
+            let is_whole = bring_to_page_cache(&open.file, *position, self.len);
+            if is_whole.map_err(|error| read_error(file, error))? {
+                return Ok(FileRange::new(open, *position, self.len).into());
+            }
+        }
+        self.read_blocking().map(Piece::from)
+    }
+
     /// Reads the bytes, from the disk if need be. May block.
     pub fn read_blocking(&self) -> Result<Bytes, StorageError> {
         match &self.source {
@@ -102,6 +121,22 @@ impl LogSlice {
             }
         }
     }
+}
+
+/// Reads `len` bytes and keeps none; says whether there are so many.
+fn bring_to_page_cache(file: &File, position: u64, len: usize) -> io::Result<bool> {
+    let mut buffer = vec![0; LOADED_AT_ONCE.min(len)];
+    let mut done = 0;
+    while done < len {
+        let wanted = buffer.get_mut(..LOADED_AT_ONCE.min(len - done)).unwrap_or_default();
+        match file.read_at(wanted, position + done as u64) {
+            Ok(0) => return Ok(false),
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 fn read_error(file: &LogFile, error: io::Error) -> StorageError {

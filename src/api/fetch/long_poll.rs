@@ -285,9 +285,9 @@ impl LongPoll {
 fn load(found: Result<ReadResult, ErrorCode>, errors: &StorageErrors) -> Result<Loaded, ErrorCode> {
     let read = found?;
     let slice = read.records.as_ref();
-    let bytes =
-        slice.map_or(Ok(Bytes::new()), LogSlice::read_blocking).map_err(|error| storage_error(&error, errors))?;
-    Ok(Loaded { read, records: bytes.into() })
+    let records =
+        slice.map_or(Ok(Bytes::new().into()), LogSlice::load).map_err(|error| storage_error(&error, errors))?;
+    Ok(Loaded { read, records })
 }
 
 /// Never "out of range", which would make a consumer reset its offset and skip records.

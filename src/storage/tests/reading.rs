@@ -114,11 +114,14 @@ fn many_cached_bytes_of_a_file_stay_there() {
         // A file system that cannot tell what it has cached.
         cached => assert!(cached.is_none(), "{cached:?}"),
     }
+    // Nor is it copied where it had to be read first.
+    assert!(matches!(whole.load().unwrap(), Piece::File(range) if range.len() == whole.len()));
     for few in [slice(&on_disk, 1), slice(&in_memory, 0), slice(&in_memory, 1), slice(&on_disk, 2)] {
         match few.cached().unwrap() {
             Some(Piece::Bytes(bytes)) => assert_eq!(bytes, few.read_blocking().unwrap()),
             cached => assert!(cached.is_none(), "{cached:?}"),
         }
+        assert!(matches!(few.load().unwrap(), Piece::Bytes(bytes) if bytes.len() == few.len()));
     }
 }
 
