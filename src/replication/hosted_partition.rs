@@ -12,6 +12,7 @@ use super::append_outcome;
 pub use super::append_outcome::PartitionAppendError;
 use super::cleaning_turn::CleaningTurns;
 use super::delayed::{Awaited, Wait, Waiters};
+use super::disk_turns::{self, DiskTurns};
 use super::partition::{Partition, PartitionState, RequiredAcks};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
@@ -141,6 +142,7 @@ pub struct HostedPartition {
     cleaning: CleaningTurns,
     traffic: Arc<Traffic>,
     storage_errors: Arc<StorageErrors>,
+    disk_turns: Arc<DiskTurns>,
 }
 
 impl Awaited for HostedPartition {
@@ -157,6 +159,7 @@ impl HostedPartition {
         min_insync_replicas: usize,
         traffic: Arc<Traffic>,
         storage_errors: Arc<StorageErrors>,
+        disk_turns: Arc<DiskTurns>,
     ) -> Self {
         Self {
             topic_partition: log.topic_partition().clone(),
@@ -168,6 +171,7 @@ impl HostedPartition {
             cleaning: CleaningTurns::default(),
             traffic,
             storage_errors,
+            disk_turns,
         }
     }
 
@@ -183,7 +187,7 @@ impl HostedPartition {
 
     fn lock(&self) -> MutexGuard<'_, Option<Hosted>> {
         // A panic under this lock happened between two whole states of partition and log, or poisoned the log itself.
-        self.hosted.lock().unwrap_or_else(PoisonError::into_inner)
+        disk_turns::lock(&self.hosted)
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Hosted) -> Result<T, ErrorCode>) -> Result<T, ErrorCode> {
@@ -205,7 +209,8 @@ impl HostedPartition {
         })
     }
 
-    /// Appends one record batch as the leader.
+    /// Appends one record batch as the leader. Where the disk hangs, so does this, though not on the last worker; where too
+    /// many wait for it already, the batch is refused.
     pub fn append(
         &self,
         records: &Bytes,
@@ -213,7 +218,8 @@ impl HostedPartition {
         origin: AppendOrigin,
         now: Now,
     ) -> Result<Appended, PartitionAppendError> {
-        let appended = self.append_alone(records, acks, origin, now);
+        let appended = self.disk_turns.take(|| self.append_alone(records, acks, origin, now));
+        let appended = appended.unwrap_or(Err(PartitionAppendError::Refused(ErrorCode::KafkaStorageError)));
         let outcome = appended.as_ref().map(|(Appended { info, .. }, _)| info.first_offset..=info.last_offset);
         append_outcome::count(&self.traffic, records.len(), outcome);
         let (appended, advanced) = appended?;

@@ -9,6 +9,7 @@ mod claims;
 pub mod cleaner_metrics;
 mod cleaning_turn;
 pub mod delayed;
+mod disk_turns;
 pub mod fetch_session;
 pub mod hosted_partition;
 pub mod housekeeping;

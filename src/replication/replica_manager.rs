@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::claims::{claim, warn_of_missing};
 use super::cleaner_metrics::CleanerMetrics;
+use super::disk_turns::DiskTurns;
 use super::hosted_partition::HostedPartition;
 use super::ownership::KnownTopics;
 use super::partition::{Partition, PartitionState};
@@ -81,6 +82,7 @@ pub struct ReplicaManager {
     cleaner_metrics: CleanerMetrics,
     /// Told of each change of `config`.
     reconfigured: watch::Sender<()>,
+    disk_turns: Arc<DiskTurns>,
     /// Whether the log directory has failed, as far as housekeeping has noticed.
     failed: watch::Sender<bool>,
 }
@@ -119,6 +121,7 @@ impl ReplicaManager {
             with_deleted_segments: Mutex::default(),
             cleaner_metrics: CleanerMetrics::default(),
             reconfigured: watch::Sender::new(()),
+            disk_turns: Arc::new(DiskTurns::of_this_runtime()),
             failed: watch::Sender::new(false),
         })
     }
@@ -379,6 +382,7 @@ impl ReplicaManager {
                     min_isr(&config),
                     Arc::clone(traffic),
                     Arc::clone(&self.storage_errors),
+                    Arc::clone(&self.disk_turns),
                 )))
             }
             Err(error) => {
