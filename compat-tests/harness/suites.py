@@ -109,6 +109,11 @@ def crash():
     return [toolchains.python("confluent-kafka"), script, "--cycles", "4"]
 
 
+def faults():
+    """Runs the short forms of the scripts in `scripts/faults`; what the machine lacks is skipped by each, by name."""
+    return [toolchains.python("confluent-kafka"), COMPAT_TESTS.parent / "scripts/faults/all.py", "--short"]
+
+
 SUITES = [
     pytest_suite("kafka-python-2.0.2", "python/kafka_python"),
     pytest_suite("kafka-python-2.3.3", "python/kafka_python"),
@@ -129,4 +134,5 @@ SUITES = [
     Suite("terminal", terminal, broker=False),
     Suite("takeover", takeover, broker=False),
     Suite("crash", crash, broker=False),
+    Suite("faults", faults, broker=False),
 ]
