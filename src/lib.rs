@@ -72,3 +72,6 @@ pub mod security;
 pub mod server;
 pub mod state_machine;
 pub mod storage;
+#[cfg(test)]
+#[path = "../tests/fixtures/unpack.rs"]
+mod unpack;

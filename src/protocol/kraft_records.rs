@@ -286,9 +286,9 @@ fn varint(bytes: &mut &[u8]) -> Option<u32> {
     None
 }
 
-/// A length, which is written plus one; `Some(None)` for null.
-fn length(bytes: &mut &[u8]) -> Option<Option<usize>> {
-    varint(bytes).map(|length| (length as usize).checked_sub(1))
+/// A length as it is written: plus one, and 0 for null.
+fn length_plus_one(bytes: &mut &[u8]) -> Option<usize> {
+    varint(bytes).map(|length| length as usize)
 }
 
 /// Gives the tagged fields at the end of a record to `read`, which answers whether it knows the tag.
@@ -365,7 +365,7 @@ impl KraftField for Uuid {
 
 impl KraftField for Option<Arc<str>> {
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        let Some(length) = length(bytes)? else { return Some(None) };
+        let Some(length) = length_plus_one(bytes)?.checked_sub(1) else { return Some(None) };
         std::str::from_utf8(take(bytes, length)?).ok().map(|text| Some(text.into()))
     }
 }
@@ -378,14 +378,14 @@ impl KraftField for Arc<str> {
 
 impl KraftField for Arc<[u8]> {
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        let length = length(bytes)??;
+        let length = length_plus_one(bytes)?.checked_sub(1)?;
         take(bytes, length).map(Into::into)
     }
 }
 
 impl<T: KraftField> KraftField for Option<Vec<T>> {
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        let Some(length) = length(bytes)? else { return Some(None) };
+        let Some(length) = length_plus_one(bytes)?.checked_sub(1) else { return Some(None) };
         // No capacity from the length: each item takes a byte at least, and ends the reading where there is none.
         let mut items = Vec::new();
         for _ in 0..length {

@@ -85,7 +85,7 @@ pub enum LogDirError {
 
 /// The sentences on lines of their own.
 fn listed(obstacles: &[String]) -> String {
-    obstacles.iter().map(|obstacle| format!("\n  - {obstacle}")).collect()
+    obstacles.iter().flat_map(|obstacle| ["\n  - ", obstacle.as_str()]).collect()
 }
 
 /// So many partitions are named to the person who started the broker.

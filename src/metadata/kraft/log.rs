@@ -109,7 +109,7 @@ impl Replay {
         mut take: impl FnMut(&mut Self, &RecordBatch) -> Result<(), KraftLogError>,
     ) -> Result<(), KraftLogError> {
         let mut found = batches(bytes);
-        while let Some(batch) = found.next() {
+        for batch in found.by_ref() {
             let damaged = |reason: String| KraftLogError::Batch { offset: self.next_offset, reason };
             let told = |error: BatchError| damaged(error.to_string());
             let batch = batch.map_err(told)?;

@@ -9,9 +9,7 @@ use crate::ids::Uuid;
 use crate::metadata::{ConfigResource, EntityName, MetadataImage, QuotaEntity, QuotaKey, ScramMechanism};
 use crate::protocol::kraft_records::{KraftControlRecord, KraftRecord};
 use crate::protocol::record_batch::BatchBuilder;
-
-#[path = "../../../tests/fixtures/unpack.rs"]
-mod unpack;
+use crate::unpack;
 
 const DIRECTORY: Uuid = Uuid::from_u128(1_000);
 
@@ -169,6 +167,9 @@ fn log_of(values: &[&[u8]]) -> KraftLog {
     KraftLog { segments: vec![(0, batches.into())], ..KraftLog::default() }
 }
 
+/// Records, and the features that they amount to or what is wrong with them.
+type Transactions<'a> = (&'a [&'a [u8]], Result<&'a [&'a str], &'a str>);
+
 #[test]
 fn an_aborted_or_open_transaction_never_was() {
     const BEGIN: &[u8] = &[1, 23, 0, 0];
@@ -176,7 +177,7 @@ fn an_aborted_or_open_transaction_never_was() {
     const ABORT: &[u8] = &[1, 25, 0, 0];
     let feature = |name: u8| [1, 12, 0, 2, name, 0, 1, 0];
     let (a, b, unknown) = (feature(b'a'), feature(b'b'), [1_u8, 99, 0, 0]);
-    let cases: [(&[&[u8]], Result<&[&str], &str>); 7] = [
+    let cases: [Transactions; 7] = [
         (&[&a, BEGIN, &b, END], Ok(&["a=1", "b=1"])),
         (&[&a, BEGIN, &b, ABORT], Ok(&["a=1"])),
         (&[&a, BEGIN, &b], Ok(&["a=1"])),

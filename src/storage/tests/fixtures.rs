@@ -1,9 +1,7 @@
 //! Data directories that Apache Kafka 4.1 wrote: one stopped cleanly, one killed with a torn tail.
 
 use super::*;
-
-#[path = "../../../tests/fixtures/unpack.rs"]
-mod unpack;
+use crate::unpack;
 
 /// `record TOPIC PARTITION OFFSET TIMESTAMP KEY VALUE`, as in the list of what was produced.
 fn lines_of(log: &Log) -> Vec<String> {
