@@ -33,6 +33,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("{} has {} partitions at {address}", topic.name, topic.partitions.len());
     }
 
-    server.stop().await;
+    server.stop().await?;
     Ok(())
 }
