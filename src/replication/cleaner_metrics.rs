@@ -49,9 +49,9 @@ impl CleanerMetrics {
     }
 
     pub(super) fn cleaned(&self, stats: &CleanerStats, took: Duration) {
-        let mut status = self.lock();
-        status.buffer_utilization = stats.buffer_utilization;
-        status.recopy_ratio = stats.bytes_written as f64 / stats.bytes_read.max(1) as f64;
-        status.clean_time = took;
+        let mut told = self.lock();
+        told.buffer_utilization = stats.buffer_utilization;
+        told.recopy_ratio = stats.bytes_written as f64 / stats.bytes_read.max(1) as f64;
+        told.clean_time = took;
     }
 }

@@ -44,9 +44,9 @@ struct Counts {
 }
 
 /// Counts an append for as long as it takes, also where it panics.
-struct Turn<'a>(&'a Counts);
+struct DiskTurn<'a>(&'a Counts);
 
-impl Drop for Turn<'_> {
+impl Drop for DiskTurn<'_> {
     fn drop(&mut self) {
         self.0.appending.fetch_sub(1, Ordering::Relaxed);
         self.0.ended.fetch_add(1, Ordering::Relaxed);
@@ -68,7 +68,7 @@ impl DiskTurns {
     /// Does `work`, which may wait for the disk; `None`, and nothing is done, where too many wait already.
     pub(super) fn take<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         let before = self.counts.appending.fetch_add(1, Ordering::SeqCst);
-        let _turn = Turn(&self.counts);
+        let _turn = DiskTurn(&self.counts);
         if self.counts.sleeps.load(Ordering::SeqCst)
             && let Some(waker) = &self.waker
         {

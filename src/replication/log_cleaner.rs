@@ -80,8 +80,8 @@ impl LogCleaner {
         let mut reconfigured = self.replicas.reconfigured();
         while !stop.is_cancelled() && !self.is_superfluous() {
             reconfigured.mark_unchanged();
-            let (cleaner, ending) = (Arc::clone(&self), stop.clone());
-            let cleaned = tokio::task::spawn_blocking(move || cleaner.clean_filthiest(&ending)).await;
+            let (this, ending) = (Arc::clone(&self), stop.clone());
+            let cleaned = tokio::task::spawn_blocking(move || this.clean_filthiest(&ending)).await;
             if let Err(panic) = &cleaned {
                 tracing::error!(%panic, "looking for a log to compact panicked; it is tried again");
             }
@@ -238,15 +238,13 @@ impl LogCleaner {
 
 fn log_reset(partition: &HostedPartition, reset: CheckpointReset, first_dirty_offset: i64) {
     let partition = partition.topic_partition();
-    match reset {
-        CheckpointReset::BeforeLogStart { is_unexpected: false, .. } => {}
-        CheckpointReset::BeforeLogStart { checkpoint, .. } => {
-            tracing::warn!(%partition, checkpoint, first_dirty_offset,
-            "the checkpoint of the cleaner lies before the log's start, from which on the log counts as dirty")
-        }
-        CheckpointReset::BeyondLogEnd { checkpoint } => tracing::warn!(%partition, checkpoint, first_dirty_offset,
-            "the checkpoint of the cleaner lies beyond the log's end: all of the log counts as dirty"),
-    }
+    let (checkpoint, place) = match reset {
+        CheckpointReset::BeforeLogStart { is_unexpected: false, .. } => return,
+        CheckpointReset::BeforeLogStart { checkpoint, .. } => (checkpoint, "before the log's start"),
+        CheckpointReset::BeyondLogEnd { checkpoint } => (checkpoint, "beyond the log's end"),
+    };
+    tracing::warn!(%partition, checkpoint, first_dirty_offset,
+        "the cleaner's checkpoint lies {place}: all of the log counts as dirty");
 }
 
 #[cfg(test)]
@@ -294,7 +292,7 @@ mod tests {
         for topic in topics {
             let partition = replicas.partition(topic, 0).unwrap();
             for _ in 0..8 {
-                let batch = BatchBuilder::new(NOW_MS).record(Some(b"key"), Some(&[7; 300_000])).build();
+                let batch = BatchBuilder::new(NOW_MS).record(Some(b"key"), Some(&vec![7; 300_000])).build();
                 partition.append(&batch, RequiredAcks::All, AppendOrigin::Client, clock.now()).unwrap();
             }
         }

@@ -1,0 +1,143 @@
+//! What time brings to every partition: flushes, checkpoints, retention, the removal of what was deleted; and the end.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{MANY_UNFLUSHED, ReplicaManager};
+use crate::protocol::ErrorCode;
+use crate::replication::hosted_partition::HostedPartition;
+use crate::storage::{CheckpointEntry, StorageError};
+
+impl ReplicaManager {
+    /// Removes the files of one deleted log whose delay is over; whether there was one. Blocks on files.
+    pub fn remove_deleted_log(&self) -> bool {
+        self.log_dir.remove_deleted(self.clock.now()).unwrap_or_else(|error| {
+            tracing::error!(%error, "the files of a deleted log stay until the next start");
+            true
+        })
+    }
+
+    /// Has the files of segments that the partition has given up removed when their delay is over.
+    pub(in crate::replication) fn note_deleted_segments(&self, partition: &Arc<HostedPartition>) {
+        let mut noted = self.with_deleted_segments.lock().unwrap_or_else(PoisonError::into_inner);
+        if !noted.iter().any(|other| Arc::ptr_eq(other, partition)) {
+            noted.push(Arc::clone(partition));
+        }
+    }
+
+    /// Removes the files of deleted segments whose delay is over. Blocks on files.
+    pub fn remove_deleted_segments(&self) {
+        let now = self.clock.now();
+        let noted = std::mem::take(&mut *self.with_deleted_segments.lock().unwrap_or_else(PoisonError::into_inner));
+        for partition in noted {
+            if partition.remove_deleted_segments(now) {
+                self.note_deleted_segments(&partition);
+            }
+        }
+    }
+
+    /// Forgets idle producers, partition by partition.
+    pub fn expire_producers(&self) {
+        let now = self.clock.now();
+        for partition in self.partitions() {
+            partition.expire_producers(now);
+        }
+    }
+
+    /// Frees the decompressors that no batch has needed since the last call.
+    pub fn give_back_unused_decompressors(&self) {
+        self.log_dir.give_back_unused_decompressors();
+    }
+
+    /// Deletes old segments, partition by partition. Blocks on files.
+    pub fn delete_old_segments(&self) {
+        let now = self.clock.now();
+        for partition in self.partitions() {
+            let deleted = partition.delete_old_segments(now);
+            if deleted > 0 {
+                self.note_deleted_segments(&partition);
+                tracing::info!(partition = %partition.topic_partition(), deleted, "deleted segments by retention");
+            }
+        }
+    }
+
+    /// Flushes what is due: closed segments, and logs that `flush.ms` speaks of. Blocks on fsyncs.
+    pub fn flush_due(&self) {
+        if self.log_dir.is_offline() {
+            self.failed.send_replace(true);
+            return;
+        }
+        let now = self.clock.now();
+        for partition in self.partitions() {
+            if partition.flush_due(now) == Err(ErrorCode::KafkaStorageError) {
+                // The log directory is offline now, and the flush has said so.
+                return;
+            }
+        }
+    }
+
+    fn checkpoint_entries(&self) -> Vec<CheckpointEntry> {
+        self.partitions().iter().filter_map(|partition| partition.checkpoint_entry()).collect()
+    }
+
+    /// Writes the checkpoint files if anything in them has changed. Blocks on fsyncs.
+    pub fn write_checkpoints(&self) {
+        if let Err(error) = self.try_write_checkpoints() {
+            tracing::error!(%error, "writing the checkpoints failed");
+        }
+    }
+
+    pub(super) fn try_write_checkpoints(&self) -> Result<(), StorageError> {
+        // Nobody may write down what was true before another one wrote.
+        let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.log_dir.write_checkpoints(&self.checkpoint_entries())
+    }
+
+    /// Writes down how far each log is clean. Blocks on fsyncs.
+    pub(in crate::replication) fn write_cleaner_checkpoint(&self) {
+        let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.log_dir.write_cleaner_checkpoint(&self.checkpoint_entries()) {
+            tracing::error!(%error, "writing the cleaner's checkpoint failed");
+        }
+    }
+
+    /// Flushes and closes every log and marks the directory as cleanly shut down by the broker that was registered
+    /// under `broker_epoch`. Blocks on fsyncs.
+    ///
+    /// Errors: where any log could not be; the directory is then not marked, and the next start recovers.
+    pub fn close(&self, broker_epoch: i64) -> Result<(), CloseError> {
+        let now = self.clock.now();
+        let partitions = self.partitions();
+        if partitions.iter().filter(|partition| partition.has_unflushed()).count() > MANY_UNFLUSHED {
+            self.log_dir.write_back();
+        }
+        let mut failed = partitions.iter().filter(|partition| partition.flush(now).is_err()).count();
+        let entries = self.checkpoint_entries();
+        self.topics.write().unwrap_or_else(PoisonError::into_inner).clear();
+        for mut log in partitions.iter().filter_map(|partition| partition.take_log()) {
+            if let Err(error) = log.close() {
+                tracing::error!(partition = %log.topic_partition(), %error, "closing the log failed");
+                failed += 1;
+            }
+        }
+        if failed > 0 {
+            return Err(CloseError::Logs { failed, all: partitions.len() });
+        }
+        Ok(self.log_dir.close(&entries, broker_epoch)?)
+    }
+}
+
+/// Why not everything is on the disk at the end.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// Some logs could not be flushed or closed.
+    #[error("{failed} of {all} logs could not be flushed or closed")]
+    Logs {
+        /// How many failures there were.
+        failed: usize,
+        /// How many logs there are.
+        all: usize,
+    },
+    /// The checkpoints or the mark of a clean stop could not be written.
+    #[error(transparent)]
+    Directory(#[from] StorageError),
+}
