@@ -126,7 +126,8 @@ impl LoadRequest {
         let name = |base_offset| files::offset_file(&stray, base_offset, files::LOG_SUFFIX);
         if let (Some(file), true) = (copied.file(), invalid > 0) {
             let copy = name(copied.base_offset());
-            fs::copy(file.path(), &copy).map_err(StorageError::io("cannot copy", file.path()))?;
+            let original = file.path();
+            fs::copy(&original, &copy).map_err(StorageError::io("cannot copy", &original))?;
         }
         for segment in moved {
             let Some(file) = segment.file() else { continue };

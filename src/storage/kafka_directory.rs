@@ -161,7 +161,7 @@ fn checkpoint_offset(name: &str) -> Option<i64> {
 /// The partitions' directories in `path`, and the names of those that are being moved.
 fn partitions(path: &Path) -> Result<(Vec<KafkaPartition>, Vec<String>), StorageError> {
     let cannot_list = |error| StorageError::io("cannot list", path)(error);
-    let flushed = checkpoint::read(path, checkpoint::RECOVERY_POINT_FILE);
+    let known = checkpoint::read_all(path);
     let (mut partitions, mut moving) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(path).map_err(cannot_list)? {
         let entry = entry.map_err(cannot_list)?;
@@ -169,7 +169,7 @@ fn partitions(path: &Path) -> Result<(Vec<KafkaPartition>, Vec<String>), Storage
         if name.ends_with(FUTURE_SUFFIX) {
             moving.push(name);
         } else if let Some(topic_partition) = partition_dir::parse_name(&name) {
-            let flushed = flushed.get(&topic_partition).copied();
+            let flushed = known.get(&topic_partition).map(|known| known.recovery_point);
             partitions.push(partition(&entry.path(), topic_partition, flushed)?);
         }
     }

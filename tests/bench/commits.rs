@@ -108,7 +108,7 @@ async fn rate(connections: usize, pipelined: usize, duration: Duration) -> Outco
         commits as f64 / elapsed,
         cpu * 1e6 / commits as f64,
     );
-    server.stop().await;
+    server.stop().await?;
     Ok(())
 }
 
@@ -131,7 +131,7 @@ async fn start(commits: usize, groups: usize, per_batch: usize) -> Outcome<()> {
             .map_err(|error| format!("{error:?}"))?;
     }
     drop((hosted, client));
-    server.stop().await;
+    server.stop().await?;
     let mut size = 0;
     for entry in std::fs::read_dir(directory.path().join("__consumer_offsets-0"))? {
         size += entry?.metadata()?.len();
@@ -155,7 +155,7 @@ async fn start(commits: usize, groups: usize, per_batch: usize) -> Outcome<()> {
             (cpu_seconds()? - cpu) * 1e3,
         );
         drop(client);
-        server.stop().await;
+        server.stop().await?;
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ async fn run(path: &str, times: usize) -> Outcome<()> {
         }
     }
     drop(client);
-    server.stop().await.expect("a clean stop");
+    server.stop().await?;
     Ok(())
 }
 

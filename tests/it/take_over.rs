@@ -29,7 +29,8 @@ fn kafka_directory(name: &str) -> tempfile::TempDir {
 
 /// A broker on the directory, whose records are from 2023 and stay.
 async fn start(directory: &Path) -> Broker {
-    let pairs = [("log.dirs", directory.to_str().unwrap()), ("log.retention.ms", "-1")];
+    let pairs =
+        [("log.dirs", directory.to_str().unwrap()), ("log.retention.ms", "-1"), ("log.cleaner.enable", "false")];
     Broker(within(Server::start(config(&pairs))).await.unwrap())
 }
 
@@ -188,13 +189,16 @@ fn cut(file: &Path, bytes: u64) {
     std::fs::File::options().write(true).open(file).unwrap().set_len(size - bytes).unwrap();
 }
 
+/// What is done to a directory, and what its refusal says.
+type Damage<'a> = (&'a dyn Fn(&Path), &'a str);
+
 #[tokio::test]
 async fn what_is_not_as_kafka_left_it_is_refused_and_not_touched() {
     let error = refusal(kafka_directory("killed").path()).await.to_string();
     assert!(error.contains("has not stopped cleanly"), "{error}");
     let log = "__cluster_metadata-0/00000000000000000000.log";
     let plain = "plain-0/00000000000000000000.log";
-    let cases: [(&dyn Fn(&Path), &str); 10] = [
+    let cases: [Damage<'_>; 10] = [
         (&|path| cut(&path.join(log), 1), "is damaged: it is cut short"),
         (&|path| std::fs::write(path.join(log), "").unwrap(), "the records from offset 0 on are missing"),
         (&|path| std::fs::remove_file(path.join(log)).unwrap(), "are missing"),

@@ -36,9 +36,12 @@ impl<M: CoordinatorMachine> Actor<M> {
                 }
                 Err(reason) => {
                     let partition = self.hosted.topic_partition();
-                    match self.hosted.offsets(-1) {
-                        Err(ErrorCode::NotLeaderOrFollower | ErrorCode::UnknownTopicOrPartition) => {}
-                        _ => tracing::error!(%partition, %reason, "the coordinator's partition cannot be loaded"),
+                    let is_here = !matches!(
+                        self.hosted.offsets(-1),
+                        Err(ErrorCode::NotLeaderOrFollower | ErrorCode::UnknownTopicOrPartition)
+                    );
+                    if is_here {
+                        tracing::error!(%partition, %reason, "the coordinator's partition cannot be loaded");
                     }
                     None
                 }
@@ -258,7 +261,9 @@ mod tests {
                 let mut loaded = new_machine();
                 for records in log.chunks(window) {
                     let mut newest = Newest::default();
-                    records.iter().for_each(|record| newest.add(0, &record.key, record.value.as_deref()));
+                    for record in records {
+                        newest.add(0, &record.key, record.value.as_deref());
+                    }
                     for (_, key, value) in newest.records() {
                         loaded.replay(&GroupCoordinator::decode(key, value).unwrap().unwrap());
                     }

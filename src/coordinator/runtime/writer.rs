@@ -40,6 +40,13 @@ impl<M: StateMachine> PendingReply<M> {
     }
 }
 
+/// Gives each of the responses, which depended on the same.
+fn give_all<M: StateMachine>(replies: Vec<PendingReply<M>>, outcome: Result<(), ErrorCode>) {
+    for reply in replies {
+        reply.give(outcome);
+    }
+}
+
 /// A batch that still takes decisions.
 struct OpenBatch {
     records: BatchBuilder,
@@ -79,6 +86,7 @@ struct WrittenBatch<M: StateMachine> {
 }
 
 /// How far the log has become durable.
+#[derive(Clone, Copy)]
 pub(super) struct Settled {
     high_watermark: i64,
     /// Everything below is on disk, if that was asked for.
@@ -188,13 +196,13 @@ impl<M: StateMachine> BatchWriter<M> {
             Ok(appended) => appended,
             Err(error) => {
                 let code = coordinator_error(&error, &self.hosted);
-                replies.into_iter().for_each(|reply| reply.give(Err(code)));
+                give_all(replies, Err(code));
                 self.failure = Some(code);
                 return;
             }
         };
         if appended.committed && !appended.needs_flush && self.written.is_empty() {
-            replies.into_iter().for_each(|reply| reply.give(Ok(())));
+            give_all(replies, Ok(()));
         } else {
             self.written.push_back(WrittenBatch {
                 end_offset: appended.info.last_offset + 1,
@@ -241,12 +249,13 @@ impl<M: StateMachine> BatchWriter<M> {
                         && (!batch.needs_flush || flushed_to.is_some_and(|offset| batch.end_offset <= offset))
                 };
                 while let Some(batch) = self.written.pop_front_if(is_durable) {
-                    batch.replies.into_iter().for_each(|reply| reply.give(Ok(())));
+                    give_all(batch.replies, Ok(()));
                 }
             }
             Err(code) => {
-                let first = self.written.pop_front();
-                first.into_iter().flat_map(|batch| batch.replies).for_each(|reply| reply.give(Err(code)));
+                if let Some(first) = self.written.pop_front() {
+                    give_all(first.replies, Err(code));
+                }
             }
         }
     }

@@ -181,7 +181,7 @@ impl MapPass<'_> {
         let mut is_full = false;
         read_batches(io, segment, position, |_, batch| {
             self.stats.map_bytes_read += batch.bytes.len() as u64;
-            is_full = self.read_batch(batch).map_err(Failure::Batch)?;
+            is_full = self.read_batch(batch).map_err(PassFailure::Batch)?;
             Ok(!is_full)
         })?;
         Ok(is_full)
@@ -249,25 +249,25 @@ impl FilterPass<'_> {
         io.end_group(self.transactions.take_retained())
     }
 
-    fn clean_batch<I: CleaningIo>(&mut self, io: &mut I, batch: &RecordBatch) -> Result<(), Failure<I::Error>> {
+    fn clean_batch<I: CleaningIo>(&mut self, io: &mut I, batch: &RecordBatch) -> Result<(), PassFailure<I::Error>> {
         self.stats.bytes_read += batch.bytes.len() as u64;
         let Self { filter, transactions, decompressor, stats } = self;
         let filtered = filter.filter(batch, transactions, decompressor, &mut stats.messages);
-        let kept = match filtered.map_err(Failure::Batch)? {
+        let kept = match filtered.map_err(PassFailure::Batch)? {
             Filtered::Unchanged => batch.clone(),
             Filtered::Rewritten(kept) | Filtered::Empty(kept) => kept,
             Filtered::Dropped => return Ok(()),
         };
         let size = kept.bytes.len();
         stats.bytes_written += size as u64;
-        io.append(kept).map_err(Failure::Io)?;
+        io.append(kept).map_err(PassFailure::Io)?;
         io.throttle(size);
         Ok(())
     }
 }
 
 /// What went wrong with a batch, before it is said where that is.
-enum Failure<E> {
+enum PassFailure<E> {
     Batch(BatchError),
     Io(E),
 }
@@ -277,7 +277,7 @@ fn read_batches<I: CleaningIo>(
     io: &mut I,
     segment: i64,
     mut position: u64,
-    mut visit: impl FnMut(&mut I, &RecordBatch) -> Result<bool, Failure<I::Error>>,
+    mut visit: impl FnMut(&mut I, &RecordBatch) -> Result<bool, PassFailure<I::Error>>,
 ) -> Result<(), I::Error> {
     let damaged = |position, base_offset, source| CleanerError::Batch { segment, position, base_offset, source };
     loop {
@@ -295,8 +295,8 @@ fn read_batches<I: CleaningIo>(
             match visit(io, &batch) {
                 Ok(true) => position += batch.bytes.len() as u64,
                 Ok(false) => return Ok(()),
-                Err(Failure::Io(error)) => return Err(error),
-                Err(Failure::Batch(error)) => return Err(damaged(position, batch.header.base_offset, error).into()),
+                Err(PassFailure::Io(error)) => return Err(error),
+                Err(PassFailure::Batch(error)) => return Err(damaged(position, batch.header.base_offset, error).into()),
             }
         }
         if position == start {

@@ -7,7 +7,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use super::CleanerError;
 
 /// A slot: a key's hash, and its offset plus one; the latter is 0 where the slot is empty.
-type Slot = [u64; 3];
+type KeySlot = [u64; 3];
 
 /// What stands for a key in the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct KeyHasher(SipHasher13);
 /// that nobody outside knows; it also takes a tenth of the time.
 #[derive(Debug)]
 pub struct OffsetMap {
-    slots: Vec<Slot>,
+    slots: Vec<KeySlot>,
     len: usize,
     max_len: usize,
     hasher: KeyHasher,
@@ -38,7 +38,7 @@ impl OffsetMap {
     /// # Errors
     /// [`CleanerError::OffsetMapTooSmall`] when that is too little for even one key.
     pub fn new(memory: usize, load_factor: f64, hash_key: [u8; 16]) -> Result<Self, CleanerError> {
-        let slots = memory / size_of::<Slot>();
+        let slots = memory / size_of::<KeySlot>();
         let max_len = (slots as f64 * load_factor.clamp(0.0, 1.0)) as usize;
         // An empty slot must remain, where a search ends.
         let max_len = max_len.min(slots.saturating_sub(1));
@@ -46,7 +46,7 @@ impl OffsetMap {
             return Err(CleanerError::OffsetMapTooSmall { memory });
         }
         let hasher = KeyHasher(SipHasher13::new_with_key(&hash_key));
-        Ok(Self { slots: vec![Slot::default(); slots], len: 0, max_len, hasher, latest_offset: -1 })
+        Ok(Self { slots: vec![KeySlot::default(); slots], len: 0, max_len, hasher, latest_offset: -1 })
     }
 
     /// To hash a key with, for this map.
@@ -106,7 +106,7 @@ impl OffsetMap {
     fn position_of(&self, key: KeyHash) -> usize {
         // The hash as a fraction of one, times the number of slots.
         let start = ((u128::from(key.0) * self.slots.len() as u128) >> u64::BITS) as usize;
-        let is_right = |slot: &Slot| slot[2] == 0 || (slot[0] == key.0 && slot[1] == key.1);
+        let is_right = |slot: &KeySlot| slot[2] == 0 || (slot[0] == key.0 && slot[1] == key.1);
         let (front, back) = self.slots.split_at_checked(start).unwrap_or_default();
         match back.iter().position(is_right) {
             Some(distance) => start + distance,

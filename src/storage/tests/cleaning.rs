@@ -6,8 +6,8 @@ use super::*;
 use crate::storage::open_files::{Closable, Closing};
 
 /// Sixty batches of two records in segments of 2,000 bytes.
-fn filled(config: LogConfig) -> (Disk, (LogDir, Log)) {
-    let disk = Disk::new(LogConfig { compact: true, ..config });
+fn filled(config: &LogConfig) -> (Disk, (LogDir, Log)) {
+    let disk = Disk::new(LogConfig { compact: true, ..config.clone() });
     let (dir, mut log) = disk.create();
     for n in 0..60 {
         append(&mut log, &batch(2, 40, n * 10));
@@ -52,7 +52,7 @@ fn cleaned_to(end: i64) -> Vec<i64> {
 #[test]
 fn a_cleaned_segment_takes_the_place_of_others_and_every_lookup_knows_its_holes() {
     for in_memory in [false, true] {
-        let (disk, running) = filled(small_segments());
+        let (disk, running) = filled(&small_segments());
         let (mut dir, mut log) = if in_memory {
             let dir = LogDir::memory();
             let mut log = dir.create_log(&orders(), Uuid::from_u128(5), disk.config.clone(), at(0)).unwrap();
@@ -97,7 +97,7 @@ fn a_cleaned_segment_takes_the_place_of_others_and_every_lookup_knows_its_holes(
 
 #[test]
 fn a_crash_at_any_step_of_a_swap_leaves_the_log_as_it_was_or_cleaned() {
-    let (disk, (dir, mut log)) = filled(small_segments());
+    let (disk, (dir, mut log)) = filled(&small_segments());
     drop(dir);
     let (everything, end) = (offsets(&log), log.segments[3].base_offset());
     let (finished, replaced) = every_third(&log, 3);
@@ -147,7 +147,7 @@ fn a_crash_at_any_step_of_a_swap_leaves_the_log_as_it_was_or_cleaned() {
 
 #[test]
 fn a_reader_goes_on_with_what_it_has() {
-    let (disk, (dir, mut log)) = filled(LogConfig { file_delete_delay_ms: 100, ..small_segments() });
+    let (disk, (dir, mut log)) = filled(&LogConfig { file_delete_delay_ms: 100, ..small_segments() });
     let (opened, unopened) = (log.read(0, 1_500, i64::MAX, true).unwrap(), log.read(0, 1_500, i64::MAX, true).unwrap());
     let before = opened.read_blocking().unwrap();
     let old = Arc::clone(log.segments[0].file().unwrap());
@@ -188,7 +188,7 @@ fn a_swap_that_does_not_fit_any_more_leaves_nothing() {
             if has_begun && what == "another policy" {
                 continue;
             }
-            let (disk, (dir, mut log)) = filled(small_segments());
+            let (disk, (dir, mut log)) = filled(&small_segments());
             let (finished, replaced) = every_third(&log, 3);
             let basis = log.begin_cleaning().basis;
             if has_begun {
@@ -199,7 +199,8 @@ fn a_swap_that_does_not_fit_any_more_leaves_nothing() {
                 change(&mut log);
                 assert!(!log.begin_swap(finished, &replaced, basis).unwrap(), "{what}");
             }
-            let is_leftover = |name: &String| name.ends_with(".cleaned") || name.ends_with(".swap");
+            let is_leftover =
+                |name: &String| [files::CLEANED_SUFFIX, files::SWAP_SUFFIX].iter().any(|suffix| name.ends_with(suffix));
             assert_eq!(disk.files().into_iter().find(is_leftover), None, "{what}");
             let kept = offsets(&log);
             drop((dir, log));
@@ -210,7 +211,7 @@ fn a_swap_that_does_not_fit_any_more_leaves_nothing() {
 
 #[test]
 fn a_segment_of_which_nothing_remains_is_kept_empty() {
-    let (disk, (dir, mut log)) = filled(small_segments());
+    let (disk, (dir, mut log)) = filled(&small_segments());
     let replaced: Vec<_> = log.begin_cleaning().sources.iter().take(2).map(|segment| segment.base_offset).collect();
     let cleaned = log.begin_cleaning().place.begin_segment(0, log.config()).unwrap();
     let finished = cleaned.finish(&[], START_MS).unwrap();
@@ -230,7 +231,7 @@ fn a_segment_of_which_nothing_remains_is_kept_empty() {
 
 #[test]
 fn the_cleaner_offset_is_written_down_and_not_beyond_a_truncation() {
-    let (disk, (dir, mut log)) = filled(small_segments());
+    let (disk, (dir, mut log)) = filled(&small_segments());
     let path = disk.dir.path().join("cleaner-offset-checkpoint");
     dir.write_checkpoints(&[checkpoint_of(&log)]).unwrap();
     assert!(!path.exists(), "nothing was compacted");

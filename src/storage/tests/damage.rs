@@ -281,7 +281,7 @@ fn f8_leftovers_of_interrupted_work_are_finished_or_undone() {
 fn f3_unflushed_records_that_a_power_loss_took_leave_no_hole() {
     let disk = filled(small_segments(), 60, false);
     let (_, log) = disk.start();
-    let bases: Vec<_> = log.segments.iter().map(|segment| segment.base_offset()).collect();
+    let bases: Vec<_> = (0..log.segments.len()).map(|index| log.segments[index].base_offset()).collect();
     assert!(bases.len() > 2, "{bases:?}");
     let (expected, end) = (read_all(&log, 0, 700), bases[1]);
     drop(log);

@@ -194,8 +194,13 @@ fn a_damaged_end_that_had_been_flushed_is_cut_with_a_copy_and_a_word() {
 #[test]
 fn what_was_acknowledged_and_not_flushed_is_counted_when_it_is_gone() {
     let disk = filled(LogConfig::default(), 60, false);
-    let entry =
-        CheckpointEntry { topic_partition: orders(), recovery_point: 0, log_start_offset: 0, high_watermark: 120 };
+    let entry = CheckpointEntry {
+        topic_partition: orders(),
+        recovery_point: 0,
+        log_start_offset: 0,
+        high_watermark: 120,
+        cleaner_offset: None,
+    };
     LogDir::open(disk.dir.path(), &options()).unwrap().write_checkpoints(&[entry]).unwrap();
     let path = disk.partition_dir().join("00000000000000000000.log");
     let bytes = fs::read(&path).unwrap();

@@ -137,7 +137,7 @@ impl Run {
                 self.append(id, records, CODECS[*codec], *size);
             }
             Step::End { producer, commits, fences } => {
-                self.end_transaction(TRANSACTIONAL[*producer], *commits, *fences)
+                self.end_transaction(TRANSACTIONAL[*producer], *commits, *fences);
             }
             Step::Roll => {
                 if !self.log.segments.last().unwrap().bytes.is_empty() {
