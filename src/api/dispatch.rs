@@ -129,7 +129,7 @@ impl Service for Dispatcher {
     fn answered(&self, asked: Asked, now: Monotonic) {
         let (api_key, _) = peek_api(asked.start);
         if let Some(requests) = self.requests(api_key) {
-            requests.duration.observe(now.saturating_sub(asked.arrived));
+            requests.duration.observe_between(asked.arrived, now);
         }
     }
 }

@@ -220,7 +220,7 @@ impl HostedPartition {
     ) -> Result<Appended, PartitionAppendError> {
         let appended = self.disk_turns.take(|| self.append_alone(records, acks, origin, now));
         let appended = appended.unwrap_or(Err(PartitionAppendError::Refused(ErrorCode::KafkaStorageError)));
-        let outcome = appended.as_ref().map(|(Appended { info, .. }, _)| info.first_offset..=info.last_offset);
+        let outcome = appended.as_ref().map(|(Appended { info, .. }, _)| (info.first_offset, info.last_offset));
         append_outcome::count(&self.traffic, records.len(), outcome);
         let (appended, advanced) = appended?;
         if advanced {
