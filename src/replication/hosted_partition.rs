@@ -511,6 +511,15 @@ impl HostedPartition {
         self.lock().as_ref().and_then(|hosted| hosted.log.to_clean(hosted.partition.last_stable_offset(), now))
     }
 
+    /// Closes the active segment if it holds as many `bytes`, so that what is in it can be cleaned.
+    pub(super) fn roll_from(&self, bytes: u64, now: Now) {
+        let mut guard = self.lock();
+        let Some(hosted) = guard.as_mut() else { return };
+        let rolled = hosted.log.roll_from(bytes, now);
+        // What has failed was noted by the log, and is tried again.
+        hosted.has_rolled |= rolled.unwrap_or(false);
+    }
+
     /// Has `look` do under the lock what a cleaner must with the log; `None` where it is gone.
     pub(super) fn with_log<T>(&self, look: impl FnOnce(&mut Log) -> T) -> Option<T> {
         self.lock().as_mut().map(|hosted| look(&mut hosted.log))

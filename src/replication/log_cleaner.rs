@@ -6,6 +6,7 @@
 //!
 //! Unlike Kafka, which gives up the log directory where a file cannot be read, that too is the fault of one log only. And
 //! cleaners delete no segments: housekeeping does that for compacted logs as for others, when they are not being cleaned.
+//! They close the active segment of `__consumer_offsets` when it is worth it, long before `offsets.topic.segment.bytes`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,11 +21,16 @@ use super::hosted_partition::HostedPartition;
 use super::io_throttle::IoThrottle;
 use super::partition_cleaning::{self, Cleaned, CleanerLimits, CleaningContext, CleaningFailure};
 use super::replica_manager::ReplicaManager;
+use crate::ids::GROUP_METADATA_TOPIC;
 use crate::storage::StorageError;
 use crate::storage::cleaner::{CheckpointReset, CleanerError, CompactionConfig, LogToClean, filthiest};
 
 /// As Kafka, which addresses its map by a number of 32 bits.
 const MOST_MAP_BYTES: u64 = i32::MAX as u64;
+
+/// Commits are cleaned in pieces of this size. With Kafka's segments of 100 MiB, none of which is cleaned before the next one
+/// begins, the 50 partitions of `__consumer_offsets` may hold 5 GB for a few live offsets, and a start reads them all.
+const COMMITS_SEGMENT_BYTES: u64 = 1 << 20;
 
 /// See the module.
 pub struct LogCleaner {
@@ -128,6 +134,9 @@ impl LogCleaner {
         for partition in self.replicas.partitions() {
             if partition.cleaning().is_uncleanable() {
                 continue;
+            }
+            if *partition.topic_partition().topic == *GROUP_METADATA_TOPIC {
+                partition.roll_from(COMMITS_SEGMENT_BYTES, now);
             }
             let Some((to_clean, config)) = partition.to_clean(now) else { continue };
             if let Some(reset) = to_clean.reset {

@@ -1,7 +1,7 @@
 //! What committed offsets cost: how many are taken in a second, and how long a start with many of them takes.
 //!
 //!     commits rate CONNECTIONS PIPELINED SECONDS
-//!     commits start COMMITS GROUPS COMMITS_PER_BATCH
+//!     commits start COMMITS GROUPS COMMITS_PER_BATCH [SECONDS_FOR_THE_CLEANER]
 //!
 //! Broker and clients share this process. One partition of `__consumer_offsets` holds everything.
 
@@ -40,10 +40,16 @@ fn main() -> Outcome<()> {
             ["rate", connections, pipelined, seconds] => {
                 rate(connections.parse()?, pipelined.parse()?, Duration::from_secs(seconds.parse()?)).await
             }
-            ["start", commits, groups, per_batch] => start(commits.parse()?, groups.parse()?, per_batch.parse()?).await,
-            _ => {
-                Err("usage: commits rate CONNECTIONS PIPELINED SECONDS | start COMMITS GROUPS COMMITS_PER_BATCH".into())
+            ["start", commits, groups, per_batch] => {
+                start(commits.parse()?, groups.parse()?, per_batch.parse()?, 0).await
             }
+            ["start", commits, groups, per_batch, seconds] => {
+                start(commits.parse()?, groups.parse()?, per_batch.parse()?, seconds.parse()?).await
+            }
+            _ => Err(
+                "usage: commits rate CONNECTIONS PIPELINED SECONDS | start COMMITS GROUPS COMMITS_PER_BATCH [SECONDS]"
+                    .into(),
+            ),
         }
     };
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
@@ -112,8 +118,8 @@ async fn rate(connections: usize, pipelined: usize, duration: Duration) -> Outco
     Ok(())
 }
 
-/// Writes the commits as a coordinator does, and starts on what is there then.
-async fn start(commits: usize, groups: usize, per_batch: usize) -> Outcome<()> {
+/// Writes the commits as a coordinator does, leaves the cleaner so much time, and starts on what is there then.
+async fn start(commits: usize, groups: usize, per_batch: usize, cleaner_seconds: u64) -> Outcome<()> {
     let directory = tempfile::tempdir()?;
     let data = directory.path().to_str().ok_or("a strange name")?;
     let (server, mut client) = serve(data).await?;
@@ -130,6 +136,7 @@ async fn start(commits: usize, groups: usize, per_batch: usize) -> Outcome<()> {
             .append(&batch.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
             .map_err(|error| format!("{error:?}"))?;
     }
+    tokio::time::sleep(Duration::from_secs(cleaner_seconds)).await;
     drop((hosted, client));
     server.stop().await?;
     let mut size = 0;

@@ -141,6 +141,16 @@ impl Log {
         Ok(true)
     }
 
+    /// Closes the active segment if it holds as many `bytes`, so that what is in it can be cleaned; says whether it did.
+    pub fn roll_from(&mut self, bytes: u64, now: Now) -> Result<bool, StorageError> {
+        if self.active().size() < bytes {
+            return Ok(false);
+        }
+        self.check_online()?;
+        let rolled = self.roll_at(self.log_end_offset, now.timestamp_ms);
+        self.observe(rolled).map(|()| true)
+    }
+
     /// Closes the active segment and begins one at `base_offset`. An empty active segment is replaced: there is
     /// nothing in it to keep (KAFKA-6388). The new file is made when nothing else can fail: one that is left behind,
     /// while the active segment grows past it, would end the log there at the next start.

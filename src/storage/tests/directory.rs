@@ -208,6 +208,8 @@ fn a_recovery_point_only_moves_when_a_flush_has_run() {
         rolled += usize::from(append(&mut log, &batch(2, 100, 0)).rolled);
     }
     assert_eq!((rolled, log.recovery_point(), log.unflushed_messages()), (log.segment_count() - 1, 0, 40));
+    let size = log.active().size();
+    assert!(!log.roll_from(size + 1, at(0)).unwrap(), "the active segment is smaller");
     let task = log.flush_rolled_task().unwrap().unwrap();
     append(&mut log, &batch(2, 100, 0));
     log.flushed(task.run().unwrap(), at(0));
