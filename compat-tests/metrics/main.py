@@ -23,10 +23,13 @@ PATIENCE_S = 40
 TOPIC, GROUP, JOB = "orders", "kitchen", "klamm"
 RECORDS, READ = 30, 10
 
-# Gauges with an ending that Prometheus's conventions keep for histograms: kafka_exporter's and JMX's names, not ours.
+# Gauges with an ending that Prometheus's conventions keep for histograms, or with a unit that is no base unit:
+# kafka_exporter's and JMX's names, not ours.
 FOREIGN_NAMES = {
     "kafka_consumergroup_current_offset_sum",
     "kafka_consumergroup_lag_sum",
+    "kafka_log_logcleanermanager_time_since_last_run_ms",
+    "kafka_log_logcleanermanager_uncleanable_partitions_count",
     "kafka_server_socketservermetrics_connection_count",
 }
 
