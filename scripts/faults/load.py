@@ -113,8 +113,10 @@ class Load:
     def abandon(self):
         """Ends the load as the death of its process would: nobody learns what becomes of what was sent last."""
         self.stopping.set()
-        self.producer.purge()
-        self.thread.join()
+        while self.thread.is_alive():
+            # Again and again: the thread may have sent more, and would wait for its acknowledgement.
+            self.producer.purge()
+            self.thread.join(0.1)
         self.producer = None
 
 

@@ -85,7 +85,7 @@ class Newcomers:
                     self.doomed.add(topic)
                     client.delete_topics([topic])[topic].result(PATIENCE_S)
                     self.deleted.add(topic)
-            except KafkaException:
+            except (KafkaException, TimeoutError):
                 continue  # It may have happened or not.
 
     def on_delivery(self, error, message):
