@@ -51,9 +51,22 @@ pub async fn run(replicas: Arc<ReplicaManager>, schedule: Schedule, stop: Cancel
         every(schedule.retention, &stop, &replicas, ReplicaManager::delete_old_segments),
         every(schedule.producer_expiration, &stop, &replicas, ReplicaManager::expire_producers),
         remove_deleted_logs(&replicas, &stop),
-        every(REMOVAL_BEAT, &stop, &replicas, ReplicaManager::remove_deleted_segments),
+        remove_deleted_segments(&replicas, &stop),
         every(DECOMPRESSORS_UNUSED, &stop, &replicas, ReplicaManager::give_back_unused_decompressors),
     );
+}
+
+/// Removes the files of deleted segments; no thread is woken where there are none, which is nearly always.
+async fn remove_deleted_segments(replicas: &Arc<ReplicaManager>, stop: &CancellationToken) {
+    let mut beat = replicas.clock().beat(REMOVAL_BEAT);
+    while stop.run_until_cancelled(beat.next()).await.is_some() {
+        if replicas.has_deleted_segments() {
+            let replicas = Arc::clone(replicas);
+            if let Err(panic) = tokio::task::spawn_blocking(move || replicas.remove_deleted_segments()).await {
+                tracing::error!(%panic, "removing deleted segments panicked");
+            }
+        }
+    }
 }
 
 /// Removes the files of deleted logs, one log after the other, so that a stop waits for one of them at most.

@@ -24,6 +24,11 @@ impl ReplicaManager {
         }
     }
 
+    /// Whether [`ReplicaManager::remove_deleted_segments`] has anything to do, now or later.
+    pub fn has_deleted_segments(&self) -> bool {
+        !self.with_deleted_segments.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Removes the files of deleted segments whose delay is over. Blocks on files.
     pub fn remove_deleted_segments(&self) {
         let now = self.clock.now();
