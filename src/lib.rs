@@ -29,7 +29,7 @@
 //! # What holds everywhere
 //!
 //! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `quota`, `security`, `state_machine`, `controller`
-//!   but for its client, `coordinator` but for its runtime, `replication::partition`, and what decides in `broker::hints`,
+//!   but for its client, `coordinator` but for its runtime, `replication::partition`, `storage::cleaner`, and what decides in `broker::hints`,
 //!   in `client` (where a record goes, who reads which partition, what an error is called) and in `cli` (the languages of
 //!   formats and offsets) are pure: inputs and the time go in, effects come out. They know no tasks, files, sockets,
 //!   threads, clocks, locks or randomness.
