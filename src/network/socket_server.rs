@@ -124,7 +124,10 @@ impl<S: Service> Acceptor<S> {
                 Ok((stream, peer)) => self.admit(stream, peer, slot),
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::error!(listener = %self.name, %error, "cannot accept connections for a moment");
+                    if let Some(suppressed) = allowed(&self.log_limit, &self.shared.clock) {
+                        let listener = &self.name;
+                        tracing::error!(%listener, %error, suppressed, "cannot accept connections for a moment");
+                    }
                     self.shared.clock.sleep(ACCEPT_BACKOFF).await;
                 }
             }
@@ -175,12 +178,16 @@ fn log_ending(log_limit: &Mutex<LogLimit>, clock: &Clock, peer: SocketAddr, endi
     match ending {
         Ending::Usual(reason) => tracing::debug!(%peer, "closed a connection: {reason}"),
         Ending::Notable(reason) => {
-            let allowed = log_limit.lock().unwrap_or_else(PoisonError::into_inner).allow(clock.monotonic());
-            if let Some(suppressed) = allowed {
+            if let Some(suppressed) = allowed(log_limit, clock) {
                 tracing::info!(%peer, suppressed, "closed a connection: {reason}");
             }
         }
     }
+}
+
+/// Whether one more line may be written, as [`LogLimit::allow`].
+fn allowed(log_limit: &Mutex<LogLimit>, clock: &Clock) -> Option<u64> {
+    log_limit.lock().unwrap_or_else(PoisonError::into_inner).allow(clock.monotonic())
 }
 
 /// How many connections each address has.

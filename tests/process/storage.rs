@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{CreateTopicsRequest, ProduceRequest};
+use kafka_protocol::messages::{ApiVersionsRequest, CreateTopicsRequest, ProduceRequest};
 use klamm::network::channel::Channel;
 use klamm::protocol::record_batch::BatchBuilder;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
@@ -34,6 +34,8 @@ async fn a_topic_made_without_file_handles_works_once_there_are_some() {
     let data = tempfile::tempdir().unwrap();
     let broker = Process::start(data.path());
     let mut client = broker.client().await;
+    // A connection that waits in the backlog could not be accepted any more.
+    ask(&mut client, 0, &ApiVersionsRequest::default()).await;
     let pid = Pid::from_child(&broker.child);
     let allow = |files: Option<u64>| {
         prlimit(Some(pid), Resource::Nofile, Rlimit { current: files, maximum: Some(64) }).unwrap();
