@@ -214,8 +214,10 @@ async fn a_lost_snapshot_or_log_is_an_error_and_not_an_empty_cluster() {
 
 #[tokio::test]
 async fn an_idle_leader_still_writes_after_its_lease() {
-    let quorum = MetadataQuorum::open(QuorumOptions::new(1, None)).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let heartbeat_interval = Duration::from_millis(200);
+    let options = QuorumOptions { heartbeat_interval, ..QuorumOptions::new(1, None) };
+    let quorum = MetadataQuorum::open(options).await.unwrap();
+    tokio::time::sleep(heartbeat_interval * 6).await;
     quorum.propose(topic(0)).await.unwrap();
     quorum.shutdown().await;
 }
