@@ -11,7 +11,8 @@ use crate::config::BrokerConfig;
 /// What decompressors keep is given back when it was not needed for this long, at most twice as long.
 const DECOMPRESSORS_UNUSED: Duration = Duration::from_secs(10);
 
-/// How often deleted logs and segments are looked for whose delay is over.
+/// How often deleted logs and segments are looked for whose delay is over. No thread is woken where there are none, which
+/// is nearly always.
 const REMOVAL_BEAT: Duration = Duration::from_millis(500);
 
 /// How often each chore is done.
@@ -56,7 +57,7 @@ pub async fn run(replicas: Arc<ReplicaManager>, schedule: Schedule, stop: Cancel
     );
 }
 
-/// Removes the files of deleted segments; no thread is woken where there are none, which is nearly always.
+/// Removes the files of deleted segments.
 async fn remove_deleted_segments(replicas: &Arc<ReplicaManager>, stop: &CancellationToken) {
     let mut beat = replicas.clock().beat(REMOVAL_BEAT);
     while stop.run_until_cancelled(beat.next()).await.is_some() {
@@ -73,7 +74,7 @@ async fn remove_deleted_segments(replicas: &Arc<ReplicaManager>, stop: &Cancella
 async fn remove_deleted_logs(replicas: &Arc<ReplicaManager>, stop: &CancellationToken) {
     let mut beat = replicas.clock().beat(REMOVAL_BEAT);
     while stop.run_until_cancelled(beat.next()).await.is_some() {
-        while !stop.is_cancelled() {
+        while replicas.has_deleted_logs() && !stop.is_cancelled() {
             let replicas = Arc::clone(replicas);
             match tokio::task::spawn_blocking(move || replicas.remove_deleted_log()).await {
                 Ok(true) => {}

@@ -272,6 +272,11 @@ impl LogDir {
         Ok(())
     }
 
+    /// Whether [`LogDir::remove_deleted`] has anything to do, now or later.
+    pub fn has_deleted(&self) -> bool {
+        self.on_disk.as_ref().is_some_and(|on_disk| !lock_of(&on_disk.doomed).is_empty())
+    }
+
     /// Removes the files of one deleted log whose delay is over, and says whether there was one. May block for long. What
     /// is not removed before a stop is removed after the next start.
     pub fn remove_deleted(&self, now: Now) -> Result<bool, StorageError> {

@@ -8,6 +8,11 @@ use crate::replication::hosted_partition::HostedPartition;
 use crate::storage::{CheckpointEntry, StorageError};
 
 impl ReplicaManager {
+    /// Whether [`ReplicaManager::remove_deleted_log`] has anything to do, now or later.
+    pub fn has_deleted_logs(&self) -> bool {
+        self.log_dir.has_deleted()
+    }
+
     /// Removes the files of one deleted log whose delay is over; whether there was one. Blocks on files.
     pub fn remove_deleted_log(&self) -> bool {
         self.log_dir.remove_deleted(self.clock.now()).unwrap_or_else(|error| {
