@@ -25,19 +25,27 @@ TOPICS = [f"crash-{number}" for number in range(4)]
 SETTINGS = {"log.segment.bytes": "1048576"}
 
 
+def await_more(broker, count, what):
+    """Waits until `count` gives more than it does now."""
+    before, deadline = count(), time.monotonic() + PATIENCE_S
+    while count() == before:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no {what} in {PATIENCE_S} s:\n{broker.log_tail()}")
+        time.sleep(0.001)
+
+
 def run_cycles(broker, loads, reader, arguments):
-    """Kills and restarts the broker; every fourth time before it has acknowledged anything since its start."""
+    """Kills and restarts the broker; every fourth time before it has acknowledged anything since its start.
+
+    Every tenth cycle lasts until there are commits: a reader that has lost its membership in a crash gets its partitions
+    only when its old one has timed out, and each start gives that one its whole session anew, as in Kafka.
+    """
     chance = random.Random(arguments.seed)
-    deadline = time.monotonic() + PATIENCE_S
-    while not reader.commits and time.monotonic() < deadline:
-        time.sleep(0.01)
     for cycle in range(arguments.cycles):
-        before = sum(len(load.acknowledged) for load in loads)
-        deadline = time.monotonic() + PATIENCE_S
-        while cycle % 4 != 3 and sum(len(load.acknowledged) for load in loads) == before:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"no progress in cycle {cycle}:\n{broker.log_tail()}")
-            time.sleep(0.001)
+        if cycle % 10 == 0:
+            await_more(broker, lambda: reader.commits, "commit")
+        if cycle % 4 != 3:
+            await_more(broker, lambda: sum(len(load.acknowledged) for load in loads), "acknowledgement")
         time.sleep(chance.uniform(0, 0.5))
         broker.kill()
         started = time.monotonic()
