@@ -76,8 +76,7 @@ if command -v python3 >/dev/null; then
 else
     skip "benchmark and instructions" "python3 is not installed"
 fi
-# After the driver of the counts, whose build leaves a binary with the features of the tests' dependencies behind: what is
-# tested is built as people build it.
+# Which the counts' driver was built with already, unless there is no python3.
 step "release build" cargo build --release --locked
 if command -v python3 >/dev/null; then
     KLAMM="$PWD/target/release/klamm" counted "compatibility" compat-tests/run.sh
