@@ -103,6 +103,12 @@ def takeover():
     return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "takeover/main.py"]
 
 
+def compaction():
+    """Has Apache Kafka and Klamm compact the same workload."""
+    toolchains.kafka_classpath()
+    return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "compaction/main.py"]
+
+
 def crash():
     """Runs a few cycles of `scripts/crash_test.py`."""
     script = COMPAT_TESTS.parent / "scripts/crash_test.py"
@@ -133,6 +139,7 @@ SUITES = [
     Suite("metrics", metrics, broker=False),
     Suite("terminal", terminal, broker=False),
     Suite("takeover", takeover, broker=False),
+    Suite("compaction", compaction, broker=False),
     Suite("crash", crash, broker=False),
     Suite("faults", faults, broker=False),
 ]
