@@ -228,7 +228,10 @@ def stored(bootstrap, partitions, denied, start=None, moving=False):
             consumer.incremental_assign([TopicPartition(*key, first)])
     deadline = time.monotonic() + PATIENCE_S
     while left and time.monotonic() < deadline:
-        for message in consumer.consume(10_000, timeout=0.2):
+        messages = consumer.consume(10_000, timeout=0.2)
+        if messages:  # Millions of records take longer; the patience is for those that do not come.
+            deadline = time.monotonic() + PATIENCE_S
+        for message in messages:
             key = (message.topic(), message.partition())
             if message.error() is not None:
                 denied.append((key, str(message.error())))
