@@ -249,6 +249,8 @@ impl ReplicaManager {
             let is_gone = |partition: &TopicPartition| image.partition(&partition.topic, partition.partition).is_none();
             let strays: Vec<_> = unclaimed.logs.extract_if(|partition, _| is_gone(partition)).collect();
             self.set_strays_aside(strays);
+            // It will never be as large again.
+            unclaimed.logs.shrink_to_fit();
             if !std::mem::take(&mut unclaimed.missing).is_empty() {
                 // What the checkpoints say of a log that is gone must not be taken for the one that is made in its place.
                 self.write_checkpoints();
