@@ -258,17 +258,12 @@ fn log_reset(partition: &HostedPartition, reset: CheckpointReset, first_dirty_of
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
     use std::fs;
     use std::path::Path;
 
     use super::*;
     use crate::clock::Clock;
-    use crate::config::Config;
-    use crate::ids::Uuid;
-    use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
     use crate::protocol::record_batch::BatchBuilder;
-    use crate::replication::ownership::KnownTopics;
     use crate::replication::partition::RequiredAcks;
     use crate::storage::{AppendOrigin, LogDir, LogDirOptions};
 
@@ -276,28 +271,14 @@ mod tests {
 
     /// Partitions of these topics, each with eight large records of one key, in segments of a mebibyte.
     fn replicas(directory: &Path, topics: &[&str]) -> Arc<ReplicaManager> {
-        let config = Config::with(&[
+        let config = [
             ("log.cleanup.policy", "compact"),
             ("log.segment.bytes", "1048576"),
             ("log.cleaner.min.cleanable.ratio", "0"),
-        ]);
+        ];
         let options = LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 100, delete_delay: Duration::ZERO };
-        let log_dir = Arc::new(LogDir::open(directory, &options).unwrap());
-        let clock = Clock::manual(NOW_MS);
-        let (empty, removed) = (MetadataImage::default(), HashSet::new());
-        let known = KnownTopics { image: &empty, removed: &removed };
-        let config = Arc::new(config.unwrap());
-        let replicas = Arc::new(ReplicaManager::open(1, clock.clone(), config, log_dir, known).unwrap());
-        let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
-        let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
-        for (index, topic) in (1..).zip(topics) {
-            let id = Uuid::from_u128(index);
-            let partition = TopicRecord::Partition { topic_id: id, partition: 0, state: state.clone() };
-            for record in [TopicRecord::Topic { name: (*topic).into(), id }, partition] {
-                delta.note(image.replay(&MetadataRecord::from(record)).unwrap());
-            }
-        }
-        replicas.apply(&delta, &image);
+        let (log_dir, clock) = (LogDir::open(directory, &options).unwrap(), Clock::manual(NOW_MS));
+        let replicas = ReplicaManager::leading(topics, log_dir, &clock, &config);
         for topic in topics {
             let partition = replicas.partition(topic, 0).unwrap();
             for _ in 0..8 {

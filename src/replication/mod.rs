@@ -1,7 +1,7 @@
 //! Partitions as replicas: who leads, who is in sync, up to where records are committed, and who waits for that.
 //!
 //! [`partition`] decides and is pure. [`replica_manager`] does: it hosts the logs of this broker's partitions and keeps
-//! one lock per partition, which is never held across an await or an fsync. [`delayed`] is where produce requests wait
+//! one lock per partition, which is never held across an await, the write of a batch or an fsync. [`delayed`] is where produce requests wait
 //! for the high watermark and long polls for records. [`log_cleaner`] compacts logs. This floor knows nothing of requests, connections or groups.
 
 mod append_outcome;

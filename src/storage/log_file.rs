@@ -23,7 +23,7 @@ pub(super) struct LogFile {
     /// Its first path as text, for errors.
     name: Arc<str>,
     state: Arc<DirState>,
-    /// Locked for as long as a call that uses it takes, other than an fsync for a flush.
+    /// Locked for as long as a call that uses it takes, other than an append and an fsync for a flush.
     open: Mutex<Option<Arc<OpenFile>>>,
     /// Whether the file was made; it is not made a second time.
     is_made: AtomicBool,
@@ -139,17 +139,24 @@ impl LogFile {
         OpenOptions::new().read(true).append(true).create(is_new).open(self.path())
     }
 
-    /// Appends `front` and `rest` behind the first `size` bytes. See [`WriteError`].
+    /// Appends `front` and `rest` behind the first `size` bytes. See [`WriteError`]. Readers do not wait for it: a disk that
+    /// hangs holds it up.
     pub(super) fn append(self: &Arc<Self>, size: u64, front: &[u8], rest: &[u8]) -> Result<(), WriteError> {
-        let appended = self.using(|open| {
+        let opened = self.using(|open| {
             self.has_unsynced.store(true, Ordering::Relaxed);
-            write_all(&open.file, front, rest).map_err(|error| {
-                let undone = open.file.set_len(size);
-                let error = self.failure("cannot write")(error);
-                if undone.is_ok() { WriteError::Undone(error) } else { WriteError::Torn(error) }
-            })
+            Arc::clone(open)
         });
-        appended.map_err(WriteError::Undone)?
+        let open = opened.map_err(WriteError::Undone)?;
+        let written = write_all(&open.file, front, rest).map_err(|error| {
+            let undone = open.file.set_len(size);
+            let error = self.failure("cannot write")(error);
+            if undone.is_ok() { WriteError::Undone(error) } else { WriteError::Torn(error) }
+        });
+        // An fsync meanwhile has taken the note away, and need not have seen all of the write. Until here nobody has closed
+        // the file: it is not only in the slot.
+        self.mark_unsynced();
+        drop(open);
+        written
     }
 
     /// Cuts off everything from `size` on.

@@ -62,7 +62,10 @@ pub use files::remove_files;
 pub use found_logs::{FoundLog, FoundLogs};
 pub use kafka_directory::{KafkaDirectory, KafkaPartition};
 pub use kafka_uuid::{format_uuid, parse_uuid};
-pub use log::{AppendInfo, CleaningBasis, FlushTask, Flushed, Log, LogCleaning, SegmentToClean, TimestampOffset};
+pub use log::{
+    AppendInfo, AppendTask, CleaningBasis, FlushTask, Flushed, Log, LogCleaning, SegmentToClean, TimestampOffset,
+    WrittenAppend,
+};
 pub use log_config::{CompressionType, LogConfig};
 pub use log_dir::{CheckpointEntry, LoadedLog, LoadedLogs, LogDir, LogDirOptions};
 pub use log_slice::LogSlice;

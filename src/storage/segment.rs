@@ -1,7 +1,7 @@
 //! One segment: batches one after the other, and two sparse indexes that can always be rebuilt from them.
 
 use std::collections::VecDeque;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::dir_state::DirState;
 use super::log_file::{LogFile, WriteError};
 use super::offset_index::OffsetIndex;
-use super::segment_data::{DataReader, SegmentData};
+use super::segment_data::{DataReader, SegmentData, next_batch};
 use super::time_index::{MaxTimestamp, TimeIndex};
 use super::{LogConfig, LogSlice, StorageError, files};
 use crate::ids::Uuid;
@@ -186,11 +186,21 @@ impl Segment {
         now_ms: i64,
     ) -> Result<(), WriteError> {
         self.data.append(self.size, front, rest)?;
+        self.appended(headers, now_ms);
+        Ok(())
+    }
+
+    /// The file that the next batches are written to, behind so many bytes; `None` in memory.
+    pub(super) fn write_target(&self) -> Option<(Arc<LogFile>, u64)> {
+        self.file().map(|file| (Arc::clone(file), self.size))
+    }
+
+    /// Takes in batches that were written where [`Segment::write_target`] said.
+    pub(super) fn appended(&mut self, headers: &[BatchHeader], now_ms: i64) {
         self.modified_ms = now_ms;
         for header in headers {
             self.note(header);
         }
-        Ok(())
     }
 
     /// Takes the batch behind the current size into the indexes and the size.
@@ -569,21 +579,6 @@ impl Segment {
         }
         Ok(renamed)
     }
-}
-
-/// Reads one batch whole; `None` at the end, at damage, or when the reader fails.
-fn next_batch(reader: &mut impl Read, left: u64) -> Option<RecordBatch> {
-    let mut header_bytes = [0; HEADER_SIZE];
-    reader.read_exact(&mut header_bytes).ok()?;
-    let header = BatchHeader::parse(&header_bytes).ok()?;
-    if header.size_in_bytes() as u64 > left {
-        return None;
-    }
-    let mut bytes = vec![0; header.size_in_bytes()];
-    let (front, rest) = bytes.split_first_chunk_mut()?;
-    *front = header_bytes;
-    reader.read_exact(rest).ok()?;
-    Some(RecordBatch { header, bytes: Bytes::from(bytes) })
 }
 
 /// Up to `max_ms`, so that the segments of many partitions do not all roll at once.

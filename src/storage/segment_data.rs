@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::log_file::{LogFile, WriteError};
 use super::{LogSlice, StorageError};
+use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, RecordBatch};
 
 /// Where a segment's batches are kept.
 #[derive(Debug, Clone)]
@@ -135,4 +136,19 @@ impl Read for DataReader<'_> {
         self.position += count as u64;
         Ok(count)
     }
+}
+
+/// Reads one batch whole; `None` at the end, at damage, or when the reader fails.
+pub(super) fn next_batch(reader: &mut impl Read, left: u64) -> Option<RecordBatch> {
+    let mut header_bytes = [0; HEADER_SIZE];
+    reader.read_exact(&mut header_bytes).ok()?;
+    let header = BatchHeader::parse(&header_bytes).ok()?;
+    if header.size_in_bytes() as u64 > left {
+        return None;
+    }
+    let mut bytes = vec![0; header.size_in_bytes()];
+    let (front, rest) = bytes.split_first_chunk_mut()?;
+    *front = header_bytes;
+    reader.read_exact(rest).ok()?;
+    Some(RecordBatch { header, bytes: Bytes::from(bytes) })
 }

@@ -4,6 +4,8 @@
 //! them in `chores`.
 
 mod chores;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,9 @@
 //! Appending: validate, roll if need be, one write, then the state that follows from it.
+//!
+//! The write may wait for as long as the disk hangs, and is handed out, so that readers do not wait with it. From
+//! [`Log::begin_append`] to [`Log::finish_append`] the caller lets nobody append, roll, truncate or begin an epoch.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -6,7 +11,7 @@ use super::Log;
 use crate::clock::Now;
 use crate::ids::LeaderEpoch;
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType, raw_records};
-use crate::storage::log_file::WriteError;
+use crate::storage::log_file::{LogFile, WriteError};
 use crate::storage::log_place::LogPlace;
 use crate::storage::producer_state::ProducerState;
 use crate::storage::segment::{RollCheck, Segment};
@@ -32,6 +37,50 @@ pub struct AppendInfo {
     pub rolled: bool,
 }
 
+/// An append that was decided on, to be written without the log's lock.
+#[derive(Debug)]
+#[must_use = "nothing is appended before it is run and finished"]
+pub struct AppendTask(DecidedAppend);
+
+#[derive(Debug)]
+enum DecidedAppend {
+    /// The batch had been appended before: there is nothing to write.
+    Duplicate(AppendInfo),
+    Write(BatchWrite),
+}
+
+#[derive(Debug)]
+struct BatchWrite {
+    header: BatchHeader,
+    front: [u8; HEADER_SIZE],
+    payload: Bytes,
+    /// The file and its size so far; `None` in memory, where there is nothing to wait for.
+    target: Option<(Arc<LogFile>, u64)>,
+    now_ms: i64,
+    rolled: bool,
+}
+
+/// An append whose write was done, or has failed.
+#[derive(Debug)]
+#[must_use = "the log does not know of it before it is finished"]
+pub struct WrittenAppend {
+    decided: DecidedAppend,
+    written: Result<(), WriteError>,
+}
+
+impl AppendTask {
+    /// Writes. Blocks for as long as the disk hangs.
+    pub fn run(self) -> WrittenAppend {
+        let written = match &self.0 {
+            DecidedAppend::Write(BatchWrite { front, payload, target: Some((file, size)), .. }) => {
+                file.append(*size, front, payload)
+            }
+            DecidedAppend::Write(_) | DecidedAppend::Duplicate(_) => Ok(()),
+        };
+        WrittenAppend { decided: self.0, written }
+    }
+}
+
 impl Log {
     /// Appends the one batch in `records` under `leader_epoch`, giving it the next offset. The batch's bytes are
     /// written as they came, behind a patched header.
@@ -42,6 +91,18 @@ impl Log {
         origin: AppendOrigin,
         now: Now,
     ) -> Result<AppendInfo, AppendError> {
+        let task = self.begin_append(records, leader_epoch, origin, now)?;
+        self.finish_append(task.run())
+    }
+
+    /// The first part of an append: all but the write, and what follows from it.
+    pub fn begin_append(
+        &mut self,
+        records: &Bytes,
+        leader_epoch: LeaderEpoch,
+        origin: AppendOrigin,
+        now: Now,
+    ) -> Result<AppendTask, AppendError> {
         self.check_online()?;
         let now_ms = match self.config.message_timestamp_type {
             TimestampType::CreateTime => now.timestamp_ms,
@@ -53,7 +114,7 @@ impl Log {
         if batch.header.has_producer_id()
             && let Some(duplicate) = self.producers.check(&batch.header, origin)?
         {
-            return Ok(AppendInfo {
+            return Ok(AppendTask(DecidedAppend::Duplicate(AppendInfo {
                 first_offset: duplicate.first_offset(),
                 last_offset: duplicate.last_offset,
                 log_append_time_ms: duplicate.timestamp,
@@ -61,17 +122,42 @@ impl Log {
                 max_timestamp: duplicate.timestamp,
                 duplicate: true,
                 rolled: false,
-            });
+            })));
         }
         if let (AppendOrigin::Client, Some(place)) = (origin, &self.place) {
             place.state.take_room(records.len())?;
         }
         let rolled = self.make_room(&[batch.header], now_ms)?;
         self.assign_epoch_start(leader_epoch, batch.header.base_offset)?;
-        self.write(&batch.header.to_bytes(), &batch.payload, &[batch.header], now_ms)?;
-        self.note_producer(&batch.header, &batch.payload);
+        Ok(AppendTask(DecidedAppend::Write(BatchWrite {
+            front: batch.header.to_bytes(),
+            header: batch.header,
+            payload: batch.payload,
+            target: self.active().write_target(),
+            now_ms,
+            rolled,
+        })))
+    }
+
+    /// The last part of an append: takes in what was written, or why it could not be. When that cannot be undone, the log
+    /// directory goes offline before anybody else can append; a full disk only fails this append.
+    pub fn finish_append(&mut self, append: WrittenAppend) -> Result<AppendInfo, AppendError> {
+        let BatchWrite { header, front, payload, target, now_ms, rolled } = match append.decided {
+            DecidedAppend::Duplicate(info) => return Ok(info),
+            DecidedAppend::Write(write) => write,
+        };
+        let appended = match (append.written, target) {
+            (Ok(()), Some(_)) => {
+                self.active_mut().appended(&[header], now_ms);
+                Ok(())
+            }
+            (Ok(()), None) => self.active_mut().append(&front, &payload, &[header], now_ms),
+            (Err(error), _) => Err(error),
+        };
+        self.note_written(appended, &[header])?;
+        self.note_producer(&header, &payload);
         self.last_append_ms = now_ms;
-        Ok(self.info(&batch.header, &batch.header, rolled))
+        Ok(self.info(&header, &header, rolled))
     }
 
     /// Appends batches that came from the partition's leader, as they are. An incomplete batch at the end is left out;
@@ -95,7 +181,8 @@ impl Log {
             self.assign_epoch_start(header.partition_leader_epoch, header.base_offset)?;
         }
         let whole = records.slice(..size);
-        self.write(&[], &whole, &headers, now.timestamp_ms)?;
+        let written = self.active_mut().append(&[], &whole, &headers, now.timestamp_ms);
+        self.note_written(written, &headers)?;
         let mut position = 0;
         for header in &headers {
             let end = position + header.size_in_bytes();
@@ -181,10 +268,8 @@ impl Log {
         Ok(())
     }
 
-    /// The write. When it fails and cannot be undone, the log directory goes offline before anybody else can append;
-    /// a full disk only fails this append.
-    fn write(&mut self, front: &[u8], rest: &Bytes, headers: &[BatchHeader], now_ms: i64) -> Result<(), StorageError> {
-        match self.active_mut().append(front, rest, headers, now_ms) {
+    fn note_written(&mut self, written: Result<(), WriteError>, headers: &[BatchHeader]) -> Result<(), StorageError> {
+        match written {
             Ok(()) => {
                 self.log_end_offset = headers.last().map_or(self.log_end_offset, BatchHeader::next_offset);
                 Ok(())

@@ -22,7 +22,7 @@ use super::{LogConfig, StorageError, files};
 use crate::clock::{Monotonic, Now};
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 
-pub use append::AppendInfo;
+pub use append::{AppendInfo, AppendTask, WrittenAppend};
 pub(super) use cleaning::PendingSwap;
 pub use cleaning::{CleaningBasis, LogCleaning, SegmentToClean};
 pub use flush::{FlushTask, Flushed};

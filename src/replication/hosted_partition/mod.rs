@@ -1,19 +1,21 @@
 //! One partition that this broker hosts: its decider and its log under one lock, and those who wait for it.
 //!
-//! The lock is held for an append into the page cache or an index lookup, never across an await, a file read or an
+//! The lock is held for a decision or an index lookup, never across an await, a file read, the write of a batch or an
 //! fsync. A deleted partition keeps answering: with [`ErrorCode::UnknownTopicOrPartition`].
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod append;
+mod flush;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::append_outcome;
 pub use super::append_outcome::PartitionAppendError;
 use super::cleaning_turn::CleaningTurns;
 use super::delayed::{Awaited, Wait, Waiters};
 use super::disk_turns::{self, DiskTurns};
-use super::partition::{Partition, PartitionState, RequiredAcks};
+use super::partition::{Partition, PartitionState};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
@@ -21,20 +23,9 @@ use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
 use crate::storage::cleaner::{AbortedTxn, CompactionConfig, LogToClean};
 use crate::storage::{
-    ActiveProducer, AppendInfo, AppendOrigin, CheckpointEntry, FlushTask, Log, LogConfig, LogSlice, ReadError,
-    StorageError, TimestampOffset, remove_files,
+    ActiveProducer, CheckpointEntry, Log, LogConfig, LogSlice, ReadError, StorageError, TimestampOffset, remove_files,
 };
-
-/// A successful append.
-#[derive(Debug)]
-pub struct Appended {
-    /// Where the records are.
-    pub info: AppendInfo,
-    /// Whether every in-sync replica already has them.
-    pub committed: bool,
-    /// Whether `flush.messages` asks for an fsync before anyone is told.
-    pub needs_flush: bool,
-}
+pub use append::Appended;
 
 /// What a reader wants of one partition.
 #[derive(Debug, Clone, Copy)]
@@ -133,9 +124,12 @@ pub struct HostedPartition {
     topic_partition: TopicPartition,
     topic_id: Uuid,
     hosted: Mutex<Option<Hosted>>,
+    /// Held for an append from its decision to its end, also while its batch is written without the lock, and by whoever
+    /// changes what it has decided by. Locked before `hosted`.
+    appending: Mutex<()>,
     waiters: Waiters,
-    /// Held while waiting for an fsync; those who queue meanwhile are served by the next one together.
-    flushing: tokio::sync::Mutex<()>,
+    /// Held until an fsync that was waited for has ended; those who queue meanwhile are served by the next one together.
+    flushing: Arc<tokio::sync::Mutex<()>>,
     /// Held by the thread that runs an fsync, whoever asked for it: a flush that overtook another could vouch for a
     /// directory entry that only the other one syncs.
     syncing: Mutex<()>,
@@ -165,8 +159,9 @@ impl HostedPartition {
             topic_partition: log.topic_partition().clone(),
             topic_id,
             hosted: Mutex::new(Some(Hosted { partition, log, min_insync_replicas, has_rolled: false })),
+            appending: Mutex::new(()),
             waiters: Waiters::default(),
-            flushing: tokio::sync::Mutex::new(()),
+            flushing: Arc::default(),
             syncing: Mutex::new(()),
             cleaning: CleaningTurns::default(),
             traffic,
@@ -190,6 +185,13 @@ impl HostedPartition {
         disk_turns::lock(&self.hosted)
     }
 
+    /// The same, when no append is under way: for whoever changes the leadership, or where and whether the log goes on.
+    /// Waits as long as an append does.
+    fn lock_between_appends(&self) -> (MutexGuard<'_, ()>, MutexGuard<'_, Option<Hosted>>) {
+        let turn = disk_turns::lock(&self.appending);
+        (turn, self.lock())
+    }
+
     fn with<T>(&self, look: impl FnOnce(&mut Hosted) -> Result<T, ErrorCode>) -> Result<T, ErrorCode> {
         look(self.lock().as_mut().ok_or(ErrorCode::UnknownTopicOrPartition)?)
     }
@@ -207,55 +209,6 @@ impl HostedPartition {
             }
             look(hosted)
         })
-    }
-
-    /// Appends one record batch as the leader. Where the disk hangs, so does this, though not on the last worker; where too
-    /// many wait for it already, the batch is refused.
-    pub fn append(
-        &self,
-        records: &Bytes,
-        acks: RequiredAcks,
-        origin: AppendOrigin,
-        now: Now,
-    ) -> Result<Appended, PartitionAppendError> {
-        let appended = self.disk_turns.take(|| self.append_alone(records, acks, origin, now));
-        let appended = appended.unwrap_or(Err(PartitionAppendError::Refused(ErrorCode::KafkaStorageError)));
-        let outcome = appended.as_ref().map(|(Appended { info, .. }, _)| (info.first_offset, info.last_offset));
-        append_outcome::count(&self.traffic, records.len(), outcome);
-        let (appended, advanced) = appended?;
-        if advanced {
-            self.waiters.wake();
-        }
-        Ok(appended)
-    }
-
-    /// The most bytes that an append of one batch may have at this moment, or why it would be refused whatever it holds.
-    pub fn append_limit(&self, acks: RequiredAcks) -> Result<usize, ErrorCode> {
-        self.with(|Hosted { partition, log, min_insync_replicas, .. }| {
-            partition.may_append(acks, *min_insync_replicas)?;
-            let config = log.config();
-            Ok(config.max_message_bytes.min(config.segment_bytes) as usize)
-        })
-    }
-
-    /// Appends under the lock; also tells whether there is something new for readers.
-    fn append_alone(
-        &self,
-        records: &Bytes,
-        acks: RequiredAcks,
-        origin: AppendOrigin,
-        now: Now,
-    ) -> Result<(Appended, bool), PartitionAppendError> {
-        let mut guard = self.lock();
-        let Hosted { partition, log, min_insync_replicas, has_rolled } =
-            guard.as_mut().ok_or(PartitionAppendError::Refused(ErrorCode::UnknownTopicOrPartition))?;
-        partition.may_append(acks, *min_insync_replicas).map_err(PartitionAppendError::Refused)?;
-        let info = log.append_as_leader(records, partition.leader_epoch(), origin, now)?;
-        *has_rolled |= info.rolled;
-        let advanced = partition.appended(log.log_end_offset());
-        let committed = partition.high_watermark() > info.last_offset;
-        let needs_flush = log.unflushed_messages() >= log.config().flush_messages;
-        Ok((Appended { info, committed, needs_flush }, advanced))
     }
 
     /// Finds records for a reader.
@@ -419,69 +372,10 @@ impl HostedPartition {
         }
     }
 
-    /// Waits until everything below `offset` is on disk. Those who wait together share one fsync.
-    pub async fn flushed_to(self: Arc<Self>, offset: i64, now: Now) -> Result<(), ErrorCode> {
-        let _turn = self.flushing.lock().await;
-        if self.with(|hosted| Ok(hosted.log.recovery_point()))? >= offset {
-            return Ok(());
-        }
-        let partition = Arc::clone(&self);
-        let flush = tokio::task::spawn_blocking(move || partition.flush(now));
-        flush.await.unwrap_or(Err(ErrorCode::KafkaStorageError))
-    }
-
-    /// Whether a power loss could take records.
-    pub(super) fn has_unflushed(&self) -> bool {
-        self.lock().as_ref().is_some_and(|hosted| hosted.log.unflushed_messages() > 0)
-    }
-
-    /// Brings everything appended so far to disk; blocks on the fsync, but not the partition. A failure takes the log
-    /// directory offline and is never tried again.
-    pub fn flush(&self, now: Now) -> Result<(), ErrorCode> {
-        self.run_flush(now, Log::flush_task)
-    }
-
-    /// Flushes what `flush.messages`, `flush.ms` or a closed segment asks for; blocks on the fsync.
-    pub(super) fn flush_due(&self, now: Now) -> Result<(), ErrorCode> {
-        let (is_due, has_rolled) =
-            self.with(|hosted| Ok((hosted.log.is_flush_due(now), std::mem::take(&mut hosted.has_rolled))))?;
-        match (is_due, has_rolled) {
-            (true, _) => self.run_flush(now, Log::flush_task),
-            (false, true) => self.run_flush(now, Log::flush_rolled_task).inspect_err(|_| self.note_roll()),
-            (false, false) => Ok(()),
-        }
-    }
-
-    /// Has the closed segments looked at again at the next beat: a flush that found no file handle is still due.
-    fn note_roll(&self) {
-        if let Some(hosted) = self.lock().as_mut() {
-            hosted.has_rolled = true;
-        }
-    }
-
-    fn run_flush(
-        &self,
-        now: Now,
-        task: impl FnOnce(&mut Log) -> Result<Option<FlushTask>, StorageError>,
-    ) -> Result<(), ErrorCode> {
-        let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = |error: StorageError| {
-            tracing::error!(partition = %self.topic_partition, %error, "flushing the log failed");
-            ErrorCode::KafkaStorageError
-        };
-        let Some(task) = self.with(|hosted| task(&mut hosted.log).map_err(failed))? else {
-            return Ok(());
-        };
-        let flushed_to = task.run().map_err(failed)?;
-        self.with(|hosted| {
-            hosted.log.flushed(flushed_to, now);
-            Ok(())
-        })
-    }
-
     /// Takes over newer metadata.
     pub(super) fn apply(&self, state: PartitionState, config: LogConfig, min_insync_replicas: usize, now: Now) {
-        if let Some(hosted) = self.lock().as_mut() {
+        let (turn, mut guard) = self.lock_between_appends();
+        if let Some(hosted) = guard.as_mut() {
             hosted.min_insync_replicas = min_insync_replicas;
             hosted.log.set_config(config);
             let log_end_offset = hosted.log.log_end_offset();
@@ -490,6 +384,7 @@ impl HostedPartition {
                 hosted.log.begin_epoch(leader_epoch);
             }
         }
+        drop((guard, turn));
         self.waiters.wake();
     }
 
@@ -513,7 +408,7 @@ impl HostedPartition {
 
     /// Closes the active segment if it holds as many `bytes`, so that what is in it can be cleaned.
     pub(super) fn roll_from(&self, bytes: u64, now: Now) {
-        let mut guard = self.lock();
+        let (_turn, mut guard) = self.lock_between_appends();
         let Some(hosted) = guard.as_mut() else { return };
         let rolled = hosted.log.roll_from(bytes, now);
         // What has failed was noted by the log, and is tried again.
@@ -529,7 +424,9 @@ impl HostedPartition {
     /// cleaning has noticed.
     pub(super) fn take_log(&self) -> Option<Log> {
         self.cleaning.close();
-        let log = self.lock().take().map(|hosted| hosted.log);
+        let (turn, mut guard) = self.lock_between_appends();
+        let log = guard.take().map(|hosted| hosted.log);
+        drop((guard, turn));
         self.waiters.wake();
         log
     }
@@ -565,7 +462,8 @@ impl HostedPartition {
     fn delete_segments(&self, now: Now, delete: fn(&mut Log, i64, Now) -> Result<usize, StorageError>) -> usize {
         // Segments that are being cleaned are deleted when that is done.
         let Some(_turn) = self.cleaning.try_segments() else { return 0 };
-        let mut guard = self.lock();
+        // Where all are deleted, another one is begun.
+        let (_turn, mut guard) = self.lock_between_appends();
         let Some(Hosted { partition, log, .. }) = guard.as_mut() else { return 0 };
         delete(log, partition.high_watermark(), now).unwrap_or_else(|error| {
             tracing::error!(partition = %self.topic_partition, %error, "deleting old segments failed");

@@ -1,0 +1,81 @@
+//! Appending to a hosted partition as its leader.
+
+use bytes::Bytes;
+
+use super::{Hosted, HostedPartition};
+use crate::clock::Now;
+use crate::protocol::ErrorCode;
+use crate::replication::append_outcome::{self, PartitionAppendError};
+use crate::replication::disk_turns;
+use crate::replication::partition::RequiredAcks;
+use crate::storage::{AppendInfo, AppendOrigin};
+
+/// A successful append.
+#[derive(Debug)]
+pub struct Appended {
+    /// Where the records are.
+    pub info: AppendInfo,
+    /// Whether every in-sync replica already has them.
+    pub committed: bool,
+    /// Whether `flush.messages` asks for an fsync before anyone is told.
+    pub needs_flush: bool,
+}
+
+impl HostedPartition {
+    /// Appends one record batch as the leader. Where the disk hangs, so does this, though not on the last worker; where too
+    /// many wait for it already, the batch is refused.
+    pub fn append(
+        &self,
+        records: &Bytes,
+        acks: RequiredAcks,
+        origin: AppendOrigin,
+        now: Now,
+    ) -> Result<Appended, PartitionAppendError> {
+        let appended = self.disk_turns.take(|| self.append_alone(records, acks, origin, now));
+        let appended = appended.unwrap_or(Err(PartitionAppendError::Refused(ErrorCode::KafkaStorageError)));
+        let outcome = appended.as_ref().map(|(Appended { info, .. }, _)| (info.first_offset, info.last_offset));
+        append_outcome::count(&self.traffic, records.len(), outcome);
+        let (appended, advanced) = appended?;
+        if advanced {
+            self.waiters.wake();
+        }
+        Ok(appended)
+    }
+
+    /// The most bytes that an append of one batch may have at this moment, or why it would be refused whatever it holds.
+    pub fn append_limit(&self, acks: RequiredAcks) -> Result<usize, ErrorCode> {
+        self.with(|Hosted { partition, log, min_insync_replicas, .. }| {
+            partition.may_append(acks, *min_insync_replicas)?;
+            let config = log.config();
+            Ok(config.max_message_bytes.min(config.segment_bytes) as usize)
+        })
+    }
+
+    /// Appends in its turn, and lets others look while the batch is written; also tells whether there is something new for
+    /// readers.
+    fn append_alone(
+        &self,
+        records: &Bytes,
+        acks: RequiredAcks,
+        origin: AppendOrigin,
+        now: Now,
+    ) -> Result<(Appended, bool), PartitionAppendError> {
+        let gone = || PartitionAppendError::Refused(ErrorCode::UnknownTopicOrPartition);
+        let _turn = disk_turns::lock(&self.appending);
+        let task = {
+            let mut guard = self.lock();
+            let Hosted { partition, log, min_insync_replicas, .. } = guard.as_mut().ok_or_else(gone)?;
+            partition.may_append(acks, *min_insync_replicas).map_err(PartitionAppendError::Refused)?;
+            log.begin_append(records, partition.leader_epoch(), origin, now)?
+        };
+        let written = task.run();
+        let mut guard = self.lock();
+        let Hosted { partition, log, has_rolled, .. } = guard.as_mut().ok_or_else(gone)?;
+        let info = log.finish_append(written)?;
+        *has_rolled |= info.rolled;
+        let advanced = partition.appended(log.log_end_offset());
+        let committed = partition.high_watermark() > info.last_offset;
+        let needs_flush = log.unflushed_messages() >= log.config().flush_messages;
+        Ok((Appended { info, committed, needs_flush }, advanced))
+    }
+}

@@ -1,0 +1,116 @@
+//! What waits for a disk that hangs, and what does not.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::*;
+use crate::protocol::record_batch::BatchBuilder;
+use crate::replication::partition::RequiredAcks;
+use crate::replication::replica_manager::ReplicaManager;
+use crate::storage::{AppendOrigin, LogDir, LogDirOptions};
+
+/// More than a pipe holds.
+const LARGE: usize = 300_000;
+
+/// No test waits longer for what must not wait.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn batch(size: usize) -> bytes::Bytes {
+    BatchBuilder::new(1_000).record(None, Some(&vec![7; size])).build()
+}
+
+/// What `work` gives; it must not wait for the disk.
+fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(PATIENCE).expect("it does not wait for the disk")
+}
+
+/// A partition whose segment is a pipe that nobody reads: what is more than the pipe holds waits, as it does for a disk that
+/// hangs.
+fn on_a_pipe(directory: &Path) -> (Arc<HostedPartition>, File) {
+    let options = LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 100, delete_delay: Duration::ZERO };
+    let log_dir = LogDir::open(directory, &options).unwrap();
+    let replicas = ReplicaManager::leading(&["t"], log_dir, &Clock::manual(0), &[]);
+    let path = directory.join("t-0/00000000000000000000.log");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Also for writing: who opens a pipe for reading alone waits for a writer.
+    let pipe = File::options().read(true).write(true).open(&path).unwrap();
+    (replicas.partition("t", 0).unwrap(), pipe)
+}
+
+#[test]
+fn only_who_appends_waits_for_an_append_that_hangs() {
+    let directory = tempfile::tempdir().unwrap();
+    let (partition, mut pipe) = on_a_pipe(directory.path());
+    let append = |size| {
+        let (partition, (sender, receiver)) = (Arc::clone(&partition), mpsc::channel());
+        let now = Clock::manual(0).now();
+        thread::spawn(move || {
+            sender.send(partition.append(&batch(size), RequiredAcks::All, AppendOrigin::Client, now).unwrap().info)
+        });
+        receiver
+    };
+    let read = |fetch_offset| {
+        let partition = Arc::clone(&partition);
+        let request = ReadRequest {
+            fetch_offset,
+            max_bytes: usize::MAX,
+            min_one: true,
+            current_leader_epoch: -1,
+            last_fetched_epoch: -1,
+            read_committed: false,
+        };
+        soon(move || partition.read(&request).unwrap())
+    };
+    assert_eq!(append(10).recv_timeout(PATIENCE).unwrap().last_offset, 0);
+    let size = read(0).records.unwrap().len();
+    let hanging = append(LARGE);
+    // It is in the write once the pipe is full; either way nobody sees anything of it.
+    thread::sleep(Duration::from_millis(100));
+    let waiting = append(10);
+    let found = read(0);
+    assert_eq!((found.high_watermark, found.records.unwrap().len()), (1, size));
+    assert!(read(1).records.is_none());
+    let same = Arc::clone(&partition);
+    assert_eq!(soon(move || same.offsets(-1).unwrap().log_end_offset), 1);
+    let same = Arc::clone(&partition);
+    assert_eq!(soon(move || same.status().unwrap().log_size), size as u64);
+    assert!(hanging.try_recv().is_err() && waiting.try_recv().is_err());
+    // The disk goes on: each is appended once, in order.
+    let drained = thread::spawn(move || {
+        let mut bytes = vec![0; size + LARGE];
+        pipe.read_exact(&mut bytes).unwrap();
+        pipe
+    });
+    assert_eq!(hanging.recv_timeout(PATIENCE).unwrap().first_offset, 1);
+    assert_eq!(waiting.recv_timeout(PATIENCE).unwrap().first_offset, 2);
+    assert_eq!(partition.offsets(-1).unwrap().high_watermark, 3);
+    drop(drained.join().unwrap());
+}
+
+#[tokio::test]
+async fn an_fsync_that_nobody_waits_for_any_more_keeps_its_turn() {
+    let replicas =
+        ReplicaManager::leading(&["t"], LogDir::memory(), &Clock::manual(0), &[("log.flush.interval.messages", "1")]);
+    let partition = replicas.partition("t", 0).unwrap();
+    let now = replicas.clock().now();
+    let appended = partition.append(&batch(10), RequiredAcks::All, AppendOrigin::Client, now).unwrap();
+    assert!(appended.needs_flush);
+    let hanging = partition.hold_fsyncs();
+    for _ in 0..3 {
+        // Each asks, gives up, and asks again.
+        assert_eq!(Arc::clone(&partition).flushed_to(1, now).now_or_never(), None);
+        assert!(partition.flushing.try_lock().is_err(), "only the first one has a thread");
+    }
+    drop(hanging);
+    assert_eq!(Arc::clone(&partition).flushed_to(1, now).await, Ok(()));
+    assert!(!partition.has_unflushed());
+}

@@ -1,0 +1,36 @@
+//! Replica managers for the tests of whoever uses one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::ReplicaManager;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ids::Uuid;
+use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
+use crate::replication::ownership::KnownTopics;
+use crate::storage::LogDir;
+
+impl ReplicaManager {
+    /// One that leads partition 0 of each of these topics, of which it is the only replica.
+    ///
+    /// # Panics
+    /// On what no test gives it.
+    pub fn leading(topics: &[&str], log_dir: LogDir, clock: &Clock, config: &[(&str, &str)]) -> Arc<Self> {
+        let (empty, removed) = (MetadataImage::default(), HashSet::new());
+        let known = KnownTopics { image: &empty, removed: &removed };
+        let config = Arc::new(Config::with(config).unwrap());
+        let replicas = Self::open(1, clock.clone(), config, Arc::new(log_dir), known).unwrap();
+        let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
+        let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
+        for (index, topic) in (1..).zip(topics) {
+            let id = Uuid::from_u128(index);
+            let partition = TopicRecord::Partition { topic_id: id, partition: 0, state: state.clone() };
+            for record in [TopicRecord::Topic { name: (*topic).into(), id }, partition] {
+                delta.note(image.replay(&MetadataRecord::from(record)).unwrap());
+            }
+        }
+        replicas.apply(&delta, &image);
+        Arc::new(replicas)
+    }
+}
