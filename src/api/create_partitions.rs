@@ -5,6 +5,7 @@ use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicR
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::deadline::within;
 use super::mutations::Mutations;
 use super::repeated::repeated;
 use super::throttle_time::ThrottleTime;
@@ -40,7 +41,7 @@ pub async fn handle(
         quota: mutations.quota(),
     };
     let mut response = CreatePartitionsResponse::default();
-    response.results = match create_and_wait(broker, create).await {
+    response.results = match within(&broker.clock, request.timeout_ms, create_and_wait(broker, create)).await {
         Ok(created) => {
             let added =
                 created.iter().filter(|topic| topic.result.is_ok()).map(|topic| added(&before, &request, topic));

@@ -7,6 +7,7 @@ use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, Cr
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::deadline::within;
 use super::mutations::Mutations;
 use super::repeated::repeated;
 use super::throttle_time::ThrottleTime;
@@ -47,7 +48,7 @@ pub async fn handle(
         ..CreateTopics::with_defaults(&config.broker, topics)
     };
     let mut response = CreateTopicsResponse::default();
-    response.topics = match create_and_wait(broker, create).await {
+    response.topics = match within(&broker.clock, request.timeout_ms, create_and_wait(broker, create)).await {
         Ok(created) => {
             let partitions =
                 created.iter().filter_map(|topic| topic.result.as_ref().ok()).map(|topic| topic.partitions);

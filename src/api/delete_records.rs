@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
 
+use super::deadline::Deadline;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::ids::is_internal_topic;
@@ -47,12 +48,11 @@ pub async fn handle(
     if deleted.is_empty() {
         return Ok(Reply::Ready(response));
     }
-    let replicas = Arc::clone(&broker.replicas);
+    let (replicas, deadline) = (Arc::clone(&broker.replicas), Deadline::new(&broker.clock, request.timeout_ms));
     Ok(Reply::owed(async move {
-        let finished = tokio::task::spawn_blocking(move || replicas.finish_record_deletion(&deleted)).await;
-        match finished {
-            Ok(Ok(())) => response,
-            Ok(Err(_)) | Err(_) => not_durable(response),
+        match deadline.for_disk(replicas.finish_record_deletion(deleted)).await {
+            Ok(()) => response,
+            Err(code) => not_durable(response, code),
         }
     }))
 }
@@ -91,11 +91,11 @@ fn response(outcomes: Outcomes) -> DeleteRecordsResponse {
     DeleteRecordsResponse::default().with_topics(topics.into_iter().map(topic).collect())
 }
 
-/// The answer when the deletion may not survive a power loss.
-fn not_durable(mut response: DeleteRecordsResponse) -> DeleteRecordsResponse {
+/// The answer when the deletion may not survive a power loss, or is not known to yet.
+fn not_durable(mut response: DeleteRecordsResponse, code: ErrorCode) -> DeleteRecordsResponse {
     for partition in response.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
         if partition.error_code == 0 {
-            partition.error_code = ErrorCode::KafkaStorageError.code();
+            partition.error_code = code.code();
             partition.low_watermark = INVALID_LOW_WATERMARK;
         }
     }

@@ -4,6 +4,7 @@ use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::deadline::within;
 use super::mutations::Mutations;
 use super::owned::message_text;
 use super::repeated::repeated;
@@ -47,7 +48,8 @@ pub async fn handle(
     let denied: Vec<_> = asked.iter().filter_map(denial).collect();
     let topics: Vec<_> = asked.iter().filter(|topic| denial(topic).is_none()).cloned().collect();
     let result = if broker.config.load().broker.delete_topic_enable {
-        delete_and_wait(broker, DeleteTopics { topics: topics.clone(), quota: mutations.quota() }).await
+        let delete = DeleteTopics { topics: topics.clone(), quota: mutations.quota() };
+        within(&broker.clock, request.timeout_ms, delete_and_wait(broker, delete)).await
     } else if context.api_version < FIRST_VERSION_WITH_DISABLED {
         Err(ErrorCode::InvalidRequest)
     } else {

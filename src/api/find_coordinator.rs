@@ -4,6 +4,7 @@
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 
+use super::deadline::soon;
 use super::owned::message_text;
 use super::{ApiError, Reply, RequestContext, ToldAddress};
 use crate::broker::Broker;
@@ -69,10 +70,11 @@ fn authorize(context: &RequestContext, key_type: i8, key: &str) -> Result<(), Er
 /// The internal topic of that kind of coordinator.
 async fn topic(broker: &Broker, key_type: i8) -> Result<&'static str, ErrorCode> {
     match key_type {
-        GROUP => match broker.ensure_group_metadata_topic().await {
-            Ok(()) => Ok(GROUP_METADATA_TOPIC),
-            Err(_) => Err(ErrorCode::CoordinatorNotAvailable),
-        },
+        GROUP => {
+            let late = ErrorCode::CoordinatorNotAvailable;
+            let ensured = soon(&broker.clock, late, broker.ensure_group_metadata_topic()).await;
+            ensured.map(|()| GROUP_METADATA_TOPIC).map_err(|_| ErrorCode::CoordinatorNotAvailable)
+        }
         TRANSACTION if broker.image().topic(TRANSACTION_STATE_TOPIC).is_some() => Ok(TRANSACTION_STATE_TOPIC),
         // Unlike Kafka: there are no transactions yet, and a producer that is told to ask again would do so in vain.
         _ => Err(ErrorCode::InvalidRequest),

@@ -2,6 +2,7 @@
 
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
 
+use super::deadline::soon;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::protocol::ErrorCode;
@@ -41,7 +42,7 @@ async fn new_producer_id(
         return Err(ErrorCode::InvalidRequest);
     }
     match &request.transactional_id {
-        None => broker.next_producer_id().await,
+        None => soon(&broker.clock, ErrorCode::CoordinatorLoadInProgress, broker.next_producer_id()).await,
         // Unlike Kafka, where this is the answer to an empty id only: transactions are not served yet, and clients do
         // not retry it.
         Some(_) => Err(ErrorCode::InvalidRequest),

@@ -11,6 +11,7 @@ use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::authorization::OPERATIONS_NOT_ASKED;
+use super::deadline::soon;
 use super::mutations::Mutations;
 use super::partition_view::PartitionView;
 use super::told_address::leads_elsewhere;
@@ -182,16 +183,18 @@ async fn create_missing(
     let (missing, denied): (Vec<_>, Vec<_>) = missing.partition(may_create);
     let mut errors: HashMap<_, _> =
         denied.into_iter().map(|name| (name, ErrorCode::TopicAuthorizationFailed)).collect();
+    // Upon this clients ask again; what is created may be there by then.
+    let late = ErrorCode::LeaderNotAvailable;
     let (internal, missing): (Vec<_>, Vec<_>) = missing.into_iter().partition(|name| is_internal_topic(name));
     for name in internal {
         if &*name == GROUP_METADATA_TOPIC
-            && let Err(error) = broker.ensure_group_metadata_topic().await
+            && let Err(error) = soon(&broker.clock, late, broker.ensure_group_metadata_topic()).await
         {
             errors.insert(name, error);
         }
     }
     if !missing.is_empty() {
-        match create(broker, context, &missing).await {
+        match soon(&broker.clock, late, create(broker, context, &missing)).await {
             Ok(refused) => errors.extend(refused),
             Err(error) => errors.extend(missing.into_iter().map(|name| (name, error))),
         }

@@ -16,6 +16,7 @@ use kafka_protocol::messages::produce_response::{
 use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::deadline::Deadline;
 use super::error::{AppendFailure, append_failure};
 use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
@@ -61,7 +62,6 @@ pub async fn handle(
     if request.topic_data.iter().flat_map(|topic| &topic.partition_data).any(is_transactional) {
         return Ok(Reply::Ready(refuse_all(request, ErrorCode::TransactionalIdAuthorizationFailed)));
     }
-    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let mut appender = Appender { broker, context, image: broker.image(), acks, pending: Vec::new() };
     let topic_data = last_of_each_partition(request.topic_data);
     let topics = topic_data.into_iter().enumerate().map(|(index, topic)| appender.append_topic(index, topic));
@@ -76,7 +76,10 @@ pub async fn handle(
         RequiredAcks::None if has_error(&response) => Err(ApiError::close("a Produce with acks=0 failed")),
         RequiredAcks::None => Ok(Reply::None(throttle_time)),
         _ if pending.is_empty() => Ok(Reply::Ready(response)),
-        _ => Ok(Reply::owed(confirm(response, pending, acks, timeout, broker.clock.clone()))),
+        _ => {
+            let deadline = Deadline::new(&broker.clock, request.timeout_ms);
+            Ok(Reply::owed(confirm(response, pending, acks, deadline, broker.clock.clone())))
+        }
     }
 }
 
@@ -262,12 +265,12 @@ async fn confirm(
     mut response: ProduceResponse,
     pending: Vec<PendingAppend>,
     acks: RequiredAcks,
-    timeout: Duration,
+    deadline: Deadline,
     clock: Clock,
 ) -> ProduceResponse {
-    let clock = &clock;
+    let (clock, deadline) = (&clock, &deadline);
     let outcomes = pending.into_iter().map(|PendingAppend { topic, partition, hosted, appended }| async move {
-        (topic, partition, confirm_one(hosted, &appended, acks, timeout, clock).await)
+        (topic, partition, confirm_one(hosted, &appended, acks, deadline, clock).await)
     });
     for (topic, partition, outcome) in join_all(outcomes).await {
         let answer = response.responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(partition));
@@ -285,15 +288,57 @@ async fn confirm_one(
     hosted: Arc<HostedPartition>,
     appended: &Appended,
     acks: RequiredAcks,
-    timeout: Duration,
+    deadline: &Deadline,
     clock: &Clock,
 ) -> Result<(), ErrorCode> {
     let end_offset = appended.info.last_offset + 1;
     if appended.needs_flush {
-        Arc::clone(&hosted).flushed_to(end_offset, clock.now()).await?;
+        deadline.for_disk(Arc::clone(&hosted).flushed_to(end_offset, clock.now())).await?;
     }
     if acks == RequiredAcks::All && !appended.committed {
-        hosted.committed_to(end_offset, clock, timeout).await?;
+        hosted.committed_to(end_offset, clock, deadline.for_replicas()).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::protocol::record_batch::BatchBuilder;
+    use crate::replication::replica_manager::ReplicaManager;
+    use crate::storage::LogDir;
+
+    #[tokio::test]
+    async fn a_producer_is_told_in_its_time_that_the_disk_hangs_and_the_retry_doubles_nothing() {
+        let clock = Clock::manual(0);
+        let replicas =
+            ReplicaManager::leading(&["t"], LogDir::memory(), &clock, &[("log.flush.interval.messages", "1")]);
+        let hosted = replicas.partition("t", 0).unwrap();
+        let batch = BatchBuilder::new(1_000).producer(7, 0, 0).record(None, Some(b"once")).build();
+        let append = |acks| {
+            let appended = hosted.append(&batch, acks, AppendOrigin::Client, clock.now()).unwrap();
+            let response = TopicProduceResponse::default().with_partition_responses(vec![success(0, &appended)]);
+            let response = ProduceResponse::default().with_responses(vec![response]);
+            let pending = PendingAppend { topic: 0, partition: 0, hosted: Arc::clone(&hosted), appended };
+            confirm(response, vec![pending], acks, Deadline::new(&clock, 500), clock.clone())
+        };
+        let outcome = |response: ProduceResponse| {
+            let answer = &response.responses[0].partition_responses[0];
+            (answer.error_code, answer.base_offset)
+        };
+        let hanging = hosted.hold_fsyncs();
+        for acks in [RequiredAcks::Leader, RequiredAcks::All] {
+            let mut confirmed = Box::pin(append(acks));
+            assert!((&mut confirmed).now_or_never().is_none());
+            clock.advance(Duration::from_millis(499));
+            assert!((&mut confirmed).now_or_never().is_none());
+            clock.advance(Duration::from_millis(1));
+            assert_eq!(outcome(confirmed.await), (ErrorCode::RequestTimedOut.code(), -1));
+        }
+        drop(hanging);
+        assert_eq!(outcome(append(RequiredAcks::All).await), (0, 0));
+        assert_eq!(hosted.offsets(-1).unwrap().log_end_offset, 1);
+    }
 }

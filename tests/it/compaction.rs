@@ -192,7 +192,7 @@ async fn a_topic_that_is_deleted_while_it_is_cleaned_is_gone_at_once() {
     let topic = client.create_topic("t", 1, &compacted()).await;
     fill(&mut client, &topic, 0..100, None).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let delete = DeleteTopicsRequest::default().with_topic_names(vec![topic.name.clone()]);
+    let delete = DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topic_names(vec![topic.name.clone()]);
     assert_eq!(client.ask(5, &delete).await.responses[0].error_code, 0);
     let anew = client.create_topic("t", 1, &compacted()).await;
     fill(&mut client, &anew, 0..100, None).await;

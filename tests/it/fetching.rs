@@ -41,7 +41,7 @@ async fn answer<R: Request>(client: &mut Client, ticket: Ticket<R>) -> R::Respon
 }
 
 async fn delete(client: &mut Client, topic: &Topic) {
-    let request = DeleteTopicsRequest::default().with_topic_names(vec![topic.name.clone()]);
+    let request = DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topic_names(vec![topic.name.clone()]);
     assert_eq!(client.ask(5, &request).await.responses[0].error_code, 0);
 }
 

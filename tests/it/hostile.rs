@@ -151,7 +151,7 @@ async fn b12_long_lists_of_topics_take_time_in_proportion() {
     let topics = names().map(|name| CreatableTopic::default().with_name(name)).collect();
     ask(&mut client, 7, CreateTopicsRequest::default().with_topics(topics)).await;
     let topics = names().map(|name| DeleteTopicState::default().with_name(Some(name))).collect();
-    ask(&mut client, 6, DeleteTopicsRequest::default().with_topics(topics)).await;
+    ask(&mut client, 6, DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topics(topics)).await;
 
     let one = produce(&crate::broker::Topic::unknown("nowhere"), 0, batch(&["a"])).topic_data.remove(0);
     let topics: Vec<TopicProduceData> = names().map(|name| one.clone().with_name(name)).collect();

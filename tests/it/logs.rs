@@ -290,6 +290,8 @@ async fn a_deleted_topics_files_go_after_the_delay() {
 }
 
 async fn delete_topic(client: &mut Client, topic: &Topic) {
-    let request = kafka_protocol::messages::DeleteTopicsRequest::default().with_topic_names(vec![topic.name.clone()]);
+    let request = kafka_protocol::messages::DeleteTopicsRequest::default()
+        .with_timeout_ms(10_000)
+        .with_topic_names(vec![topic.name.clone()]);
     assert_eq!(client.ask(5, &request).await.responses[0].error_code, 0);
 }

@@ -243,7 +243,7 @@ async fn a_partition_removed_under_a_running_broker_takes_nothing_with_it() {
     let broker = Watched::on(directory.path()).await;
     let mut client = broker.client().await;
     std::fs::remove_dir_all(directory.path().join("first-0")).unwrap();
-    let request = DeleteTopicsRequest::default().with_topic_names(vec![first.name.clone()]);
+    let request = DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topic_names(vec![first.name.clone()]);
     assert_eq!(client.ask(5, &request).await.responses[0].error_code, 0);
     until(|| !broker.logged("was gone already").is_empty()).await;
     assert_eq!(client.append(&second, 0, &["more"]).await, 1);

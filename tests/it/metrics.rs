@@ -231,7 +231,9 @@ async fn traffic_counts_by_topic_and_in_all() {
 #[tokio::test]
 async fn a_deleted_topic_leaves_what_it_has_moved_in_the_sum() {
     let (broker, mut client, _) = with_traffic().await;
-    let deleted = client.ask(5, &DeleteTopicsRequest::default().with_topic_names(vec![topic_name("orders")])).await;
+    let deleted = client
+        .ask(5, &DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topic_names(vec![topic_name("orders")]))
+        .await;
     assert_eq!(deleted.responses[0].error_code, 0);
     client.create_topic("orders", 1, &[]).await;
     let after = Scrape::of(&broker).await;

@@ -209,20 +209,22 @@ async fn partitions_are_created_and_deleted_within_a_quota() {
 
     // Older clients do not know the error: what they ask is done, and they wait.
     let grown = CreatePartitionsTopic::default().with_name(topic_name("a")).with_count(7).with_assignments(None);
-    let response = client.ask(2, &CreatePartitionsRequest::default().with_topics(vec![grown])).await;
+    let response =
+        client.ask(2, &CreatePartitionsRequest::default().with_timeout_ms(10_000).with_topics(vec![grown])).await;
     assert_eq!(response.results[0].error_code, 0);
     assert!(response.throttle_time_ms > 0, "{}", response.throttle_time_ms);
     let mut other = crate::broker::Client(
         klamm::network::channel::Channel::connect(("127.0.0.1", broker.port()), "it").await.unwrap(),
     );
     let gone = DeleteTopicState::default().with_name(Some(topic_name("b")));
-    let response = other.ask(6, &DeleteTopicsRequest::default().with_topics(vec![gone.clone()])).await;
+    let response =
+        other.ask(6, &DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topics(vec![gone.clone()])).await;
     assert_eq!(response.responses[0].error_code, THROTTLING_QUOTA_EXCEEDED);
     let names = vec![topic_name("b"), topic_name("nowhere")];
     let mut third = crate::broker::Client(
         klamm::network::channel::Channel::connect(("127.0.0.1", broker.port()), "somebody else").await.unwrap(),
     );
-    let response = third.ask(4, &DeleteTopicsRequest::default().with_topic_names(names)).await;
+    let response = third.ask(4, &DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topic_names(names)).await;
     assert_eq!(response.throttle_time_ms, 0, "who has no quota does not wait");
     broker.stop().await;
 }

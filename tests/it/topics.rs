@@ -16,6 +16,7 @@ use crate::broker::{Broker, Client, Topic, batch, fetch, list_offsets, new_topic
 use crate::server::within;
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const REQUEST_TIMED_OUT: i16 = 7;
 const INVALID_TOPIC_EXCEPTION: i16 = 17;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 const INVALID_PARTITIONS: i16 = 37;
@@ -119,15 +120,25 @@ async fn topics_are_created_enlarged_and_deleted_at_every_version() {
         let again = client.ask(version, &request).await;
         assert_eq!(again.topics[0].error_code, TOPIC_ALREADY_EXISTS, "v{version}");
         assert!(again.topics[0].error_message.is_some());
+        for timeout_ms in [0, -1] {
+            let late = request.clone().with_topics(vec![new_topic("late", 1, 1)]).with_timeout_ms(timeout_ms);
+            assert_eq!(client.ask(version, &late).await.topics[0].error_code, REQUEST_TIMED_OUT, "v{version}");
+        }
         let empty = client.ask(version, &CreateTopicsRequest::default()).await;
         assert!(empty.topics.is_empty(), "v{version}");
     }
     for version in 0..=3 {
         let grow = |count| CreatePartitionsTopic::default().with_name(topic_name("t2")).with_count(count);
-        let grow = |count| CreatePartitionsRequest::default().with_topics(vec![grow(count).with_assignments(None)]);
+        let grow = |count| {
+            CreatePartitionsRequest::default()
+                .with_timeout_ms(10_000)
+                .with_topics(vec![grow(count).with_assignments(None)])
+        };
         let count = 3 + i32::from(version);
         assert_eq!(client.ask(version, &grow(count)).await.results[0].error_code, 0, "v{version}");
         let refused = client.ask(version, &grow(count)).await;
+        let late = client.ask(version, &grow(count + 1).with_timeout_ms(0)).await;
+        assert_eq!(late.results[0].error_code, REQUEST_TIMED_OUT, "v{version}");
         assert_eq!(refused.results[0].error_code, INVALID_PARTITIONS, "v{version}");
         let topic = Topic { name: topic_name("t2"), id: Uuid::nil() };
         assert_eq!(client.append(&topic, count - 1, &["led at once"]).await, 0);
@@ -142,6 +153,8 @@ async fn topics_are_created_enlarged_and_deleted_at_every_version() {
         } else {
             request.with_topics(names.iter().map(by_name).collect())
         };
+        let late = client.ask(version, &request.clone().with_timeout_ms(0)).await;
+        assert!(late.responses.iter().all(|topic| topic.error_code == REQUEST_TIMED_OUT), "v{version}");
         let response = client.ask(version, &request).await;
         let codes: Vec<_> = response.responses.iter().map(|topic| topic.error_code).collect();
         assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "v{version} {codes:?}");
@@ -216,7 +229,7 @@ async fn b34_names_that_no_topic_may_have() {
         assert_eq!(client.fetch(&topic, 0, 0).await.error_code, UNKNOWN_TOPIC_OR_PARTITION, "{shown:?}");
         let response = client.ask(6, &list_offsets(&topic, 0, -1)).await;
         assert_eq!(response.topics[0].partitions[0].error_code, UNKNOWN_TOPIC_OR_PARTITION, "{shown:?}");
-        let delete = DeleteTopicsRequest::default().with_topic_names(vec![topic.name.clone()]);
+        let delete = DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topic_names(vec![topic.name.clone()]);
         let response = client.ask(5, &delete).await;
         assert_eq!(response.responses[0].error_code, UNKNOWN_TOPIC_OR_PARTITION, "DeleteTopics {shown:?}");
     }
@@ -272,7 +285,7 @@ async fn b35_topic_ids_that_no_topic_has() {
     }
     let delete = |name: Option<&str>, id| {
         let topic = DeleteTopicState::default().with_name(name.map(topic_name)).with_topic_id(id);
-        DeleteTopicsRequest::default().with_topics(vec![topic])
+        DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topics(vec![topic])
     };
     let unknown = client.ask(6, &delete(None, Uuid::from_u128(1))).await;
     assert_eq!(unknown.responses[0].error_code, UNKNOWN_TOPIC_ID);
@@ -341,7 +354,7 @@ async fn b17_b36_topics_named_twice_and_too_many_of_them() {
         .with_count(2)
         .with_assignments(Some(vec![CreatePartitionsAssignment::default().with_broker_ids(vec![7.into()])]));
     for (topic, expected) in [(huge, POLICY_VIOLATION), (to_nobody, INVALID_REPLICA_ASSIGNMENT)] {
-        let request = CreatePartitionsRequest::default().with_topics(vec![topic]);
+        let request = CreatePartitionsRequest::default().with_timeout_ms(10_000).with_topics(vec![topic]);
         assert_eq!(client.ask(3, &request).await.results[0].error_code, expected);
     }
     assert_eq!(topic_names(&mut client).await, ["b"]);
@@ -379,7 +392,8 @@ async fn b49_internal_topics_are_protected_from_producers() {
         let created = create(&mut client, vec![new_topic(name, 1, 1)]).await;
         assert_eq!(created[0].1, expected, "{name}");
     }
-    let delete = DeleteTopicsRequest::default().with_topic_names(vec![topic_name("__cluster_metadata")]);
+    let delete =
+        DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topic_names(vec![topic_name("__cluster_metadata")]);
     assert_eq!(client.ask(5, &delete).await.responses[0].error_code, UNKNOWN_TOPIC_OR_PARTITION);
     assert_eq!(client.produce(&internal, 0, batch(&["a"])).await.error_code, INVALID_TOPIC_EXCEPTION);
     assert_eq!(topic_names(&mut client).await, offsets);

@@ -28,7 +28,8 @@ def talk(broker):
 
 def create(broker, step, version, *topics, **options):
     """Asks for topics; their configurations are compared in a step of their own."""
-    answer = broker.main.ask("CreateTopics", version, {"Topics": list(topics), "timeoutMs": 10_000, **options})
+    options = {"timeoutMs": 10_000, **options}
+    answer = broker.main.ask("CreateTopics", version, {"Topics": list(topics), **options})
     for created in answer["Topics"]:
         if created.get("Configs"):
             created["Configs"] = "some"
@@ -44,6 +45,9 @@ def creating(broker, version):
     create(broker, "one good, one bad", version, topic(f"{name}.good"), topic("bad/name"))
     create(broker, "the same twice", version, topic(f"{name}.twice"), topic(f"{name}.twice"), topic(f"{name}.once"))
     create(broker, "none", version)
+    create(broker, "without time", version, topic(f"{name}.late"), topic("bad/name"), timeoutMs=0)
+    create(broker, "with less than no time", version, topic(f"{name}.late"), timeoutMs=-1)
+    create(broker, "none, without time", version, timeoutMs=0)
     create(broker, "assigned", version, topic(f"{name}.assigned", -1, -1, [(0, [broker.node]), (1, [broker.node])]))
     if version >= 4:
         create(broker, "defaults", version, topic(f"{name}.defaults", -1, -1))
@@ -113,6 +117,8 @@ def growing(broker):
         grow("invalid name", {"Name": "a/b", "Count": 3})
         grow("the same twice", {"Name": "topics.grow", "Count": 90}, {"Name": "topics.grow", "Count": 91})
         grow("none")
+        grow("without time", {"Name": "topics.grow", "Count": count + 1}, {"Name": "a/b", "Count": 3}, TimeoutMs=0)
+        grow("none, without time", TimeoutMs=0)
         more = {"Name": "topics.grow", "Count": count + 1}
         grow("assigned to an unknown broker", {**more, "Assignments": [{"BrokerIds": [777]}]})
         grow("assigned too many", {**more, "Assignments": [{"BrokerIds": [node]}, {"BrokerIds": [node]}]})
@@ -129,6 +135,9 @@ def deleting(broker):
         identity = broker.create_topic(name)
         wait = {"TimeoutMs": 10_000}
         names = [name, "topics.unknown"]
+        late = {"TopicNames": names, "Topics": [{"Name": one} for one in names], "TimeoutMs": 0}
+        broker.ask("without time", api, version, late)
+        broker.ask("none, without time", api, version, {"TopicNames": [], "Topics": [], "TimeoutMs": 0})
         broker.ask(
             "known and unknown", api, version, {"TopicNames": names, "Topics": [{"Name": one} for one in names], **wait}
         )

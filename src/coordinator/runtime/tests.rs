@@ -388,3 +388,21 @@ async fn a_new_leader_loads_what_its_predecessor_may_have_acknowledged() {
     assert_eq!(house.note(&[]).await.unwrap(), ["a"]);
     house.runtime.shutdown().await;
 }
+
+#[tokio::test]
+async fn who_waits_for_a_disk_that_hangs_is_told_so_in_time_and_the_decision_stands() {
+    let mut house = House::start().await;
+    house.configure("flush.messages", "1");
+    let partition = house.partition();
+    let hanging = partition.hold_fsyncs();
+    let mut late = house.note(&["late"]);
+    settle().await;
+    assert_eq!((&mut late).now_or_never(), None);
+    house.clock.advance(Duration::from_secs(5));
+    assert_eq!(late.await, Err(ErrorCode::CoordinatorNotAvailable));
+    let next = house.note(&["next"]);
+    settle().await;
+    drop(hanging);
+    assert_eq!(next.await, Ok(vec!["late".to_owned()]));
+    house.runtime.shutdown().await;
+}

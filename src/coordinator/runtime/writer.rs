@@ -226,7 +226,8 @@ impl<M: StateMachine> BatchWriter<M> {
         let (hosted, clock) = (Arc::clone(&self.hosted), clock.clone());
         Some(async move {
             if let Some(offset) = flushed_to {
-                let flushed = Arc::clone(&hosted).flushed_to(offset, clock.now()).await;
+                let flushed = clock.timeout_at(deadline, Arc::clone(&hosted).flushed_to(offset, clock.now())).await;
+                let flushed = flushed.map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
                 flushed.map_err(|_| ErrorCode::NotCoordinator)?;
             }
             let timeout = deadline.saturating_sub(clock.monotonic());

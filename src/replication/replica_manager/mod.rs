@@ -79,6 +79,7 @@ pub struct ReplicaManager {
     /// Whether any log could not be opened.
     has_offline: AtomicBool,
     checkpointing: Mutex<()>,
+    deleting_records: Arc<tokio::sync::Mutex<()>>,
     /// Where segments were deleted whose files are still there.
     with_deleted_segments: Mutex<Vec<Arc<HostedPartition>>>,
     storage_errors: Arc<StorageErrors>,
@@ -121,6 +122,7 @@ impl ReplicaManager {
             unclaimed: Mutex::new(Unclaimed { logs, missing, is_told: false }),
             has_offline: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
+            deleting_records: Arc::default(),
             with_deleted_segments: Mutex::default(),
             cleaner_metrics: CleanerMetrics::default(),
             reconfigured: watch::Sender::new(()),
@@ -446,9 +448,23 @@ impl ReplicaManager {
     }
 
     /// Makes the deletion of records in `partitions` survive a power loss, and removes the segments that are wholly gone.
-    /// What retention lets go besides waits for its own time, as in Kafka: the answer has told where the log starts. Blocks
-    /// on fsyncs.
-    pub fn finish_record_deletion(&self, partitions: &[Arc<HostedPartition>]) -> Result<(), ErrorCode> {
+    /// What retention lets go besides waits for its own time, as in Kafka: the answer has told where the log starts.
+    ///
+    /// One at a time, and each is brought to its end, whether it is waited for or not: who gives up and asks again takes no
+    /// other thread that waits for the same disk.
+    pub async fn finish_record_deletion(
+        self: Arc<Self>,
+        partitions: Vec<Arc<HostedPartition>>,
+    ) -> Result<(), ErrorCode> {
+        let turn = Arc::clone(&self.deleting_records).lock_owned().await;
+        let finished = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            self.finish_record_deletion_now(&partitions)
+        });
+        finished.await.unwrap_or(Err(ErrorCode::KafkaStorageError))
+    }
+
+    fn finish_record_deletion_now(&self, partitions: &[Arc<HostedPartition>]) -> Result<(), ErrorCode> {
         self.try_write_checkpoints().map_err(|error| {
             tracing::error!(%error, "the deletion of records may not last");
             ErrorCode::KafkaStorageError
