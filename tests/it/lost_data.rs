@@ -285,7 +285,11 @@ async fn a_partition_that_could_not_be_opened_is_tried_again() {
     // The failed attempt has removed the link.
     let code = client.fetch(&topics[0], 0, 0).await.error_code;
     assert!(code == KAFKA_STORAGE_ERROR || code == 0, "{code}");
-    assert!(broker.logged("ERROR").iter().any(|line| line.contains("cannot be opened; this is tried again")));
+    let errors = broker.logged("ERROR");
+    for part in ["partition=first-0", "cannot be opened; this is tried again", "KAFKA_STORAGE_ERROR", "free some space"]
+    {
+        assert!(errors.iter().any(|line| line.contains(part)), "{part}: {errors:?}");
+    }
     let served = async {
         while client.fetch(&topics[0], 0, 0).await.error_code != 0 {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -363,6 +363,11 @@ impl ReplicaManager {
         self.topics.write().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(&topic.name), known);
     }
 
+    /// Opens the partition's log, or makes it.
+    ///
+    /// Unlike Kafka, which takes the log directory offline where a partition's directory cannot be made, for whatever
+    /// reason: without file handles, or room, this partition alone is, until there are some. In both the topic is there as
+    /// soon as the metadata says so, and that is what its creator is told.
     fn host(
         &self,
         topic_partition: &TopicPartition,
@@ -393,9 +398,11 @@ impl ReplicaManager {
                 )))
             }
             Err(error) => {
-                let error = error.to_string();
+                let (error, advice) = (error.to_string(), error.advice());
                 if error != *reason {
-                    tracing::error!(partition = %topic_partition, %error, "the partition's log cannot be opened; this is tried again every second");
+                    tracing::error!(partition = %topic_partition, %error,
+                        "the partition's log cannot be opened; this is tried again every second, and clients are told \
+                         KAFKA_STORAGE_ERROR until then: {advice}");
                 }
                 self.has_offline.store(true, Ordering::Relaxed);
                 let (topic_id, image, configs) = (*topic_id, image.clone(), configs.clone());
