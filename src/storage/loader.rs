@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
+use super::aborted_transactions::{AbortedTransactions, CheckedSegments};
 use super::dir_state::DirState;
 use super::holes::{self, Verdict};
 use super::leader_epoch::{self, LeaderEpochs};
@@ -19,9 +20,24 @@ use super::producer_snapshot::ProducerSnapshots;
 use super::producer_state::ProducerState;
 use super::segment::Segment;
 use super::segment_tail::holds_gap;
-use super::transaction_index::AbortedTransactions;
 use super::{LogConfig, StorageError, files};
 use crate::protocol::record_batch::BatchHeader;
+
+/// What is derived from the batches, as far as it had to be.
+#[derive(Default)]
+struct Derived {
+    epochs: LeaderEpochs,
+    /// Whose transaction indexes say nothing.
+    checked: CheckedSegments,
+}
+
+impl Derived {
+    /// Takes in a batch of a segment that is checked.
+    fn note(&mut self, base_offset: i64, header: &BatchHeader) {
+        self.epochs.correct(header);
+        *self.checked.entry(base_offset).or_default() |= header.is_control();
+    }
+}
 
 /// Loads a log, and adds the bytes that it has checked to `checked`. Loading the same directory again, also after a crash
 /// in the middle of this, gives the same log.
@@ -31,14 +47,14 @@ pub(super) fn load(mut request: LoadRequest, checked: &AtomicU64) -> Result<Log,
     remove_overgrown(&request, &mut segments)?;
     let epochs_path = request.dir.join(leader_epoch::FILE_NAME);
     let saved_epochs = fs::read_to_string(&epochs_path).ok().and_then(|text| LeaderEpochs::from_text(&text));
-    let mut epochs = saved_epochs.clone().unwrap_or_default();
+    let mut derived = Derived { epochs: saved_epochs.clone().unwrap_or_default(), ..Derived::default() };
     request.check_start(&segments, saved_epochs.as_ref());
-    let mut log_end_offset = recover(&request, &mut segments, &mut epochs, checked)?;
+    let mut log_end_offset = recover(&request, &mut segments, &mut derived, checked)?;
     if log_end_offset < request.log_start_offset {
         distrust_checkpoint(&mut request, &segments, log_end_offset);
         if segments.iter().all(|segment| segment.size() == 0) {
             remove_segments(segments.drain(..))?;
-            epochs = LeaderEpochs::default();
+            derived = Derived::default();
             log_end_offset = request.log_start_offset;
         }
     }
@@ -53,9 +69,9 @@ pub(super) fn load(mut request: LoadRequest, checked: &AtomicU64) -> Result<Log,
         ));
     }
     if saved_epochs.is_none() {
-        rebuild_epochs(&segments, &mut epochs);
+        rebuild_epochs(&segments, &mut derived.epochs);
     }
-    finish(request, &names, segments, epochs, saved_epochs, log_end_offset)
+    finish(request, &names, segments, derived, saved_epochs, log_end_offset)
 }
 
 /// Decides about a checkpoint by which the log starts beyond its end. A log without records begins there, as in Kafka.
@@ -77,7 +93,7 @@ fn finish(
     request: LoadRequest,
     names: &[String],
     segments: Vec<Segment>,
-    epochs: LeaderEpochs,
+    Derived { epochs, checked }: Derived,
     saved_epochs: Option<LeaderEpochs>,
     log_end_offset: i64,
 ) -> Result<Log, StorageError> {
@@ -87,7 +103,8 @@ fn finish(
     let mut snapshots = ProducerSnapshots::new(&request.dir, names);
     let base_offsets: BTreeSet<_> = segments.iter().map(Segment::base_offset).collect();
     snapshots.remove_strays(&base_offsets)?;
-    let aborted = AbortedTransactions::load(&request.dir, names)?;
+    let aborted = AbortedTransactions::load(&request.dir, &segments, log_end_offset, &snapshots, &checked);
+    let aborted = request.state.observe(aborted)?;
     let place = LogPlace {
         dir: request.dir,
         state: request.state,
@@ -243,7 +260,7 @@ fn remove_overgrown(request: &LoadRequest, segments: &mut Vec<Segment>) -> Resul
 fn recover(
     request: &LoadRequest,
     segments: &mut Vec<Segment>,
-    epochs: &mut LeaderEpochs,
+    derived: &mut Derived,
     checked: &AtomicU64,
 ) -> Result<i64, StorageError> {
     let holds_recovery_point =
@@ -256,7 +273,7 @@ fn recover(
         let Some(segment) = segments.get_mut(index) else { break };
         index += 1;
         if index <= first_unflushed {
-            match open(segment, next_base.is_none()) {
+            match open(segment, next_base.is_none(), &mut derived.checked) {
                 Ok(next_offset) => {
                     log_end_offset = next_offset;
                     request.check_tail(segment, next_base);
@@ -266,9 +283,11 @@ fn recover(
                 Err(error) => tracing::warn!(%error, "the last segment is recovered although the last stop was clean"),
             }
         }
-        let (mut expected, mut is_compacted) = (segment.base_offset(), request.is_compacted());
+        let (base_offset, mut is_compacted) = (segment.base_offset(), request.is_compacted());
+        let mut expected = base_offset;
+        derived.checked.insert(base_offset, false);
         let mut visit = |header: &BatchHeader| {
-            epochs.correct(header);
+            derived.note(base_offset, header);
             // Whatever the topic says today: a gap amid the batches is compaction's.
             is_compacted |= holds_gap(header, expected);
             expected = header.next_offset();
@@ -310,9 +329,10 @@ fn recover(
 
 /// Opens the indexes of a segment whose batches need no check, rebuilding them if need be. For the last segment,
 /// returns the offset behind its last batch.
-fn open(segment: &mut Segment, is_last: bool) -> Result<i64, StorageError> {
+fn open(segment: &mut Segment, is_last: bool, checked: &mut CheckedSegments) -> Result<i64, StorageError> {
     if is_last {
         if !segment.load_indexes() {
+            checked.insert(segment.base_offset(), true);
             segment.rebuild_indexes();
         }
         return segment.prepare_append();
@@ -322,6 +342,7 @@ fn open(segment: &mut Segment, is_last: bool) -> Result<i64, StorageError> {
         if segment.size() > 0 {
             tracing::info!(base_offset = segment.base_offset(), "a segment's indexes are rebuilt");
         }
+        checked.insert(segment.base_offset(), true);
         segment.rebuild_indexes();
         segment.seal()?;
     }

@@ -14,6 +14,7 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod aborted_transactions;
 mod checkpoint;
 mod cleaned_segment;
 pub mod cleaner;

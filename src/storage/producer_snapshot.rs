@@ -52,6 +52,17 @@ impl ProducerSnapshots {
         Ok(None)
     }
 
+    /// Fills `producers` from the newest intact snapshot that is not beyond `offset`, and says as of which one.
+    pub(super) fn load_at(&self, offset: i64, producers: &mut ProducerState) -> Option<i64> {
+        self.offsets.range(..=offset).rev().find_map(|&offset| {
+            let entries = decode(&std::fs::read(self.path(offset)).ok()?)?;
+            for (id, entry) in entries {
+                producers.restore(id, entry);
+            }
+            Some(offset)
+        })
+    }
+
     /// Removes the snapshots at all offsets that `unwanted` accepts.
     pub(super) fn remove_if(&mut self, unwanted: impl Fn(i64) -> bool) -> Result<(), StorageError> {
         for offset in self.offsets.clone().into_iter().filter(|&offset| unwanted(offset)) {

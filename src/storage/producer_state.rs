@@ -151,15 +151,16 @@ impl ProducerState {
         }
     }
 
-    /// Takes in a marker that ends a producer's transaction; `coordinator_epoch` is from the marker's value.
-    pub(super) fn end_transaction(&mut self, batch: &BatchHeader, coordinator_epoch: i32) {
+    /// Takes in a marker that ends a producer's transaction; `coordinator_epoch` is from the marker's value. Returns where
+    /// the transaction began, if it held anything.
+    pub(super) fn end_transaction(&mut self, batch: &BatchHeader, coordinator_epoch: i32) -> Option<i64> {
         let entry = self.producers.entry(batch.producer_id).or_insert_with(ProducerEntry::new);
         entry.begin_epoch(batch.producer_epoch);
         entry.coordinator_epoch = coordinator_epoch;
         entry.last_timestamp = batch.max_timestamp;
-        if let Some(first_offset) = entry.transaction_first_offset.take() {
-            self.ongoing.remove(&first_offset);
-        }
+        let first_offset = entry.transaction_first_offset.take()?;
+        self.ongoing.remove(&first_offset);
+        Some(first_offset)
     }
 
     /// Where the oldest open transaction begins: what read-committed consumers must not read beyond.

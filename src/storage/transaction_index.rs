@@ -1,6 +1,6 @@
 //! `.txnindex` files: which transactions were aborted, each in the segment that holds its marker (`TransactionIndex`).
 //!
-//! Nobody here ends a transaction yet, so that what Kafka has written is all there is, and is read once. An entry is 34 bytes: a version of two bytes (0), the producer id, the transaction's first offset, the offset of its
+//! An entry is 34 bytes: a version of two bytes (0), the producer id, the transaction's first offset, the offset of its
 //! marker, and the last stable offset when that was written.
 
 use std::io;
@@ -8,39 +8,11 @@ use std::path::Path;
 
 use bytes::{Buf, BufMut};
 
+use super::StorageError;
 use super::cleaner::AbortedTxn;
-use super::{StorageError, files};
 
 const VERSION: i16 = 0;
 const ENTRY_SIZE: usize = 34;
-
-/// The aborted transactions of a log, by the offsets of their markers.
-#[derive(Debug, Clone, Default)]
-pub(super) struct AbortedTransactions(Vec<AbortedTxn>);
-
-impl AbortedTransactions {
-    /// Reads those among the files `names` of `dir`, which are sorted.
-    pub(super) fn load(dir: &Path, names: &[String]) -> Result<Self, StorageError> {
-        let mut aborted = Vec::new();
-        for name in names.iter().filter(|name| files::offset_of(name, files::TXN_INDEX_SUFFIX).is_some()) {
-            match read(&dir.join(name)) {
-                Ok(entries) => aborted.extend(entries),
-                Err(error @ StorageError::Corrupt { .. }) => tracing::error!(
-                    %error, "a transaction index is passed over: records of aborted transactions are read as if committed"
-                ),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Self(aborted))
-    }
-
-    /// Those with records from `from` on and before `upper_bound`.
-    pub(super) fn between(&self, from: i64, upper_bound: i64) -> Vec<AbortedTxn> {
-        let first = self.0.partition_point(|transaction| transaction.last_offset < from);
-        let open = self.0.iter().skip(first);
-        open.filter(|transaction| transaction.first_offset < upper_bound).copied().collect()
-    }
-}
 
 /// Reads a file; nothing where there is none. An entry that is cut off, or of another version, is damage.
 pub(super) fn read(path: &Path) -> Result<Vec<AbortedTxn>, StorageError> {
@@ -85,33 +57,6 @@ pub fn encode_transaction_index(aborted: &[AbortedTxn]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_reader_is_told_of_the_aborted_transactions_in_its_range() {
-        let dir = tempfile::tempdir().unwrap();
-        let names = [0, 10, 20].map(|offset| format!("{offset:020}.txnindex"));
-        let of = |producer_id, first_offset, last_offset| AbortedTxn {
-            producer_id,
-            first_offset,
-            last_offset,
-            last_stable_offset: last_offset,
-        };
-        let write = |name: &str, entries: &[AbortedTxn]| {
-            std::fs::write(dir.path().join(name), encode_transaction_index(entries)).unwrap();
-        };
-        write(&names[0], &[of(7, 1, 4), of(8, 2, 6)]);
-        write(&names[1], &[of(7, 9, 12)]);
-        // A damaged one is no index.
-        std::fs::write(dir.path().join(&names[2]), [0; 33]).unwrap();
-        let aborted = AbortedTransactions::load(dir.path(), &names).unwrap();
-        let told = |from, upper_bound| {
-            aborted.between(from, upper_bound).iter().map(|one| (one.producer_id, one.first_offset)).collect::<Vec<_>>()
-        };
-        assert_eq!(told(0, 100), [(7, 1), (8, 2), (7, 9)]);
-        assert_eq!(told(5, 9), [(8, 2)]);
-        assert_eq!(told(12, 100), [(7, 9)]);
-        assert!(told(13, 100).is_empty() && told(0, 1).is_empty());
-    }
 
     #[test]
     fn an_index_comes_back_and_a_damaged_one_is_told() {

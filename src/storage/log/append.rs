@@ -297,7 +297,8 @@ pub(in crate::storage) fn note_producer(producers: &mut ProducerState, header: &
     if !header.is_control() {
         producers.append(header);
     } else if let Some(coordinator_epoch) = coordinator_epoch(payload) {
-        producers.end_transaction(header, coordinator_epoch);
+        // Nobody here ends a transaction yet whose abort would have to be written down.
+        let _began = producers.end_transaction(header, coordinator_epoch);
     }
 }
 

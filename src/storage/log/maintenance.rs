@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Log, append};
 use crate::clock::Now;
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, RecordBatch};
+use crate::storage::aborted_transactions::AbortedTransactions;
 use crate::storage::log_place::LogPlace;
 use crate::storage::retention::{self, LogSummary, SegmentSummary};
 use crate::storage::segment::Segment;
@@ -52,6 +53,7 @@ impl Log {
         self.cancel_swap();
         let first_kept = self.segments.get(count).map_or(self.log_end_offset, Segment::base_offset);
         self.increment_log_start_offset(first_kept)?;
+        self.aborted.truncate_from_start(first_kept);
         for segment in self.segments.drain(..count) {
             let due = now.monotonic.saturating_add(self.config.file_delete_delay());
             self.deleted_files.extend(segment.rename_to_deleted()?.into_iter().map(|path| (path, due)));
@@ -114,6 +116,8 @@ impl Log {
             files::remove_files(&segment.rename_to_deleted()?);
         }
         self.active_mut().truncate_to(offset, now.timestamp_ms)?;
+        let Some(active) = self.segments.last() else { unreachable!("a log always has a segment") };
+        self.aborted.truncate_to(offset, active)?;
         self.log_end_offset = offset;
         self.log_start_offset = self.log_start_offset.min(offset);
         self.recovery_point = self.recovery_point.min(offset);
@@ -143,6 +147,7 @@ impl Log {
         self.recovery_point = self.recovery_point.min(offset);
         self.truncations += 1;
         self.truncate_cleaner_offset();
+        self.aborted = AbortedTransactions::default();
         self.epochs.truncate_from_end(0);
         self.write_epochs()?;
         self.reload_producers(now)

@@ -12,12 +12,12 @@ mod read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::aborted_transactions::AbortedTransactions;
 use super::decompressors::Decompressors;
 use super::leader_epoch::{self, LeaderEpochs};
 use super::log_place::LogPlace;
 use super::producer_state::{ActiveProducer, ProducerState};
 use super::segment::Segment;
-use super::transaction_index::AbortedTransactions;
 use super::{LogConfig, StorageError, files};
 use crate::clock::{Monotonic, Now};
 use crate::ids::{LeaderEpoch, TopicPartition, Uuid};

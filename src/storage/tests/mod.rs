@@ -10,6 +10,7 @@ mod model;
 mod mutations;
 mod open_files;
 mod reading;
+mod transactions;
 mod validation;
 
 use std::path::{Path, PathBuf};

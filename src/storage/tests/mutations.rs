@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::damage::{Facts, Random, facts, filled};
+use super::transactions::{ENTRY_SIZE, append_transactions};
 use super::*;
 
 /// What is changed of a file.
@@ -49,7 +50,15 @@ fn derived(disk: &Disk) -> Vec<PathBuf> {
 fn mutate(path: &Path, mutation: Mutation, others: &[PathBuf], random: &mut Random) {
     let mut bytes = fs::read(path).unwrap();
     let is_text = path.to_str().unwrap().ends_with("checkpoint");
+    let is_of_transactions = path.extension().is_some_and(|suffix| suffix == "txnindex");
     match mutation {
+        // That such a file has fewer entries than it should is found out where the segment has to be read anyway.
+        Mutation::Remove | Mutation::Empty if is_of_transactions => {
+            fs::remove_file(path).unwrap();
+            return super::super::files::remove_if_exists(&path.with_extension("index")).unwrap();
+        }
+        Mutation::Cut if is_of_transactions => bytes.truncate(1 + random.below(ENTRY_SIZE - 1)),
+        Mutation::Flip if is_of_transactions => bytes[random.below(26)] ^= 1 << random.below(8),
         Mutation::Remove => return fs::remove_file(path).unwrap(),
         Mutation::Empty => bytes.clear(),
         // A line whose last digits are cut off is another line, and its number is not the one of the count.
@@ -75,22 +84,40 @@ fn mutate(path: &Path, mutation: Mutation, others: &[PathBuf], random: &mut Rand
     fs::write(path, bytes).unwrap();
 }
 
-fn run(rounds: usize, seed: u64) {
-    for (offset, clean) in [true, false].into_iter().enumerate() {
-        let pristine = filled(small_segments(), 60, clean);
-        if !clean {
-            // Killed, with checkpoints behind it.
-            let dir = LogDir::open(pristine.dir.path(), &options()).unwrap();
-            let log = load(&dir, &pristine.config).unwrap().remove(0).log;
-            let entry = CheckpointEntry { recovery_point: 40, high_watermark: 100, ..checkpoint_of(&log) };
-            dir.write_checkpoints(&[entry]).unwrap();
+/// A log of an idempotent producer, or with transactions behind it, after a clean stop or killed with checkpoints behind it.
+fn pristine(clean: bool, with_transactions: bool) -> Disk {
+    let disk = filled(small_segments(), 60, clean && !with_transactions);
+    let entry = |log: &Log| CheckpointEntry { recovery_point: 40, high_watermark: 100, ..checkpoint_of(log) };
+    if with_transactions {
+        let (dir, mut log) = disk.start();
+        append_transactions(&mut log, 15);
+        // The first start after this writes their indexes.
+        let (dir, log) = disk.restart_after_crash((dir, log));
+        if clean {
+            Disk::stop((dir, log));
+        } else {
+            dir.write_checkpoints(&[entry(&log)]).unwrap();
         }
+    } else if !clean {
+        let (dir, log) = disk.start();
+        dir.write_checkpoints(&[entry(&log)]).unwrap();
+    }
+    disk
+}
+
+fn run(rounds: usize, seed: u64) {
+    for (offset, (clean, with_transactions)) in
+        [(true, false), (false, false), (true, true), (false, true)].into_iter().enumerate()
+    {
+        let pristine = pristine(clean, with_transactions);
         let disk = Disk::new(small_segments());
         copy_dir(pristine.dir.path(), disk.dir.path());
-        let expected: Facts = facts(&mut disk.start().1);
-        assert_eq!((expected.0, expected.1, expected.2.len()), (0, 120, 60));
+        let all = |log: &mut Log| (facts(log), log.aborted_transactions(0, i64::MAX));
+        let expected: (Facts, _) = all(&mut disk.start().1);
+        let (end, aborted) = if with_transactions { (180, 8) } else { (120, 0) };
+        assert_eq!((expected.0.0, expected.0.1, expected.1.len()), (0, end, aborted));
         let mut random = Random(seed + offset as u64);
-        for round in 0..rounds / 2 {
+        for round in 0..rounds / 4 {
             copy_dir(pristine.dir.path(), disk.dir.path());
             let paths = derived(&disk);
             let mut done = Vec::new();
@@ -105,11 +132,11 @@ fn run(rounds: usize, seed: u64) {
             }
             let told = format!("seed {seed}, clean: {clean}, round {round}: {done:?}");
             let (dir, mut log) = disk.start();
-            assert!(facts(&mut log) == expected, "{told}");
+            assert!(all(&mut log) == expected, "{told}");
             let again = append(&mut log, &idempotent(7, 0, 118, 2));
             assert_eq!((again.first_offset, again.duplicate), (118, true), "{told}");
             append(&mut log, &idempotent(7, 0, 120, 2));
-            assert_eq!(disk.restart_after_crash((dir, log)).1.log_end_offset(), 122, "{told}");
+            assert_eq!(disk.restart_after_crash((dir, log)).1.log_end_offset(), end + 2, "{told}");
         }
     }
 }
