@@ -29,6 +29,7 @@ SCRIPTS = [
     "slow_disk",
     "crash_in_start",
     "crash_in_retention",
+    "crash_in_compaction",
     "few_threads",
 ]
 SHORT_DEADLINE_S = 120

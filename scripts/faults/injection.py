@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "compat-tests"))
 from harness import toolchains  # noqa: E402
 from harness.broker import Klamm  # noqa: E402
 
-KINDS = {"write": 0, "sync": 1, "read": 2}
+KINDS = {"write": 0, "sync": 1, "read": 2, "rename": 3}
 KIND = struct.Struct("iiii")
 PATTERN_AT = KIND.size * len(KINDS)
 PAGE = PATTERN_AT + 256
@@ -42,7 +42,7 @@ class FaultyKlamm(Klamm):
         return ["env", *variables, *super().command()]
 
     def arm(self, kind, pattern, error=0, after=0, delay_ms=0):
-        """From now on calls of this kind (write, sync, read) on files with `pattern` in their paths fail or wait."""
+        """From now on calls of this kind on files with `pattern` in their paths fail or wait, but the first `after` of them."""
         self.disarm()
         number = getattr(errno, error) if error else 0
         KIND.pack_into(self.control, KINDS[kind] * KIND.size, number, after, delay_ms, 0)
@@ -54,7 +54,7 @@ class FaultyKlamm(Klamm):
         self.control[:PATTERN_AT] = bytes(PATTERN_AT)
 
     def hits(self, kind):
-        """How many calls have failed since `arm`."""
+        """How many calls have failed, or had to wait, since `arm`."""
         return KIND.unpack_from(self.control, KINDS[kind] * KIND.size)[3]
 
     @property

@@ -7,6 +7,7 @@ import time
 
 PRODUCE, FETCH, METADATA, FIND_COORDINATOR, HEARTBEAT = 0, 1, 3, 10, 12
 JOIN_GROUP, SYNC_GROUP, API_VERSIONS = 11, 14, 18
+CREATE_TOPICS, DELETE_RECORDS = 19, 21
 # COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
 RETRIABLE = (14, 15, 16)
 PROBE_EVERY_S = 0.1
@@ -62,6 +63,25 @@ class Connection:
         aborted = struct.unpack_from(">i", answer, at + 30)[0]
         at += 34 + max(aborted, 0) * 16
         return code, answer[at + 4 :]
+
+    def produce(self, partition, batch, acks, timeout_ms):
+        """Produce v3 of one batch: the error code and the base offset."""
+        topic, number = partition
+        body = struct.pack(">hhi", -1, acks, timeout_ms)
+        body += array([text(topic) + array([struct.pack(">i", number) + data(batch)])])
+        return struct.unpack_from(">hq", self.call(PRODUCE, 3, body), 4 + 2 + len(topic) + 4 + 4)
+
+    def create_topic(self, topic, timeout_ms):
+        """CreateTopics v2 of one partition: the error code."""
+        body = array([text(topic) + struct.pack(">ih", 1, 1) + array([]) + array([])])
+        answer = self.call(CREATE_TOPICS, 2, body + struct.pack(">ib", timeout_ms, 0))
+        return struct.unpack_from(">h", answer, 4 + 4 + 2 + len(topic))[0]
+
+    def delete_records(self, partition, offset, timeout_ms):
+        """DeleteRecords v0 of what lies before an offset: the error code."""
+        topic, number = partition
+        body = array([text(topic) + array([struct.pack(">iq", number, offset)])]) + struct.pack(">i", timeout_ms)
+        return struct.unpack_from(">h", self.call(DELETE_RECORDS, 0, body), 4 + 4 + 2 + len(topic) + 4 + 4 + 8)[0]
 
     def leader_epoch(self, topic):
         """Metadata v7 of one topic: the leader epoch of its first partition, or None while it is unknown."""

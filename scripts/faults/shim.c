@@ -17,13 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WRITE, SYNC, READ, KINDS };
+enum { WRITE, SYNC, READ, RENAME, KINDS };
 
 struct kind {
     int32_t error;    /* errno, or 0 */
     int32_t after;    /* so many calls pass first */
-    int32_t delay_ms; /* each call waits so long before */
-    int32_t hits;     /* calls that failed */
+    int32_t delay_ms; /* those behind them wait so long before */
+    int32_t hits;     /* calls that did not pass */
 };
 
 struct control {
@@ -42,25 +42,34 @@ __attribute__((constructor)) static void start(void) {
     close(fd);
 }
 
-/* Whether the call must fail; errno is set then. Waits first, if that is asked for. */
-static int fails(int fd, int which) {
-    if (!control || !control->pattern[0]) return 0;
+/* Whether calls of a kind are meant at all. */
+static int is_armed(int which) {
+    return control && control->pattern[0] && (control->kinds[which].error || control->kinds[which].delay_ms);
+}
+
+/* Whether the call on that path must fail; errno is set then. Waits first, if that is asked for. */
+static int fails_at(const char *path, int which) {
+    if (!is_armed(which) || !strstr(path, (const char *)control->pattern)) return 0;
     volatile struct kind *kind = &control->kinds[which];
-    if (!kind->error && !kind->delay_ms) return 0;
+    if (__sync_fetch_and_sub((int32_t *)&kind->after, 1) > 0) return 0;
+    __sync_fetch_and_add((int32_t *)&kind->hits, 1);
+    for (int waited = 0; waited < kind->delay_ms; waited += 10) {
+        struct timespec moment = {0, 10 * 1000 * 1000};
+        nanosleep(&moment, NULL);
+    }
+    if (kind->error) errno = kind->error;
+    return kind->error != 0;
+}
+
+/* The same for a call on an open file. */
+static int fails(int fd, int which) {
+    if (!is_armed(which)) return 0;
     char link[64], path[512];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length <= 0) return 0;
     path[length] = 0;
-    if (!strstr(path, (const char *)control->pattern)) return 0;
-    for (int waited = 0; waited < kind->delay_ms; waited += 10) {
-        struct timespec moment = {0, 10 * 1000 * 1000};
-        nanosleep(&moment, NULL);
-    }
-    if (!kind->error || __sync_fetch_and_sub((int32_t *)&kind->after, 1) > 0) return 0;
-    __sync_fetch_and_add((int32_t *)&kind->hits, 1);
-    errno = kind->error;
-    return 1;
+    return fails_at(path, which);
 }
 
 #define NEXT(name) \
@@ -90,4 +99,9 @@ int fsync(int fd) {
 ssize_t pread64(int fd, void *bytes, size_t count, off64_t offset) {
     NEXT(pread64);
     return fails(fd, READ) ? -1 : next(fd, bytes, count, offset);
+}
+
+int rename(const char *from, const char *to) {
+    NEXT(rename);
+    return fails_at(from, RENAME) ? -1 : next(from, to);
 }
