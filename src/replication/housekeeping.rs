@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::low_priority;
 use super::replica_manager::ReplicaManager;
 use crate::config::BrokerConfig;
 
@@ -14,6 +15,9 @@ const DECOMPRESSORS_UNUSED: Duration = Duration::from_secs(10);
 /// How often deleted logs and segments are looked for whose delay is over. No thread is woken where there are none, which
 /// is nearly always.
 const REMOVAL_BEAT: Duration = Duration::from_millis(500);
+
+/// The name of the thread that removes their files.
+const REMOVER: &str = "klamm-remover";
 
 /// How often each chore is done.
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +67,8 @@ async fn remove_deleted_segments(replicas: &Arc<ReplicaManager>, stop: &Cancella
     while stop.run_until_cancelled(beat.next()).await.is_some() {
         if replicas.has_deleted_segments() {
             let replicas = Arc::clone(replicas);
-            if let Err(panic) = tokio::task::spawn_blocking(move || replicas.remove_deleted_segments()).await {
-                tracing::error!(%panic, "removing deleted segments panicked");
+            if let Err(error) = low_priority::run(REMOVER, move || replicas.remove_deleted_segments()).await {
+                tracing::error!(%error, "removing deleted segments failed");
             }
         }
     }
@@ -76,11 +80,11 @@ async fn remove_deleted_logs(replicas: &Arc<ReplicaManager>, stop: &Cancellation
     while stop.run_until_cancelled(beat.next()).await.is_some() {
         while replicas.has_deleted_logs() && !stop.is_cancelled() {
             let replicas = Arc::clone(replicas);
-            match tokio::task::spawn_blocking(move || replicas.remove_deleted_log()).await {
+            match low_priority::run(REMOVER, move || replicas.remove_deleted_log()).await {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(panic) => {
-                    tracing::error!(%panic, "removing a deleted log panicked");
+                Err(error) => {
+                    tracing::error!(%error, "removing a deleted log failed");
                     break;
                 }
             }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::cleaning_turn::CleaningTurn;
 use super::hosted_partition::HostedPartition;
 use super::io_throttle::IoThrottle;
+use super::low_priority;
 use super::partition_cleaning::{self, Cleaned, CleanerLimits, CleaningContext, CleaningFailure};
 use super::replica_manager::ReplicaManager;
 use crate::ids::GROUP_METADATA_TOPIC;
@@ -87,9 +88,9 @@ impl LogCleaner {
         while !stop.is_cancelled() && !self.is_superfluous() {
             reconfigured.mark_unchanged();
             let (this, ending) = (Arc::clone(&self), stop.clone());
-            let cleaned = tokio::task::spawn_blocking(move || this.clean_filthiest(&ending)).await;
-            if let Err(panic) = &cleaned {
-                tracing::error!(%panic, "looking for a log to compact panicked; it is tried again");
+            let cleaned = low_priority::run("klamm-cleaner", move || this.clean_filthiest(&ending)).await;
+            if let Err(error) = &cleaned {
+                tracing::error!(%error, "looking for a log to compact failed; it is tried again");
             }
             if cleaned.unwrap_or(false) {
                 continue;

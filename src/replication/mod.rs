@@ -15,6 +15,7 @@ pub mod hosted_partition;
 pub mod housekeeping;
 mod io_throttle;
 pub mod log_cleaner;
+mod low_priority;
 pub mod ownership;
 pub mod partition;
 mod partition_cleaning;
