@@ -4,27 +4,45 @@ use std::path::Path;
 
 use super::ownership::{self, KnownTopics, Owner};
 use crate::ids::{LeaderEpoch, NodeId, TopicPartition, Uuid};
-use crate::storage::{FoundLogs, KnownOffsets, LogDir, LogDirError};
+use crate::storage::{FoundDirectory, FoundLog, FoundLogs, KnownOffsets, LogDir, LogDirError, StorageError};
 
 /// Finds out whose the directories are, before any is touched; sets aside those that nobody will miss, and returns the
 /// others.
 pub(super) fn claim(
-    log_dir: &LogDir,
-    mut found: FoundLogs,
+    found: Vec<FoundDirectory>,
     known: KnownTopics<'_>,
     node_id: NodeId,
-) -> Result<FoundLogs, LogDirError> {
-    let owners: Vec<_> = found.logs.iter().map(|log| ownership::owner(log, known, node_id)).collect();
-    let named = found.logs.iter().zip(&owners).filter_map(|(log, owner)| match owner {
+) -> Result<Vec<FoundDirectory>, LogDirError> {
+    let owners_of = |(log_dir, found): &FoundDirectory| {
+        let owners: Vec<_> = found.logs.iter().map(|log| ownership::owner(log, known, node_id)).collect();
+        refuse_unknown(log_dir, found, &owners)?;
+        Ok(owners)
+    };
+    let owners = found.iter().map(owners_of).collect::<Result<Vec<_>, LogDirError>>()?;
+    let mut claimed = Vec::with_capacity(found.len());
+    for ((log_dir, mut found), owners) in found.into_iter().zip(owners) {
+        found.logs = claim_in(&log_dir, std::mem::take(&mut found.logs), owners)?;
+        claimed.push((log_dir, found));
+    }
+    Ok(claimed)
+}
+
+fn refuse_unknown(log_dir: &LogDir, found: &FoundLogs, owners: &[Owner]) -> Result<(), LogDirError> {
+    let named = found.logs.iter().zip(owners).filter_map(|(log, owner)| match owner {
         Owner::Unknown(reason) => Some(format!("{} ({reason})", log.topic_partition)),
         _ => None,
     });
     let unknown: Vec<_> = named.collect();
-    if !unknown.is_empty() {
-        return Err(LogDirError::UnknownPartitions { path: log_dir.path().unwrap_or(Path::new("")).into(), unknown });
+    if unknown.is_empty() {
+        return Ok(());
     }
-    let mut ours = Vec::with_capacity(found.logs.len());
-    for (mut log, owner) in std::mem::take(&mut found.logs).into_iter().zip(owners) {
+    Err(LogDirError::UnknownPartitions { path: log_dir.path().unwrap_or(Path::new("")).into(), unknown })
+}
+
+/// Those of `logs`, which are in `log_dir` and whose owners are known, that are to be loaded; the others are set aside.
+fn claim_in(log_dir: &LogDir, logs: Vec<FoundLog>, owners: Vec<Owner>) -> Result<Vec<FoundLog>, StorageError> {
+    let mut ours = Vec::with_capacity(logs.len());
+    for (mut log, owner) in logs.into_iter().zip(owners) {
         match owner {
             Owner::Deleted => {
                 log_dir.set_aside_unloaded(&log.topic_partition)?;
@@ -39,8 +57,7 @@ pub(super) fn claim(
         }
         ours.push(log);
     }
-    found.logs = ours;
-    Ok(found)
+    Ok(ours)
 }
 
 /// Says of a partition that had no directory what was in it, as far as the checkpoints tell. As in Kafka, an empty log is

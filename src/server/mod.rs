@@ -41,7 +41,7 @@ use crate::replication::housekeeping::{self, Schedule};
 use crate::replication::log_cleaner::LogCleaner;
 use crate::replication::ownership::KnownTopics;
 use crate::replication::replica_manager::ReplicaManager;
-use crate::storage::{LogDir, LogDirError, LogDirOptions, METADATA_DIRECTORY, Survey};
+use crate::storage::{LogDir, LogDirError, LogDirOptions, LogDirs, METADATA_DIRECTORY, Survey};
 use descriptors::Shares;
 pub use descriptors::raise_descriptor_limit;
 use initial_topics::create_initial_topics;
@@ -178,18 +178,18 @@ async fn build(
     let gateways = Gateways::of_this_machine();
     told_addresses::log_rule(&config, &bound, &gateways);
     watch(Step::Bound)?;
-    let log_dir = Arc::new(open_log_dir(&config).await?);
+    let log_dirs = Arc::new(open_log_dirs(&config).await?);
     watch(Step::LogDirOpened)?;
     let metadata = Arc::new(open_metadata(&config).await?);
     running.metadata = Some(Arc::clone(&metadata));
     watch(Step::MetadataOpened)?;
     // After the metadata, which says whose each log is before any is touched.
-    let replicas = open_replicas(&config, &clock, &log_dir, &metadata).await?;
+    let replicas = open_replicas(&config, &clock, &log_dirs, &metadata).await?;
     watch(Step::LogsLoaded)?;
     let (driver, controller) = Driver::start(Arc::clone(&metadata), clock.clone(), Controller::new);
     running.driver = Some(driver);
     watch(Step::ControllerStarted)?;
-    let cluster_id = config.cluster_id.as_deref().unwrap_or(log_dir.cluster_id());
+    let cluster_id = config.cluster_id.as_deref().unwrap_or(log_dirs.cluster_id());
     let broker_epoch = register(&config, &controller, cluster_id.into(), &bound).await?;
     watch(Step::Registered)?;
     let groups = group_coordinators(&config, &clock, &replicas);
@@ -306,9 +306,9 @@ fn bind_http(config: &Config) -> Result<Option<BoundListener>, StartError> {
     }
 }
 
-async fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
+async fn open_log_dirs(config: &Config) -> Result<LogDirs, StartError> {
     match &config.storage {
-        Storage::Memory => Ok(LogDir::memory()),
+        Storage::Memory => Ok(LogDirs::of(LogDir::memory())),
         Storage::Disk(path) => {
             let max_open_files = Shares::of_this_process().segments;
             let delay_ms = u64::try_from(config.topic_defaults.file_delete_delay_ms).unwrap_or(0);
@@ -323,7 +323,7 @@ async fn open_log_dir(config: &Config) -> Result<LogDir, StartError> {
                 Box::pin(take_over::take_over(path, config, &options)).await?;
             }
             check_owner(path)?;
-            Ok(LogDir::open(path, &options)?)
+            Ok(LogDirs::of(LogDir::open(path, &options)?))
         }
     }
 }
@@ -340,17 +340,17 @@ fn check_owner(path: &Path) -> Result<(), StartError> {
 async fn open_replicas(
     config: &Arc<Config>,
     clock: &Clock,
-    log_dir: &Arc<LogDir>,
+    log_dirs: &Arc<LogDirs>,
     metadata: &Arc<MetadataQuorum>,
 ) -> Result<Arc<ReplicaManager>, StartError> {
-    let (node_id, path) = (config.node_id, log_dir.path().unwrap_or(Path::new("memory")).to_path_buf());
-    let (config, clock, log_dir) = (Arc::clone(config), clock.clone(), Arc::clone(log_dir));
+    let (node_id, path) = (config.node_id, log_dirs.next().path().unwrap_or(Path::new("memory")).to_path_buf());
+    let (config, clock, log_dirs) = (Arc::clone(config), clock.clone(), Arc::clone(log_dirs));
     let metadata = Arc::clone(metadata);
     // The metadata's tasks go on while logs are recovered.
     let opened = tokio::task::spawn_blocking(move || {
         let (image, removed) = (metadata.image(), removed_topics(&metadata));
         let known = KnownTopics { image: &image, removed: &removed };
-        ReplicaManager::open(node_id, clock, config, log_dir, known)
+        ReplicaManager::open(node_id, clock, config, log_dirs, known)
     });
     let damaged = |reason| StartError::DamagedData { path, reason };
     match opened.await {

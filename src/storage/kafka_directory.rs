@@ -13,7 +13,8 @@ use bytes::Bytes;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::log_dir::{CLEAN_SHUTDOWN_FILE, LOCK_FILE, LogDirOptions, existing_identity, lock};
+use super::directory_identity::{LOCK_FILE, LogDirOptions, existing_identity, lock};
+use super::log_dir::CLEAN_SHUTDOWN_FILE;
 use super::survey::{KAFKA_METADATA_DIRECTORY, LogDirError, METADATA_DIRECTORY};
 use super::{StorageError, checkpoint, files, partition_dir, producer_snapshot};
 use crate::ids::{TopicPartition, Uuid};

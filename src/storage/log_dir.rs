@@ -1,7 +1,7 @@
 //! A log directory: the partitions' directories in it, whose it is, and whether it still works.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,31 +10,17 @@ use std::time::Duration;
 use super::checkpoint::{self, KnownOffsets};
 use super::decompressors::Decompressors;
 use super::dir_state::DirState;
+use super::directory_identity::{LogDirOptions, identify, lock};
 use super::found_logs::{self, FoundLogs};
 use super::load_request::LoadRequest;
 use super::log::Log;
-use super::meta_properties::{self, MetaProperties};
-use super::survey::{LogDirError, METADATA_DIRECTORY};
+use super::meta_properties::MetaProperties;
+use super::survey::LogDirError;
 use super::{LogConfig, StorageError, files, format_uuid, partition_dir, recovery};
 use crate::clock::{Monotonic, Now};
-use crate::ids::{NO_TOPIC_ID, NodeId, TopicPartition, Uuid};
+use crate::ids::{TopicPartition, Uuid};
 
-pub(super) const LOCK_FILE: &str = ".lock";
 pub(super) const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
-
-/// Who opens a log directory.
-#[derive(Debug, Clone)]
-pub struct LogDirOptions {
-    /// `node.id`; a directory of another node is refused.
-    pub node_id: NodeId,
-    /// The cluster's id if it is known; a directory of another cluster is refused. A new directory without it gets a
-    /// random one.
-    pub cluster_id: Option<String>,
-    /// How many segment files may be open at once.
-    pub max_open_files: usize,
-    /// How long the files of a deleted log stay (`file.delete.delay.ms`, as the broker has it for its topics).
-    pub delete_delay: Duration,
-}
 
 /// A partition found in a log directory.
 #[derive(Debug)]
@@ -150,6 +136,14 @@ impl LogDir {
     /// Where it is; `None` in memory mode.
     pub fn path(&self) -> Option<&Path> {
         self.on_disk.as_ref().map(|on_disk| on_disk.state.path.as_path())
+    }
+
+    /// Whether the log is in it; in memory mode, none is in any.
+    pub fn holds(&self, log: &Log) -> bool {
+        match (&self.on_disk, &log.place) {
+            (Some(on_disk), Some(place)) => Arc::ptr_eq(&on_disk.state, &place.state),
+            _ => false,
+        }
     }
 
     /// How large the volume is on which it is, and how much of it can be used, in bytes; `None` in memory mode. May wait
@@ -311,26 +305,6 @@ impl LogDir {
         place.state.observe(renamed)
     }
 
-    /// Gives a log whose topic's id is nil, because `partition.metadata` was missing or damaged, the id that the
-    /// caller knows. As with a new log, the next flush makes it survive a power loss. A log with an id keeps it, and
-    /// another one is an error.
-    pub fn adopt_topic_id(&self, log: &mut Log, topic_id: Uuid) -> Result<(), StorageError> {
-        if log.topic_id == topic_id {
-            return Ok(());
-        }
-        if let Some(place) = &mut log.place {
-            place.state.check_online()?;
-            if log.topic_id != NO_TOPIC_ID {
-                let error = io::ErrorKind::InvalidInput.into();
-                return Err(StorageError::io("cannot change the topic id of", &place.dir)(error));
-            }
-            place.dir_changes += 1;
-            place.state.observe(partition_dir::write_topic_id(&place.dir, topic_id))?;
-        }
-        log.topic_id = topic_id;
-        Ok(())
-    }
-
     /// Has the system write back everything that its file system holds, in one go: the fsyncs of many logs, which must
     /// follow and which notice errors, then find little left to do. Blocks, for the data of other programs on the same
     /// file system, too. Does nothing where there is no such call.
@@ -388,59 +362,4 @@ impl LogDir {
         let marker = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
         files::replace_durably(&on_disk.state.path.join(CLEAN_SHUTDOWN_FILE), marker.as_bytes())
     }
-}
-
-/// Takes the directory, until the file is closed.
-pub(super) fn lock(path: &Path) -> Result<File, LogDirError> {
-    let lock_path = path.join(LOCK_FILE);
-    let lock = File::create(&lock_path).map_err(StorageError::io("cannot open", &lock_path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(LogDirError::Locked(path.to_path_buf())),
-        Err(TryLockError::Error(error)) => Err(StorageError::io("cannot lock", &lock_path)(error).into()),
-    }
-}
-
-/// Reads `meta.properties`, or writes it into a directory without data.
-fn identify(path: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
-    match existing_identity(path, options)? {
-        Some(identity) => Ok(identity),
-        None => first_identity(path, &path.join(meta_properties::FILE_NAME), options),
-    }
-}
-
-/// Reads `meta.properties`, if it is there.
-pub(super) fn existing_identity(path: &Path, options: &LogDirOptions) -> Result<Option<MetaProperties>, LogDirError> {
-    let file = path.join(meta_properties::FILE_NAME);
-    let unidentified = |reason: String| LogDirError::Unidentified { path: path.to_path_buf(), reason };
-    let identity = match fs::read_to_string(&file) {
-        Ok(text) => MetaProperties::from_text(&text).map_err(unidentified)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(unidentified("it is not text".into())),
-        Err(error) => return Err(StorageError::io("cannot read", &file)(error).into()),
-    };
-    let foreign = |theirs, ours| Err(LogDirError::Foreign { path: path.to_path_buf(), theirs, ours });
-    if identity.node_id != options.node_id {
-        return foreign(format!("node {}", identity.node_id), format!("node {}", options.node_id));
-    }
-    match &options.cluster_id {
-        Some(ours) if *ours != identity.cluster_id => {
-            foreign(format!("cluster {}", identity.cluster_id), format!("cluster {ours}"))
-        }
-        _ => Ok(Some(identity)),
-    }
-}
-
-fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
-    if !found_logs::list(path)?.0.is_empty() {
-        let reason = "it is missing although there is data".to_owned();
-        return Err(LogDirError::Unidentified { path: path.to_path_buf(), reason });
-    }
-    // First, so that a crash in between leaves no identity that `Survey::check` refuses.
-    let metadata = path.join(METADATA_DIRECTORY);
-    fs::create_dir_all(&metadata).map_err(StorageError::io("cannot create", &metadata))?;
-    let cluster_id = options.cluster_id.clone().unwrap_or_else(|| format_uuid(Uuid::new_v4()));
-    let identity = MetaProperties { node_id: options.node_id, cluster_id, directory_id: Some(Uuid::new_v4()) };
-    files::replace_durably(file, identity.to_text().as_bytes())?;
-    Ok(identity)
 }

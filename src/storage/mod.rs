@@ -20,6 +20,7 @@ mod cleaned_segment;
 pub mod cleaner;
 mod decompressors;
 mod dir_state;
+mod directory_identity;
 mod error;
 mod files;
 mod found_logs;
@@ -33,6 +34,7 @@ mod loader;
 mod log;
 mod log_config;
 mod log_dir;
+mod log_dirs;
 mod log_file;
 mod log_place;
 mod log_slice;
@@ -58,6 +60,7 @@ mod validator;
 
 pub use checkpoint::KnownOffsets;
 pub use cleaned_segment::{CleanedSegment, CleaningPlace, FinishedSegment};
+pub use directory_identity::LogDirOptions;
 pub use error::{AppendError, ReadError, RecordError, StorageError};
 pub use files::remove_files;
 pub use found_logs::{FoundLog, FoundLogs};
@@ -68,7 +71,8 @@ pub use log::{
     WrittenAppend,
 };
 pub use log_config::{CompressionType, LogConfig};
-pub use log_dir::{CheckpointEntry, LoadedLog, LoadedLogs, LogDir, LogDirOptions};
+pub use log_dir::{CheckpointEntry, LoadedLog, LoadedLogs, LogDir};
+pub use log_dirs::{FoundDirectory, LogDirs};
 pub use log_slice::LogSlice;
 pub use producer_state::ActiveProducer;
 pub use survey::{LogDirError, METADATA_DIRECTORY, Survey};

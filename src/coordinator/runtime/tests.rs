@@ -21,7 +21,7 @@ use crate::replication::hosted_partition::{HostedPartition, ReadRequest};
 use crate::replication::ownership::KnownTopics;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
-use crate::storage::LogDir;
+use crate::storage::{LogDir, LogDirs};
 
 /// What the machines of one test have decided on.
 type Told = Arc<Mutex<Vec<String>>>;
@@ -121,7 +121,8 @@ impl House {
         let config = Arc::new(Config::with(&[]).unwrap());
         let (empty, removed) = (MetadataImage::default(), HashSet::new());
         let known = KnownTopics { image: &empty, removed: &removed };
-        let replicas = ReplicaManager::open(1, clock.clone(), config, Arc::new(LogDir::memory()), known).unwrap();
+        let replicas =
+            ReplicaManager::open(1, clock.clone(), config, Arc::new(LogDirs::of(LogDir::memory())), known).unwrap();
         let (replicas, told) = (Arc::new(replicas), Told::default());
         let runtime = runtime(append_linger, &clock, &replicas, &told);
         let mut house = Self { clock, image: MetadataImage::default(), replicas, runtime, told };

@@ -10,12 +10,12 @@ use crate::storage::{CheckpointEntry, StorageError};
 impl ReplicaManager {
     /// Whether [`ReplicaManager::remove_deleted_log`] has anything to do, now or later.
     pub fn has_deleted_logs(&self) -> bool {
-        self.log_dir.has_deleted()
+        self.log_dir().has_deleted()
     }
 
     /// Removes the files of one deleted log whose delay is over; whether there was one. Blocks on files.
     pub fn remove_deleted_log(&self) -> bool {
-        self.log_dir.remove_deleted(self.clock.now()).unwrap_or_else(|error| {
+        self.log_dir().remove_deleted(self.clock.now()).unwrap_or_else(|error| {
             tracing::error!(%error, "the files of a deleted log stay until the next start");
             true
         })
@@ -55,7 +55,7 @@ impl ReplicaManager {
 
     /// Frees the decompressors that no batch has needed since the last call.
     pub fn give_back_unused_decompressors(&self) {
-        self.log_dir.give_back_unused_decompressors();
+        self.log_dirs.give_back_unused_decompressors();
     }
 
     /// Deletes old segments, partition by partition. Blocks on files.
@@ -72,7 +72,7 @@ impl ReplicaManager {
 
     /// Flushes what is due: closed segments, and logs that `flush.ms` speaks of. Blocks on fsyncs.
     pub fn flush_due(&self) {
-        if self.log_dir.is_offline() {
+        if self.is_log_dir_offline() {
             self.failed.send_replace(true);
             return;
         }
@@ -83,6 +83,37 @@ impl ReplicaManager {
                 return;
             }
         }
+    }
+
+    /// Makes the deletion of records in `partitions` survive a power loss, and removes the segments that are wholly gone.
+    /// What retention lets go besides waits for its own time, as in Kafka: the answer has told where the log starts.
+    ///
+    /// One at a time, and each is brought to its end, whether it is waited for or not: who gives up and asks again takes no
+    /// other thread that waits for the same disk.
+    pub async fn finish_record_deletion(
+        self: Arc<Self>,
+        partitions: Vec<Arc<HostedPartition>>,
+    ) -> Result<(), ErrorCode> {
+        let turn = Arc::clone(&self.deleting_records).lock_owned().await;
+        let finished = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            self.finish_record_deletion_now(&partitions)
+        });
+        finished.await.unwrap_or(Err(ErrorCode::KafkaStorageError))
+    }
+
+    fn finish_record_deletion_now(&self, partitions: &[Arc<HostedPartition>]) -> Result<(), ErrorCode> {
+        self.try_write_checkpoints().map_err(|error| {
+            tracing::error!(%error, "the deletion of records may not last");
+            ErrorCode::KafkaStorageError
+        })?;
+        let now = self.clock.now();
+        for partition in partitions {
+            if partition.delete_segments_before_start(now) > 0 {
+                self.note_deleted_segments(partition);
+            }
+        }
+        Ok(())
     }
 
     fn checkpoint_entries(&self) -> Vec<CheckpointEntry> {
@@ -99,13 +130,13 @@ impl ReplicaManager {
     pub(super) fn try_write_checkpoints(&self) -> Result<(), StorageError> {
         // Nobody may write down what was true before another one wrote.
         let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.log_dir.write_checkpoints(&self.checkpoint_entries())
+        self.log_dir().write_checkpoints(&self.checkpoint_entries())
     }
 
     /// Writes down how far each log is clean. Blocks on fsyncs.
     pub(in crate::replication) fn write_cleaner_checkpoint(&self) {
         let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.log_dir.write_cleaner_checkpoint(&self.checkpoint_entries()) {
+        if let Err(error) = self.log_dir().write_cleaner_checkpoint(&self.checkpoint_entries()) {
             tracing::error!(%error, "writing the cleaner's checkpoint failed");
         }
     }
@@ -118,7 +149,7 @@ impl ReplicaManager {
         let now = self.clock.now();
         let partitions = self.partitions();
         if partitions.iter().filter(|partition| partition.has_unflushed()).count() > MANY_UNFLUSHED {
-            self.log_dir.write_back();
+            self.log_dir().write_back();
         }
         let mut failed = partitions.iter().filter(|partition| partition.flush(now).is_err()).count();
         let entries = self.checkpoint_entries();
@@ -132,7 +163,7 @@ impl ReplicaManager {
         if failed > 0 {
             return Err(CloseError::Logs { failed, all: partitions.len() });
         }
-        Ok(self.log_dir.close(&entries, broker_epoch)?)
+        Ok(self.log_dir().close(&entries, broker_epoch)?)
     }
 }
 

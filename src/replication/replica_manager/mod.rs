@@ -4,6 +4,7 @@
 //! them in `chores`.
 
 mod chores;
+mod directories;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,7 @@ use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, PartitionImage, TopicImage};
 use crate::metrics::{TopicTraffic, Traffic};
 use crate::protocol::ErrorCode;
-use crate::storage::{KnownOffsets, LoadedLog, LoadedLogs, Log, LogConfig, LogDir, LogDirError, StorageError};
+use crate::storage::{KnownOffsets, LoadedLog, LoadedLogs, Log, LogConfig, LogDirError, LogDirs, StorageError};
 
 /// For more logs that were written to than this it pays to have the whole file system written back before their fsyncs.
 const MANY_UNFLUSHED: usize = 100;
@@ -72,7 +73,7 @@ pub struct ReplicaManager {
     node_id: NodeId,
     clock: Clock,
     config: ArcSwap<Config>,
-    log_dir: Arc<LogDir>,
+    log_dirs: Arc<LogDirs>,
     topics: RwLock<HashMap<TopicName, HostedTopic>>,
     traffic: Arc<TopicTraffic>,
     unclaimed: Mutex<Unclaimed>,
@@ -92,7 +93,7 @@ pub struct ReplicaManager {
 }
 
 impl ReplicaManager {
-    /// Opens the logs in `log_dir`; they are hosted once an image names them.
+    /// Opens the logs in `log_dirs`; they are hosted once an image names them.
     ///
     /// Errors: [`LogDirError::UnknownPartitions`], before anything is changed, where `known` does not know a partition that
     /// is there; [`LogDirError::Storage`].
@@ -100,23 +101,23 @@ impl ReplicaManager {
         node_id: NodeId,
         clock: Clock,
         config: Arc<Config>,
-        log_dir: Arc<LogDir>,
+        log_dirs: Arc<LogDirs>,
         known: KnownTopics<'_>,
     ) -> Result<Self, LogDirError> {
-        let found = claim(&log_dir, log_dir.find_logs()?, known, node_id)?;
+        let found = claim(log_dirs.find_logs()?, known, node_id)?;
         let config_for = |topic: &str| {
             let configs = known.image.topic(topic).map(|topic| config.topic(&topic.configs));
             LogConfig::new(&config.broker, configs.as_ref().unwrap_or(&config.topic_defaults))
         };
         let threads = usize::try_from(config.broker.num_recovery_threads_per_data_dir).unwrap_or(1);
-        let LoadedLogs { logs, missing } = log_dir.load(found, &config_for, threads, clock.now())?;
+        let LoadedLogs { logs, missing } = log_dirs.load(found, &config_for, threads, clock.now())?;
         let logs = logs.into_iter().map(|loaded| (loaded.topic_partition.clone(), loaded)).collect();
         Ok(Self {
             node_id,
             storage_errors: Arc::new(StorageErrors::new(clock.clone())),
             clock,
             config: ArcSwap::new(config),
-            log_dir,
+            log_dirs,
             topics: RwLock::default(),
             traffic: Arc::default(),
             unclaimed: Mutex::new(Unclaimed { logs, missing, is_told: false }),
@@ -267,7 +268,7 @@ impl ReplicaManager {
     /// no later topic meets it, and keeps its records.
     fn set_strays_aside(&self, strays: Vec<(TopicPartition, LoadedLog)>) {
         for (partition, stray) in strays {
-            if let Err(error) = self.log_dir.set_aside(stray.log) {
+            if let Err(error) = self.log_dirs.dir_of(&stray.log).set_aside(stray.log) {
                 tracing::error!(%partition, %error, "a log that belongs to no topic stays where it is");
             }
         }
@@ -275,7 +276,7 @@ impl ReplicaManager {
 
     /// Whether [`ReplicaManager::open_offline`] has anything to do.
     pub fn offline_is_due(&self) -> bool {
-        self.has_offline.load(Ordering::Relaxed) && !self.log_dir.is_offline()
+        self.has_offline.load(Ordering::Relaxed) && !self.is_log_dir_offline()
     }
 
     /// Tries again to open the logs that could not be opened; says whether one could. Blocks on files.
@@ -423,7 +424,7 @@ impl ReplicaManager {
         let topic_id = wanted.topic_id;
         let config = LogConfig::new(&self.config.load().broker, config);
         if let Some(mut loaded) = unclaimed.logs.remove(topic_partition) {
-            let adopted = self.log_dir.adopt_topic_id(&mut loaded.log, topic_id);
+            let adopted = loaded.log.adopt_topic_id(topic_id);
             if let Err(error) = adopted {
                 unclaimed.logs.insert(topic_partition.clone(), loaded);
                 return Err(error);
@@ -431,10 +432,11 @@ impl ReplicaManager {
             loaded.log.set_config(config);
             return Ok((loaded.log, loaded.high_watermark));
         }
-        if unclaimed.is_told && self.log_dir.is_checkpointed(topic_partition) {
+        let log_dir = self.log_dirs.next();
+        if unclaimed.is_told && log_dir.is_checkpointed(topic_partition) {
             self.write_checkpoints();
         }
-        let log = self.log_dir.create_log(topic_partition, topic_id, config, now)?;
+        let log = log_dir.create_log(topic_partition, topic_id, config, now)?;
         if !unclaimed.is_told {
             warn_of_missing(topic_partition, unclaimed.missing.get(topic_partition), wanted.image.leader_epoch);
         }
@@ -447,68 +449,11 @@ impl ReplicaManager {
         for place in gone.into_iter().flat_map(|topic| topic.slots) {
             let PartitionSlot::Hosted(hosted) = place else { continue };
             if let Some(log) = hosted.take_log()
-                && let Err(error) = self.log_dir.delete_log(log, now)
+                && let Err(error) = self.log_dirs.delete_log(log, now)
             {
                 tracing::error!(partition = %hosted.topic_partition(), %error, "deleting the log failed");
             }
         }
-    }
-
-    /// Makes the deletion of records in `partitions` survive a power loss, and removes the segments that are wholly gone.
-    /// What retention lets go besides waits for its own time, as in Kafka: the answer has told where the log starts.
-    ///
-    /// One at a time, and each is brought to its end, whether it is waited for or not: who gives up and asks again takes no
-    /// other thread that waits for the same disk.
-    pub async fn finish_record_deletion(
-        self: Arc<Self>,
-        partitions: Vec<Arc<HostedPartition>>,
-    ) -> Result<(), ErrorCode> {
-        let turn = Arc::clone(&self.deleting_records).lock_owned().await;
-        let finished = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            self.finish_record_deletion_now(&partitions)
-        });
-        finished.await.unwrap_or(Err(ErrorCode::KafkaStorageError))
-    }
-
-    fn finish_record_deletion_now(&self, partitions: &[Arc<HostedPartition>]) -> Result<(), ErrorCode> {
-        self.try_write_checkpoints().map_err(|error| {
-            tracing::error!(%error, "the deletion of records may not last");
-            ErrorCode::KafkaStorageError
-        })?;
-        let now = self.clock.now();
-        for partition in partitions {
-            if partition.delete_segments_before_start(now) > 0 {
-                self.note_deleted_segments(partition);
-            }
-        }
-        Ok(())
-    }
-
-    /// The absolute path of the log directory; `None` in memory mode.
-    pub fn log_dir_path(&self) -> Option<String> {
-        let path = self.log_dir.path()?;
-        Some(std::path::absolute(path).as_deref().unwrap_or(path).display().to_string())
-    }
-
-    /// Whether the log directory has failed.
-    pub fn is_log_dir_offline(&self) -> bool {
-        self.log_dir.is_offline()
-    }
-
-    /// The total and the usable bytes of the volume of the log directory; `None` in memory mode. May wait for the volume.
-    ///
-    /// Errors: [`ErrorCode::KafkaStorageError`] where the directory is offline or its volume does not answer.
-    pub fn log_dir_space(&self) -> Result<Option<(i64, i64)>, ErrorCode> {
-        if self.is_log_dir_offline() {
-            return Err(ErrorCode::KafkaStorageError);
-        }
-        let space = self.log_dir.space().map_err(|error| {
-            tracing::warn!(%error, "the log directory cannot be described");
-            ErrorCode::KafkaStorageError
-        })?;
-        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        Ok(space.map(|(total, usable)| (bytes(total), bytes(usable))))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::ids::Uuid;
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
 use crate::replication::ownership::KnownTopics;
-use crate::storage::LogDir;
+use crate::storage::{LogDir, LogDirs};
 
 impl ReplicaManager {
     /// One that leads partition 0 of each of these topics, of which it is the only replica.
@@ -20,7 +20,7 @@ impl ReplicaManager {
         let (empty, removed) = (MetadataImage::default(), HashSet::new());
         let known = KnownTopics { image: &empty, removed: &removed };
         let config = Arc::new(Config::with(config).unwrap());
-        let replicas = Self::open(1, clock.clone(), config, Arc::new(log_dir), known).unwrap();
+        let replicas = Self::open(1, clock.clone(), config, Arc::new(LogDirs::of(log_dir)), known).unwrap();
         let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
         let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
         for (index, topic) in (1..).zip(topics) {

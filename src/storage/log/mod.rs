@@ -9,6 +9,7 @@ mod flush;
 mod maintenance;
 mod read;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,9 +19,9 @@ use super::leader_epoch::{self, LeaderEpochs};
 use super::log_place::LogPlace;
 use super::producer_state::{ActiveProducer, ProducerState};
 use super::segment::Segment;
-use super::{LogConfig, StorageError, files};
+use super::{LogConfig, StorageError, files, partition_dir};
 use crate::clock::{Monotonic, Now};
-use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
+use crate::ids::{LeaderEpoch, NO_TOPIC_ID, TopicPartition, Uuid};
 
 pub use append::{AppendInfo, AppendTask, WrittenAppend};
 pub(super) use cleaning::PendingSwap;
@@ -99,6 +100,26 @@ impl Log {
     /// The id of the topic, as in `partition.metadata`; nil when the directory does not tell.
     pub fn topic_id(&self) -> Uuid {
         self.topic_id
+    }
+
+    /// Gives a log whose topic's id is nil, because `partition.metadata` was missing or damaged, the id that the
+    /// caller knows. As with a new log, the next flush makes it survive a power loss. A log with an id keeps it, and
+    /// another one is an error.
+    pub fn adopt_topic_id(&mut self, topic_id: Uuid) -> Result<(), StorageError> {
+        if self.topic_id == topic_id {
+            return Ok(());
+        }
+        if let Some(place) = &mut self.place {
+            place.state.check_online()?;
+            if self.topic_id != NO_TOPIC_ID {
+                let error = io::ErrorKind::InvalidInput.into();
+                return Err(StorageError::io("cannot change the topic id of", &place.dir)(error));
+            }
+            place.dir_changes += 1;
+            place.state.observe(partition_dir::write_topic_id(&place.dir, topic_id))?;
+        }
+        self.topic_id = topic_id;
+        Ok(())
     }
 
     /// The settings that it obeys.

@@ -79,9 +79,9 @@ fn a_log_without_a_topic_id_adopts_one_that_stays() {
     std::fs::write(disk.partition_dir().join("partition.metadata"), "").unwrap();
     let (dir, mut log) = disk.restart_after_crash((dir, log));
     assert!(log.topic_id().is_nil());
-    dir.adopt_topic_id(&mut log, Uuid::from_u128(6)).unwrap();
-    dir.adopt_topic_id(&mut log, Uuid::from_u128(6)).unwrap();
-    assert!(dir.adopt_topic_id(&mut log, Uuid::from_u128(7)).is_err() && !dir.is_offline());
+    log.adopt_topic_id(Uuid::from_u128(6)).unwrap();
+    log.adopt_topic_id(Uuid::from_u128(6)).unwrap();
+    assert!(log.adopt_topic_id(Uuid::from_u128(7)).is_err() && !dir.is_offline());
     let (_dir, log) = disk.restart_after_crash((dir, log));
     assert_eq!((log.topic_id(), log.log_end_offset()), (Uuid::from_u128(6), 1));
 }
