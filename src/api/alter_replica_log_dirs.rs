@@ -36,13 +36,17 @@ fn alter(broker: &Broker, topic: &str, index: i32, directory: &str) -> Result<()
     if topic.len() + index.to_string().len() + FUTURE_NAME > MAX_NAME {
         return Err(ErrorCode::InvalidTopicException);
     }
-    if broker.replicas.log_dir_path().as_deref() != Some(directory) {
+    let log_dirs = broker.replicas.log_dirs();
+    let Some((_, has_failed)) = log_dirs.iter().find(|(path, _)| path == directory) else {
         return Err(ErrorCode::LogDirNotFound);
-    }
-    if broker.replicas.is_log_dir_offline() {
+    };
+    if *has_failed {
         return Err(ErrorCode::KafkaStorageError);
     }
     match broker.replicas.partition(topic, index) {
+        Ok(hosted) if hosted.log_dir().absolute_path().as_deref().is_some_and(|path| path != directory) => {
+            Err(ErrorCode::KafkaStorageError)
+        }
         Ok(_) => Ok(()),
         // The name that this error had when the API was made.
         Err(ErrorCode::NotLeaderOrFollower) => Err(ErrorCode::ReplicaNotAvailable),

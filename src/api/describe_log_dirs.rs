@@ -14,10 +14,7 @@ use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::ids::TopicPartition;
 use crate::protocol::ErrorCode;
-use crate::replication::replica_manager::ReplicaManager;
-
-/// What a broker calls the directory that it does not have, because it keeps everything in memory.
-const MEMORY: &str = "memory";
+use crate::replication::replica_manager::DescribedLogDir;
 
 /// `total_bytes` and `usable_bytes` where there is no volume.
 const UNKNOWN_VOLUME_BYTES: i64 = -1;
@@ -37,9 +34,11 @@ pub async fn handle(
     });
     let replicas = Arc::clone(&broker.replicas);
     // Asking a volume for its space may wait for it.
-    let described = tokio::task::spawn_blocking(move || describe(&replicas, named.as_ref())).await;
-    let result = described.map_err(|_| ApiError::close("describing the log directory panicked"))?;
-    Ok(Reply::Ready(DescribeLogDirsResponse::default().with_results(vec![result])))
+    let described = tokio::task::spawn_blocking(move || {
+        replicas.describe_log_dirs().into_iter().map(|directory| describe(directory, named.as_ref())).collect()
+    });
+    let results = described.await.map_err(|_| ApiError::close("describing the log directories panicked"))?;
+    Ok(Reply::Ready(DescribeLogDirsResponse::default().with_results(results)))
 }
 
 /// The answer to who may not see the cluster.
@@ -47,16 +46,15 @@ pub fn refuse(_request: &DescribeLogDirsRequest, code: ErrorCode) -> DescribeLog
     DescribeLogDirsResponse::default().with_error_code(code.code())
 }
 
-fn describe(replicas: &ReplicaManager, named: Option<&HashSet<TopicPartition>>) -> DescribeLogDirsResult {
-    let path = replicas.log_dir_path();
-    let result = DescribeLogDirsResult::default().with_log_dir(message_text(path.as_deref().unwrap_or(MEMORY)));
-    let space = match replicas.log_dir_space() {
+fn describe(directory: DescribedLogDir, named: Option<&HashSet<TopicPartition>>) -> DescribeLogDirsResult {
+    let DescribedLogDir { path, space, partitions: mut hosted } = directory;
+    let result = DescribeLogDirsResult::default().with_log_dir(message_text(&path));
+    let space = match space {
         Ok(space) => space,
         Err(code) => return result.with_error_code(code.code()),
     };
     let (total, usable) = space.unwrap_or((UNKNOWN_VOLUME_BYTES, UNKNOWN_VOLUME_BYTES));
     let mut topics: IndexMap<Arc<str>, Vec<DescribeLogDirsPartition>> = IndexMap::new();
-    let mut hosted = replicas.partitions();
     hosted.retain(|hosted| named.is_none_or(|named| named.contains(hosted.topic_partition())));
     hosted.sort_unstable_by(|one, other| one.topic_partition().cmp(other.topic_partition()));
     for hosted in hosted {

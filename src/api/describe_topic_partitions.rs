@@ -8,7 +8,7 @@ use kafka_protocol::messages::describe_topic_partitions_response::{
 use kafka_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::partition_view::PartitionView;
+use super::partition_view::{PartitionView, PartitionViewer, failed_replica_of};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::ids::{TopicName, is_internal_topic};
@@ -30,7 +30,10 @@ pub async fn handle(
     let limit = broker.config.load().broker.max_request_partition_size_limit.min(request.response_partition_limit);
     let limit = usize::try_from(limit).unwrap_or(0).max(1);
     let may_see = |name: &str| context.authorize(Operation::Describe, Resource::topic(name)).is_ok();
-    let mut response = answer(&image, &context.listener, &request, limit, may_see);
+    let failed_replica = failed_replica_of(broker);
+    let viewer =
+        PartitionViewer { listener: &context.listener, version: METADATA_VERSION, failed_replica: &failed_replica };
+    let mut response = answer(&image, viewer, &request, limit, may_see);
     let refused = [ErrorCode::InvalidRequest, ErrorCode::TopicAuthorizationFailed].map(|error| error.code());
     for topic in response.topics.iter_mut().filter(|topic| !refused.contains(&topic.error_code)) {
         let name = topic.name.as_ref().map_or("", |name| name.as_str());
@@ -42,7 +45,7 @@ pub async fn handle(
 /// One page of at most `limit` partitions. Topics that may not be seen are left out, or refused where they are named.
 fn answer(
     image: &MetadataImage,
-    listener: &str,
+    viewer: PartitionViewer<'_>,
     request: &DescribeTopicPartitionsRequest,
     limit: usize,
     may_see: impl Fn(&str) -> bool,
@@ -75,7 +78,7 @@ fn answer(
         };
         let start = if **name == *first_name { first_partition } else { 0 };
         let end = topic.partitions.len().min(start.saturating_add(remaining));
-        response.topics.push(described(image, listener, topic, start, end));
+        response.topics.push(described(image, viewer, topic, start, end));
         if end < topic.partitions.len() {
             response.next_cursor = Some(cursor(name, end));
             break;
@@ -88,17 +91,17 @@ fn answer(
 
 fn described(
     image: &MetadataImage,
-    listener: &str,
+    viewer: PartitionViewer<'_>,
     topic: &TopicImage,
     start: usize,
     end: usize,
 ) -> DescribeTopicPartitionsResponseTopic {
     let partitions = topic.partitions.get(start..end).unwrap_or_default();
     let partition = |(index, partition)| {
-        let view = PartitionView::new(image, listener, METADATA_VERSION, partition);
+        let view = PartitionView::new(image, viewer, &topic.name, (index, partition));
         DescribeTopicPartitionsResponsePartition::default()
             .with_error_code(view.error_code)
-            .with_partition_index(index)
+            .with_partition_index(i32::try_from(index).unwrap_or(i32::MAX))
             .with_leader_id(view.leader)
             .with_leader_epoch(view.leader_epoch)
             .with_replica_nodes(view.replicas)
@@ -107,9 +110,7 @@ fn described(
             .with_last_known_elr(Some(Vec::new()))
             .with_offline_replicas(view.offline_replicas)
     };
-    topic_of(&topic.name)
-        .with_topic_id(topic.id)
-        .with_partitions((start as i32..).zip(partitions).map(partition).collect())
+    topic_of(&topic.name).with_topic_id(topic.id).with_partitions((start..).zip(partitions).map(partition).collect())
 }
 
 /// Nothing is said of what it is.
@@ -181,7 +182,8 @@ mod tests {
 
     /// `name:error:partitions` for each topic, then the cursor.
     fn page(topics: &[&'static str], from: Option<(&'static str, i32)>, limit: usize) -> String {
-        let response = answer(&image(), "A", &asked(topics, from), limit, |name| name != "hidden");
+        let viewer = PartitionViewer { listener: "A", version: METADATA_VERSION, failed_replica: &|_, _| None };
+        let response = answer(&image(), viewer, &asked(topics, from), limit, |name| name != "hidden");
         let mut told: Vec<_> = response
             .topics
             .iter()

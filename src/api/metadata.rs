@@ -13,7 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::authorization::OPERATIONS_NOT_ASKED;
 use super::deadline::soon;
 use super::mutations::Mutations;
-use super::partition_view::PartitionView;
+use super::partition_view::{PartitionView, PartitionViewer, failed_replica_of};
 use super::told_address::leads_elsewhere;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
@@ -52,8 +52,8 @@ pub async fn handle(
         return Err(ApiError::close("a topic name is null"));
     }
     let mut topics = match asked(&request, version) {
-        AskedTopics::All => all_topics(&broker.image(), context),
-        AskedTopics::Ids(ids) => topics_by_id(&broker.image(), context, &ids),
+        AskedTopics::All => all_topics(broker, context),
+        AskedTopics::Ids(ids) => topics_by_id(broker, context, &ids),
         AskedTopics::Names(names) => topics_by_name(broker, context, &names, request.allow_auto_topic_creation).await,
         AskedTopics::Invalid(topics) => return Ok(Reply::Ready(MetadataResponse::default().with_topics(topics))),
     };
@@ -114,11 +114,12 @@ fn invalid_topic(topic: &MetadataRequestTopic) -> MetadataResponseTopic {
         .with_topic_id(topic.topic_id)
 }
 
-fn all_topics(image: &MetadataImage, context: &RequestContext) -> Vec<MetadataResponseTopic> {
+fn all_topics(broker: &Broker, context: &RequestContext) -> Vec<MetadataResponseTopic> {
+    let image = broker.image();
     image
         .topics()
         .filter(|topic| may_see(context, &topic.name))
-        .map(|topic| known_topic(image, context, topic))
+        .map(|topic| known_topic(broker, &image, context, topic))
         .collect()
 }
 
@@ -126,7 +127,8 @@ fn may_see(context: &RequestContext, topic: &str) -> bool {
     context.authorize(Operation::Describe, Resource::topic(topic)).is_ok()
 }
 
-fn topics_by_id(image: &MetadataImage, context: &RequestContext, ids: &[Uuid]) -> Vec<MetadataResponseTopic> {
+fn topics_by_id(broker: &Broker, context: &RequestContext, ids: &[Uuid]) -> Vec<MetadataResponseTopic> {
+    let image = broker.image();
     let unknown = |id: &Uuid| {
         MetadataResponseTopic::default()
             .with_error_code(ErrorCode::UnknownTopicId.code())
@@ -135,7 +137,7 @@ fn topics_by_id(image: &MetadataImage, context: &RequestContext, ids: &[Uuid]) -
     };
     let topic = |id: &Uuid| match image.topic_by_id(*id) {
         None => unknown(id),
-        Some(topic) if may_see(context, &topic.name) => known_topic(image, context, topic),
+        Some(topic) if may_see(context, &topic.name) => known_topic(broker, &image, context, topic),
         Some(_) => unknown(id).with_error_code(ErrorCode::TopicAuthorizationFailed.code()),
     };
     ids.iter().map(topic).collect()
@@ -156,7 +158,7 @@ async fn topics_by_name(
         _ if !may_see(context, name) => {
             missing_topic(name, ErrorCode::TopicAuthorizationFailed).with_is_internal(false)
         }
-        (None, Some(topic)) => known_topic(&image, context, topic),
+        (None, Some(topic)) => known_topic(broker, &image, context, topic),
         (Some(error), _) => missing_topic(name, *error),
         (None, None) if topic_name::is_valid(name) => missing_topic(name, ErrorCode::UnknownTopicOrPartition),
         (None, None) => missing_topic(name, ErrorCode::InvalidTopicException),
@@ -249,12 +251,20 @@ fn missing_topic(name: &TopicName, error: ErrorCode) -> MetadataResponseTopic {
         .with_is_internal(is_internal_topic(name))
 }
 
-fn known_topic(image: &MetadataImage, context: &RequestContext, topic: &TopicImage) -> MetadataResponseTopic {
+fn known_topic(
+    broker: &Broker,
+    image: &MetadataImage,
+    context: &RequestContext,
+    topic: &TopicImage,
+) -> MetadataResponseTopic {
+    let failed_replica = failed_replica_of(broker);
+    let (listener, version) = (&*context.listener, context.api_version);
+    let viewer = PartitionViewer { listener, version, failed_replica: &failed_replica };
     let partition = |(index, partition)| {
-        let view = PartitionView::new(image, &context.listener, context.api_version, partition);
+        let view = PartitionView::new(image, viewer, &topic.name, (index, partition));
         MetadataResponsePartition::default()
             .with_error_code(view.error_code)
-            .with_partition_index(index)
+            .with_partition_index(i32::try_from(index).unwrap_or(i32::MAX))
             .with_leader_id(view.leader)
             .with_leader_epoch(view.leader_epoch)
             .with_replica_nodes(view.replicas)
@@ -265,7 +275,7 @@ fn known_topic(image: &MetadataImage, context: &RequestContext, topic: &TopicIma
         .with_name(Some(StrBytes::from_string(topic.name.as_ref().to_owned()).into()))
         .with_topic_id(topic.id)
         .with_is_internal(is_internal_topic(&topic.name))
-        .with_partitions((0..).zip(&topic.partitions).map(partition).collect())
+        .with_partitions(topic.partitions.iter().enumerate().map(partition).collect())
 }
 
 fn brokers(broker: &Broker, image: &MetadataImage, context: &RequestContext) -> Vec<MetadataResponseBroker> {

@@ -2,6 +2,7 @@
 
 use kafka_protocol::messages::BrokerId;
 
+use crate::broker::Broker;
 use crate::ids::{LeaderEpoch, NodeId};
 use crate::metadata::{MetadataImage, PartitionImage};
 use crate::protocol::ErrorCode;
@@ -20,21 +21,48 @@ pub(super) struct PartitionView {
     pub(super) offline_replicas: Vec<BrokerId>,
 }
 
+/// Who looks.
+#[derive(Clone, Copy)]
+pub(super) struct PartitionViewer<'a> {
+    /// The listener by which the request came.
+    pub(super) listener: &'a str,
+    /// The version of Metadata.
+    pub(super) version: i16,
+    /// The node whose replica of a topic's partition is in a log directory that has failed, if this is known of one.
+    pub(super) failed_replica: &'a dyn Fn(&str, usize) -> Option<NodeId>,
+}
+
+/// The replica of `broker` itself, where it is in a log directory that has failed.
+pub(super) fn failed_replica_of(broker: &Broker) -> impl Fn(&str, usize) -> Option<NodeId> {
+    |topic, partition| broker.replicas.is_in_failed_log_dir(topic, partition).then_some(broker.node_id)
+}
+
 impl PartitionView {
-    /// The view on `partition` for a Metadata request of `version` that came in on `listener`.
+    /// What the viewer is told of `partition`.
     ///
     /// Up to version 5 clients do not know `LISTENER_NOT_FOUND`; in version 0 they are told only of replicas that they can
-    /// reach.
-    pub(super) fn new(image: &MetadataImage, listener: &str, version: i16, partition: &PartitionImage) -> Self {
-        let is_reachable =
+    /// reach. In Kafka the controller takes the leadership of a failed replica away, once its broker has told it (KIP-112);
+    /// here the broker says the same of its own replicas, and their leader epochs stay.
+    pub(super) fn new(
+        image: &MetadataImage,
+        viewer: PartitionViewer<'_>,
+        topic: &str,
+        (index, partition): (usize, &PartitionImage),
+    ) -> Self {
+        let PartitionViewer { listener, version, failed_replica } = viewer;
+        let failed_replica = failed_replica(topic, index);
+        let has_listener =
             |id: &NodeId| image.broker(*id).is_some_and(|broker| !broker.fenced && broker.endpoint(listener).is_some());
+        let is_reachable = |id: &NodeId| has_listener(id) && failed_replica != Some(*id);
         let nodes = |ids: &[NodeId]| -> Vec<BrokerId> {
-            ids.iter().filter(|id| version > 0 || is_reachable(id)).copied().map(BrokerId).collect()
+            ids.iter().filter(|id| version > 0 || has_listener(id)).copied().map(BrokerId).collect()
         };
         let (replicas, isr) = (nodes(&partition.replicas), nodes(&partition.isr));
         let error = if !is_reachable(&partition.leader) {
             match image.broker(partition.leader) {
-                Some(_) if version >= 6 => Some(ErrorCode::ListenerNotFound),
+                Some(_) if version >= 6 && failed_replica != Some(partition.leader) => {
+                    Some(ErrorCode::ListenerNotFound)
+                }
                 _ => Some(ErrorCode::LeaderNotAvailable),
             }
         } else if replicas.len() < partition.replicas.len() || isr.len() < partition.isr.len() {
@@ -73,9 +101,16 @@ mod tests {
     }
 
     fn view(leader: NodeId, version: i16) -> (i16, i32, usize, usize) {
+        view_with(leader, version, None)
+    }
+
+    fn view_with(leader: NodeId, version: i16, failed_replica: Option<NodeId>) -> (i16, i32, usize, usize) {
         let partition =
             PartitionImage { replicas: vec![1, 2, 3], isr: vec![1, 2], leader, leader_epoch: 4, partition_epoch: 5 };
-        let view = PartitionView::new(&image(), "A", version, &partition);
+        let view = {
+            let viewer = PartitionViewer { listener: "A", version, failed_replica: &|_, _| failed_replica };
+            PartitionView::new(&image(), viewer, "t", (0, &partition))
+        };
         (view.error_code, view.leader.0, view.replicas.len(), view.offline_replicas.len())
     }
 
@@ -85,6 +120,13 @@ mod tests {
         assert_eq!(view(2, 12), (ErrorCode::ListenerNotFound.code(), -1, 3, 2));
         assert_eq!(view(2, 5), (ErrorCode::LeaderNotAvailable.code(), -1, 3, 2));
         assert_eq!(view(-1, 12), (ErrorCode::LeaderNotAvailable.code(), -1, 3, 2));
+    }
+
+    #[test]
+    fn a_replica_in_a_failed_directory_neither_leads_nor_is_online() {
+        assert_eq!(view_with(1, 12, Some(1)), (ErrorCode::LeaderNotAvailable.code(), -1, 3, 3));
+        assert_eq!(view_with(1, 0, Some(1)), (ErrorCode::LeaderNotAvailable.code(), -1, 1, 3));
+        assert_eq!(view_with(1, 12, Some(2)), (0, 1, 3, 2));
     }
 
     #[test]

@@ -130,7 +130,10 @@ impl<'a> Banner<'a> {
         facts.extend(self.http.map(|address| ("http", format!("http://{address} (/metrics, /readyz)"))));
         let topics = if self.topics == 1 { "1 topic" } else { &format!("{} topics", self.topics) };
         facts.push(match &self.setup.storage {
-            Storage::Disk(directory) => ("data", format!("{} ({topics})", absolute(directory))),
+            Storage::Disk(directories) => {
+                let paths: Vec<_> = directories.log_dirs.iter().map(|path| absolute(path)).collect();
+                ("data", format!("{} ({topics})", paths.join(", ")))
+            }
             Storage::Memory => ("data", format!("in memory, gone when this process ends ({topics})")),
         });
         facts.push(match self.setup.sources.as_slice() {
@@ -190,6 +193,7 @@ pub(super) fn phrases(setup: &Setup) -> [String; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::DataDirectories;
 
     fn setup(listener: &str, advertised: &str) -> Setup {
         let pairs = [("listeners", listener), ("klamm.storage.kind", "memory"), ("advertised.listeners", advertised)];
@@ -211,7 +215,7 @@ mod tests {
     #[test]
     fn a_first_start_is_told_in_ten_lines() {
         let setup = setup("PLAINTEXT://localhost:9092", "");
-        let setup = Setup { storage: Storage::Disk("/data".into()), ..setup };
+        let setup = Setup { storage: Storage::Disk(DataDirectories::one("/data")), ..setup };
         assert_eq!(
             banner(&setup, "127.0.0.1:9092").text(false),
             "Klamm 0.1.0 · Kafka 4.1 protocol · node 1 · cluster c\n  \

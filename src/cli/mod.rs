@@ -98,7 +98,7 @@ struct StartArguments {
     /// [default: localhost:9092].
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// The directory for the data [default: ./data].
+    /// The directory for the data, or several, separated by commas [default: ./data].
     #[arg(long, value_name = "DIR", conflicts_with = "memory")]
     data_dir: Option<String>,
     /// Keep all data in memory, until the process ends.

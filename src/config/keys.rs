@@ -87,8 +87,13 @@ const NODE: &[Key] = &[
         .no_effect(),
     Key::unset(Kind::String, "broker.rack", "The rack, or zone, that this broker is in, as Metadata reports it."),
     // Unlike Kafka, whose default /tmp/kafka-logs may be emptied at any boot.
-    Key::string("log.dir", "./data", "The data directory, where log.dirs is not set.").high(),
-    Key::unset(Kind::String, "log.dirs", "The data directory; one, although the name says more.").high(),
+    Key::string("log.dir", "./data", "The data directories, where log.dirs is not set.").high(),
+    Key::unset(
+        Kind::String,
+        "log.dirs",
+        "The data directories, by commas; a new partition is put where the fewest are.",
+    )
+    .high(),
     Key::unset(Kind::String, "klamm.cluster.id", "The id that a new cluster gets; a random one where it is not set.")
         .low(),
     Key::list(
@@ -839,7 +844,12 @@ const CONTROLLER: &[Key] = &[
         .low()
         .no_effect(),
     Key::int("controller.socket.timeout.ms", "30000", "How long a connection to the controller waits.").no_effect(),
-    Key::unset(Kind::String, "metadata.log.dir", "Another directory for the metadata log.").high().no_effect(),
+    Key::unset(
+        Kind::String,
+        "metadata.log.dir",
+        "The directory of the metadata log; the first of log.dirs if not set.",
+    )
+    .high(),
     Key::int("metadata.log.segment.bytes", "1073741824", "The segment size of Kafka's metadata log.")
         .at_least(8_388_608)
         .high()

@@ -47,7 +47,7 @@ pub use key::{Importance, Key, Scope, UpdateMode};
 pub use keys::{broker_keys, topic_keys};
 pub use listener::{HostPort, Listener, SecurityProtocol};
 pub use origin::Origin;
-pub use resolved::{Config, LogFormat, RESOLVED_KEYS, Storage};
+pub use resolved::{Config, DataDirectories, LogFormat, RESOLVED_KEYS, Storage};
 pub use settings::Settings;
 pub use suggestion::closest;
 pub use topic::TopicConfigError;

@@ -28,6 +28,7 @@ pub const RESOLVED_KEYS: &[&str] = &[
     "controller.listener.names",
     "log.dir",
     "log.dirs",
+    "metadata.log.dir",
     "process.roles",
     "klamm.storage.kind",
     "klamm.cluster.id",
@@ -39,11 +40,34 @@ pub const RESOLVED_KEYS: &[&str] = &[
     "remote.storage.enable",
 ];
 
+/// The directories of a broker's data, made if they do not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDirectories {
+    /// The log directories, in the order written; never none, and none twice.
+    pub log_dirs: Vec<PathBuf>,
+    /// In which directory the metadata log is: the first of them, or another one.
+    pub metadata: PathBuf,
+}
+
+impl DataDirectories {
+    /// One for everything.
+    pub fn one(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self { log_dirs: vec![path.clone()], metadata: path }
+    }
+
+    /// All of them, that of the metadata log first.
+    pub fn all(&self) -> Vec<&PathBuf> {
+        let others = self.log_dirs.iter().filter(|path| **path != self.metadata);
+        std::iter::once(&self.metadata).chain(others).collect()
+    }
+}
+
 /// Where a broker keeps its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Storage {
-    /// In this directory, made if it does not exist.
-    Disk(PathBuf),
+    /// In these directories.
+    Disk(DataDirectories),
     /// In memory, until the process ends.
     Memory,
 }
@@ -332,20 +356,24 @@ fn storage(settings: &Settings) -> Result<Storage, ConfigError> {
     if read::<String>(settings, "klamm.storage.kind")? == "memory" {
         return Ok(Storage::Memory);
     }
-    let directories: Vec<String> = read(settings, "log.dirs")?;
-    match directories.as_slice() {
-        [] => match read::<String>(settings, "log.dir")? {
-            directory if directory.is_empty() => Err(invalid(settings, "log.dir", "it must name a directory")),
-            directory => Ok(Storage::Disk(directory.into())),
-        },
-        [directory] => Ok(Storage::Disk(directory.into())),
-        _ => Err(contradiction(
-            settings,
-            "log.dirs",
-            format!("Klamm keeps its data in one directory, and these are {}", directories.len()),
-            "name only one of them",
-        )),
+    let paths = |key| {
+        let named = read::<Vec<String>>(settings, key)?.into_iter().filter(|path| !path.is_empty());
+        Ok::<Vec<_>, ConfigError>(named.map(PathBuf::from).collect())
+    };
+    let (mut key, mut log_dirs) = ("log.dirs", paths("log.dirs")?);
+    if log_dirs.is_empty() {
+        (key, log_dirs) = ("log.dir", paths("log.dir")?);
     }
+    let Some(first) = log_dirs.first().cloned() else {
+        return Err(invalid(settings, key, "it must name a directory"));
+    };
+    let twice = log_dirs.iter().enumerate().find(|(index, path)| log_dirs.iter().take(*index).any(|one| one == *path));
+    if let Some((_, path)) = twice {
+        let reason = format!("it names {} twice", path.display());
+        return Err(contradiction(settings, key, reason, "name each directory once"));
+    }
+    let metadata = read::<Option<String>>(settings, "metadata.log.dir")?.map_or(first, PathBuf::from);
+    Ok(Storage::Disk(DataDirectories { log_dirs, metadata }))
 }
 
 /// Kafka refuses 0 for the broker, although a topic may have it.

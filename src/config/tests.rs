@@ -61,7 +61,7 @@ fn a_typed_struct_begins_with_the_defaults_of_the_table() {
 fn a_broker_that_nobody_configured_is_a_single_node_on_localhost() {
     let config = Config::with(&[]).unwrap();
     assert_eq!(config.node_id, 1);
-    assert_eq!(config.storage, Storage::Disk("./data".into()));
+    assert_eq!(config.storage, Storage::Disk(DataDirectories::one("./data")));
     assert_eq!(config.inter_broker_listener, "PLAINTEXT");
     let localhost = HostPort { host: "localhost".to_owned(), port: 9092 };
     let listener = Listener {
@@ -191,10 +191,32 @@ fn contradictions_are_refused_with_their_reason() {
         let refused = config.is_err_and(|errors| errors.to_string().contains("A and B are both to listen on port 1"));
         assert_eq!(refused, is_shared, "{listeners}");
     }
-    assert!(refused(&[("log.dirs", "/a,/b")]).contains("in one directory, and these are 2"));
+    assert!(refused(&[("log.dirs", "/a,/b,/a")]).contains("it names /a twice"));
+    assert!(refused(&[("log.dirs", "/a,/b,/b")]).contains("it names /b twice"));
+    assert!(refused(&[("log.dir", "")]).contains("it must name a directory"));
     assert!(refused(&[("node.id", "1"), ("broker.id", "2")]).contains("node.id is 1"));
     assert_eq!(Config::with(&[("broker.id", "4")]).unwrap().node_id, 4);
     assert_eq!(Config::with(&[("klamm.storage.kind", "memory")]).unwrap().storage, Storage::Memory);
+}
+
+#[test]
+fn data_may_be_in_several_directories_and_the_metadata_in_the_first_or_in_one_of_its_own() {
+    let directories = |pairs: &[(&str, &str)]| match Config::with(pairs).unwrap().storage {
+        Storage::Disk(directories) => directories,
+        Storage::Memory => panic!("in memory"),
+    };
+    let of = |log_dirs: &[&str], metadata: &str| DataDirectories {
+        log_dirs: log_dirs.iter().map(Into::into).collect(),
+        metadata: metadata.into(),
+    };
+    assert_eq!(directories(&[("log.dirs", "/a, /b")]), of(&["/a", "/b"], "/a"));
+    assert_eq!(directories(&[("log.dir", "/a,/b")]), of(&["/a", "/b"], "/a"));
+    assert_eq!(directories(&[("log.dirs", "/a,/b"), ("log.dir", "/c")]), of(&["/a", "/b"], "/a"));
+    let second = directories(&[("log.dirs", "/a,/b"), ("metadata.log.dir", "/b")]);
+    assert_eq!(second, of(&["/a", "/b"], "/b"));
+    assert_eq!(second.all(), ["/b", "/a"].map(std::path::Path::new));
+    let apart = directories(&[("log.dirs", "/a"), ("metadata.log.dir", "/m")]);
+    assert_eq!(apart.all(), ["/m", "/a"].map(std::path::Path::new));
 }
 
 #[test]

@@ -167,6 +167,10 @@ metrics! {
             "Partitions that this broker leads with as many replicas in sync as min.insync.replicas.";
         OfflineReplicaCount Gauge "kafka_server_replicamanager_offlinereplicacount" []
             "Replicas on this broker whose log cannot be used.";
+        OfflineLogDirectoryCount Gauge "kafka_log_logmanager_offlinelogdirectorycount" []
+            "Log directories that have failed, or could not be opened.";
+        LogDirectoryOffline Gauge "kafka_log_logmanager_logdirectoryoffline" ["logdirectory"]
+            "1 if this log directory has failed or could not be opened, else 0.";
         MaxDirtyPercent Gauge "kafka_log_logcleanermanager_max_dirty_percent" []
             "Percentage of the filthiest log that is not compacted, when the cleaner looked last.";
         TimeSinceLastRun Gauge "kafka_log_logcleanermanager_time_since_last_run_ms" []

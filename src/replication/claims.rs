@@ -1,5 +1,6 @@
 //! What a broker takes over of the directories that it finds, and what it says of those that it does not find.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::ownership::{self, KnownTopics, Owner};
@@ -19,6 +20,7 @@ pub(super) fn claim(
         Ok(owners)
     };
     let owners = found.iter().map(owners_of).collect::<Result<Vec<_>, LogDirError>>()?;
+    refuse_duplicates(&found, &owners)?;
     let mut claimed = Vec::with_capacity(found.len());
     for ((log_dir, mut found), owners) in found.into_iter().zip(owners) {
         found.logs = claim_in(&log_dir, std::mem::take(&mut found.logs), owners)?;
@@ -37,6 +39,23 @@ fn refuse_unknown(log_dir: &LogDir, found: &FoundLogs, owners: &[Owner]) -> Resu
         return Ok(());
     }
     Err(LogDirError::UnknownPartitions { path: log_dir.path().unwrap_or(Path::new("")).into(), unknown })
+}
+
+/// A partition that is in two directories was moved when one of them failed: nobody but a person can tell which one has
+/// all of its records (`LogManager.loadLog`). What nobody will miss does not count.
+fn refuse_duplicates(found: &[FoundDirectory], owners: &[Vec<Owner>]) -> Result<(), LogDirError> {
+    let mut seen: HashMap<&TopicPartition, &LogDir> = HashMap::new();
+    for ((log_dir, found), owners) in found.iter().zip(owners) {
+        let ours = found.logs.iter().zip(owners).filter(|(_, owner)| **owner != Owner::Deleted);
+        for (FoundLog { topic_partition, .. }, _) in ours {
+            if let Some(other) = seen.insert(topic_partition, log_dir) {
+                let [first, second] =
+                    [other, log_dir].map(|dir| dir.path().unwrap_or(Path::new("")).join(topic_partition.to_string()));
+                return Err(LogDirError::DuplicateLog { partition: topic_partition.clone(), first, second });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Those of `logs`, which are in `log_dir` and whose owners are known, that are to be loaded; the others are set aside.

@@ -108,9 +108,6 @@ impl LogCleaner {
 
     /// Cleans the log that is worth it most; whether there was one. Blocks.
     fn clean_filthiest(&self, stop: &CancellationToken) -> bool {
-        if self.replicas.is_log_dir_offline() {
-            return false;
-        }
         let mut candidates = self.candidates();
         loop {
             let ranked = candidates.iter().map(|candidate| (&candidate.to_clean, &candidate.config));
@@ -133,7 +130,7 @@ impl LogCleaner {
         let now = self.replicas.clock().now();
         let mut candidates = Vec::new();
         for partition in self.replicas.partitions() {
-            if partition.cleaning().is_uncleanable() {
+            if partition.cleaning().is_uncleanable() || partition.is_offline() {
                 continue;
             }
             if *partition.topic_partition().topic == *GROUP_METADATA_TOPIC {
@@ -175,7 +172,7 @@ impl LogCleaner {
                 tracing::error!(partition = %name, %error, "a log cannot be compacted with these settings");
                 false
             }
-            Ok(Err(CleaningFailure::Storage(error))) if self.passes(&error) => {
+            Ok(Err(CleaningFailure::Storage(error))) if passes(partition, &error) => {
                 tracing::warn!(partition = %name, %error, "a log could not be compacted; it is tried again");
                 false
             }
@@ -190,12 +187,6 @@ impl LogCleaner {
                 true
             }
         }
-    }
-
-    /// Whether a failure says nothing about this log: the disk is full, or the log directory has failed, which has been
-    /// said.
-    fn passes(&self, error: &StorageError) -> bool {
-        self.replicas.is_log_dir_offline() || error.passes()
     }
 
     fn clean(
@@ -244,6 +235,11 @@ impl LogCleaner {
                 "records without a key were removed by compaction");
         }
     }
+}
+
+/// Whether a failure says nothing about this log: the disk is full, or the log directory has failed, which has been said.
+fn passes(partition: &HostedPartition, error: &StorageError) -> bool {
+    partition.is_offline() || error.passes()
 }
 
 fn log_reset(partition: &HostedPartition, reset: CheckpointReset, first_dirty_offset: i64) {
@@ -308,8 +304,9 @@ mod tests {
         assert!(!cleaner.clean_filthiest(&stop), "nothing is left to be done");
         assert!(size(&replicas, "good") < full - 1_000_000);
         assert_eq!((size(&replicas, "damaged"), fs::read(&path).unwrap()), (damaged, bytes));
-        let (partitions, cleanable) = replicas.uncleanable();
-        assert_eq!((partitions, cleanable > 1_000_000), (1, true));
+        let uncleanable = replicas.uncleanable();
+        let [(_, partitions, cleanable)] = &uncleanable[..] else { panic!("{uncleanable:?}") };
+        assert_eq!((*partitions, *cleanable > 1_000_000), (1, true));
         let leftover = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(leftover.filter(|name| name.to_string_lossy().contains("cleaned")).count(), 0);
         let checkpoint = fs::read_to_string(directory.path().join("cleaner-offset-checkpoint")).unwrap();

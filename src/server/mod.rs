@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod initial_topics;
+mod owners;
 mod running;
 mod start_error;
 mod take_over;
@@ -11,7 +12,6 @@ mod told_addresses;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,13 +35,13 @@ use crate::metadata::{Endpoint, MetadataRecord, TopicRecord};
 use crate::metrics::Metrics;
 use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
 use crate::quorum::driver::Driver;
-use crate::quorum::{self, MetadataQuorum, QuorumOptions};
+use crate::quorum::{MetadataQuorum, QuorumOptions};
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::housekeeping::{self, Schedule};
 use crate::replication::log_cleaner::LogCleaner;
 use crate::replication::ownership::KnownTopics;
 use crate::replication::replica_manager::ReplicaManager;
-use crate::storage::{LogDir, LogDirError, LogDirOptions, LogDirs, METADATA_DIRECTORY, Survey};
+use crate::storage::{LogDir, LogDirError, LogDirOptions, LogDirs, METADATA_DIRECTORY};
 use descriptors::Shares;
 pub use descriptors::raise_descriptor_limit;
 use initial_topics::create_initial_topics;
@@ -309,32 +309,21 @@ fn bind_http(config: &Config) -> Result<Option<BoundListener>, StartError> {
 async fn open_log_dirs(config: &Config) -> Result<LogDirs, StartError> {
     match &config.storage {
         Storage::Memory => Ok(LogDirs::of(LogDir::memory())),
-        Storage::Disk(path) => {
-            let max_open_files = Shares::of_this_process().segments;
+        Storage::Disk(directories) => {
             let delay_ms = u64::try_from(config.topic_defaults.file_delete_delay_ms).unwrap_or(0);
-            let delete_delay = Duration::from_millis(delay_ms);
             let options = LogDirOptions {
                 node_id: config.node_id,
                 cluster_id: config.cluster_id.clone(),
-                max_open_files,
-                delete_delay,
+                max_open_files: Shares::of_this_process().segments,
+                delete_delay: Duration::from_millis(delay_ms),
             };
-            if Survey::of(path).map_err(LogDirError::from)?.is_apache_kafkas() {
-                Box::pin(take_over::take_over(path, config, &options)).await?;
+            if owners::is_to_be_taken_over(directories)? {
+                Box::pin(take_over::take_over(&directories.metadata, config, &options)).await?;
             }
-            check_owner(path)?;
-            Ok(LogDirs::of(LogDir::open(path, &options)?))
+            owners::check(directories)?;
+            Ok(LogDirs::open(directories, &options)?)
         }
     }
-}
-
-/// Refuses a directory that has Kafka's metadata beside ours, or that has lost its metadata log, before anything in it is
-/// touched.
-fn check_owner(path: &Path) -> Result<(), StartError> {
-    let survey = Survey::of(path).map_err(LogDirError::from)?;
-    let has_metadata = quorum::has_metadata(&path.join(METADATA_DIRECTORY))
-        .map_err(|error| StartError::Metadata { reason: error.to_string() })?;
-    Ok(survey.check(path, has_metadata)?)
 }
 
 async fn open_replicas(
@@ -343,7 +332,8 @@ async fn open_replicas(
     log_dirs: &Arc<LogDirs>,
     metadata: &Arc<MetadataQuorum>,
 ) -> Result<Arc<ReplicaManager>, StartError> {
-    let (node_id, path) = (config.node_id, log_dirs.next().path().unwrap_or(Path::new("memory")).to_path_buf());
+    let paths: Vec<_> = log_dirs.online().filter_map(|dir| dir.absolute_path()).collect();
+    let (node_id, place) = (config.node_id, paths.join(", "));
     let (config, clock, log_dirs) = (Arc::clone(config), clock.clone(), Arc::clone(log_dirs));
     let metadata = Arc::clone(metadata);
     // The metadata's tasks go on while logs are recovered.
@@ -352,7 +342,7 @@ async fn open_replicas(
         let known = KnownTopics { image: &image, removed: &removed };
         ReplicaManager::open(node_id, clock, config, log_dirs, known)
     });
-    let damaged = |reason| StartError::DamagedData { path, reason };
+    let damaged = |reason| StartError::DamagedData { place, reason };
     match opened.await {
         Ok(Ok(replicas)) => Ok(Arc::new(replicas)),
         Ok(Err(LogDirError::Storage(error))) => Err(damaged(error.to_string())),
@@ -373,7 +363,7 @@ fn removed_topics(metadata: &MetadataQuorum) -> HashSet<Uuid> {
 
 async fn open_metadata(config: &Config) -> Result<MetadataQuorum, StartError> {
     let directory = match &config.storage {
-        Storage::Disk(path) => Some(path.join(METADATA_DIRECTORY)),
+        Storage::Disk(directories) => Some(directories.metadata.join(METADATA_DIRECTORY)),
         Storage::Memory => None,
     };
     Ok(MetadataQuorum::open(QuorumOptions::new(config.node_id, directory)).await?)

@@ -1,11 +1,10 @@
 //! Why a broker does not start, in sentences for the person who started it.
 
 use std::io;
-use std::path::PathBuf;
 
 use crate::network::BindError;
 use crate::quorum::QuorumError;
-use crate::storage::LogDirError;
+use crate::storage::{LogDirError, StorageError};
 
 /// A start that failed; everything that had been opened is closed again.
 #[derive(Debug, thiserror::Error)]
@@ -14,10 +13,10 @@ pub enum StartError {
     #[error(transparent)]
     DataDirectory(#[from] LogDirError),
     /// What is in the data directory cannot be loaded.
-    #[error("the data in {} cannot be loaded: {reason}", .path.display())]
+    #[error("the data in {place} cannot be loaded: {reason}")]
     DamagedData {
-        /// The directory or file.
-        path: PathBuf,
+        /// The directories.
+        place: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -89,6 +88,16 @@ impl StartError {
                     "restore the metadata directory from a copy that is as new as the data, or take these partitions away: \
                      a directory renamed to NAME-stray is left alone, with its records; none of them was touched"
                 }
+                LogDirError::MetadataElsewhere { .. } => {
+                    "name the directory with the metadata log first in log.dirs, or name it in metadata.log.dir; none of them \
+                     was touched"
+                }
+                LogDirError::SameDirectory { .. } => "one is a copy of the other: name one of them; none was touched",
+                LogDirError::DuplicateLog { .. } => {
+                    "one of the directories failed while the partition moved between them: look which one has all of its \
+                     records, and rename the other one to NAME-stray; none of them was touched"
+                }
+                LogDirError::NoneUsable => "see the log for the reasons",
                 LogDirError::MetadataMissing { .. } => {
                     "restore the metadata directory from a copy, or choose another directory with --data-dir (also if this \
                      one is Apache Kafka's); nothing in it was touched"
@@ -103,6 +112,12 @@ impl StartError {
             ),
             Self::DamagedData { .. } | Self::Metadata { .. } => None,
         }
+    }
+}
+
+impl From<StorageError> for StartError {
+    fn from(error: StorageError) -> Self {
+        Self::DataDirectory(error.into())
     }
 }
 

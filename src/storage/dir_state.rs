@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::StorageError;
@@ -15,19 +16,49 @@ pub(super) struct DirState {
     pub(super) files: Arc<OpenFiles>,
     offline: OnceLock<Arc<str>>,
     room: Room,
+    /// How many logs are in the directory.
+    logs: AtomicUsize,
+}
+
+/// A log that counts as one of its log directory's while this lives.
+#[derive(Debug)]
+pub(super) struct CountedLog(Arc<DirState>);
+
+impl CountedLog {
+    pub(super) fn of(state: &Arc<DirState>) -> Self {
+        state.logs.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for CountedLog {
+    fn drop(&mut self) {
+        self.0.logs.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl DirState {
     pub(super) fn new(path: &Path, max_open_files: usize) -> Self {
         let files = OpenFiles::new(max_open_files);
-        Self { path: path.to_path_buf(), files, offline: OnceLock::new(), room: Room::default() }
+        let logs = AtomicUsize::new(0);
+        Self { path: path.to_path_buf(), files, offline: OnceLock::new(), room: Room::default(), logs }
     }
 
     /// Takes the directory offline, for good.
     pub(super) fn mark_offline(&self, reason: &str) {
         if self.offline.set(reason.into()).is_ok() {
-            tracing::error!(path = %self.path.display(), reason, "the log directory is offline");
+            tracing::error!(path = %self.path.display(), reason,
+                "the log directory is offline: what is in it is not served until it is put right and the broker started again");
         }
+    }
+
+    /// How many logs are in it.
+    pub(super) fn log_count(&self) -> usize {
+        self.logs.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline.get().is_some()
     }
 
     /// Why it is offline, if it is.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::meta_properties::{self, MetaProperties};
-use super::survey::{LogDirError, METADATA_DIRECTORY};
+use super::survey::LogDirError;
 use super::{StorageError, files, format_uuid, found_logs};
 use crate::ids::{NodeId, Uuid};
 
@@ -37,12 +37,31 @@ pub(super) fn lock(path: &Path) -> Result<File, LogDirError> {
     }
 }
 
-/// Reads `meta.properties`, or writes it into a directory without data.
-pub(super) fn identify(path: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
-    match existing_identity(path, options)? {
-        Some(identity) => Ok(identity),
-        None => first_identity(path, &path.join(meta_properties::FILE_NAME), options),
+/// Reads `meta.properties`, or writes it into a directory without data, after `before`.
+pub(super) fn identify(
+    path: &Path,
+    options: &LogDirOptions,
+    before: impl FnOnce() -> Result<(), StorageError>,
+) -> Result<MetaProperties, LogDirError> {
+    if let Some(identity) = peek(path, options)? {
+        return Ok(identity);
     }
+    before()?;
+    let cluster_id = options.cluster_id.clone().unwrap_or_else(|| format_uuid(Uuid::new_v4()));
+    let identity = MetaProperties { node_id: options.node_id, cluster_id, directory_id: Some(Uuid::new_v4()) };
+    files::replace_durably(&path.join(meta_properties::FILE_NAME), identity.to_text().as_bytes())?;
+    Ok(identity)
+}
+
+/// The identity of the directory, if it has one, and nothing is changed. One that is not there, or has no data, need not
+/// have any.
+pub(super) fn peek(path: &Path, options: &LogDirOptions) -> Result<Option<MetaProperties>, LogDirError> {
+    let identity = existing_identity(path, options)?;
+    if identity.is_none() && path.exists() && !found_logs::list(path)?.0.is_empty() {
+        let reason = "it is missing although there is data".to_owned();
+        return Err(LogDirError::Unidentified { path: path.to_path_buf(), reason });
+    }
+    Ok(identity)
 }
 
 /// Reads `meta.properties`, if it is there.
@@ -65,18 +84,4 @@ pub(super) fn existing_identity(path: &Path, options: &LogDirOptions) -> Result<
         }
         _ => Ok(Some(identity)),
     }
-}
-
-fn first_identity(path: &Path, file: &Path, options: &LogDirOptions) -> Result<MetaProperties, LogDirError> {
-    if !found_logs::list(path)?.0.is_empty() {
-        let reason = "it is missing although there is data".to_owned();
-        return Err(LogDirError::Unidentified { path: path.to_path_buf(), reason });
-    }
-    // First, so that a crash in between leaves no identity that `Survey::check` refuses.
-    let metadata = path.join(METADATA_DIRECTORY);
-    fs::create_dir_all(&metadata).map_err(StorageError::io("cannot create", &metadata))?;
-    let cluster_id = options.cluster_id.clone().unwrap_or_else(|| format_uuid(Uuid::new_v4()));
-    let identity = MetaProperties { node_id: options.node_id, cluster_id, directory_id: Some(Uuid::new_v4()) };
-    files::replace_durably(file, identity.to_text().as_bytes())?;
-    Ok(identity)
 }

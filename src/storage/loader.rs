@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use super::aborted_transactions::{AbortedTransactions, CheckedSegments};
-use super::dir_state::DirState;
+use super::dir_state::{CountedLog, DirState};
 use super::holes::{self, Verdict};
 use super::leader_epoch::{self, LeaderEpochs};
 use super::load_request::LoadRequest;
@@ -107,6 +107,7 @@ fn finish(
     let aborted = request.state.observe(aborted)?;
     let place = LogPlace {
         dir: request.dir,
+        _counted: CountedLog::of(&request.state),
         state: request.state,
         snapshots,
         written_epochs: saved_epochs.unwrap_or_default(),

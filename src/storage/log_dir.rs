@@ -15,7 +15,7 @@ use super::found_logs::{self, FoundLogs};
 use super::load_request::LoadRequest;
 use super::log::Log;
 use super::meta_properties::MetaProperties;
-use super::survey::LogDirError;
+use super::survey::{LogDirError, METADATA_DIRECTORY};
 use super::{LogConfig, StorageError, files, format_uuid, partition_dir, recovery};
 use crate::clock::{Monotonic, Now};
 use crate::ids::{TopicPartition, Uuid};
@@ -72,8 +72,8 @@ pub struct LogDir {
 struct OnDisk {
     state: Arc<DirState>,
     had_clean_shutdown: bool,
-    /// Held for its lock.
-    lock: File,
+    /// Held for its lock; none where the directory could not be opened.
+    lock: Option<File>,
     delete_delay: Duration,
     /// Directories of deleted logs, and when they are removed; the first is due first.
     doomed: Mutex<VecDeque<(PathBuf, Monotonic)>>,
@@ -100,20 +100,52 @@ impl LogDir {
     /// Opens `path`, creating it if need be: takes the lock, and reads or writes `meta.properties`. Blocks for the
     /// disk when the directory is new.
     pub fn open(path: &Path, options: &LogDirOptions) -> Result<Self, LogDirError> {
+        // First, so that a crash in between leaves no identity that `Survey::check` refuses.
+        let make_metadata = || {
+            let metadata = path.join(METADATA_DIRECTORY);
+            fs::create_dir_all(&metadata).map_err(StorageError::io("cannot create", &metadata))
+        };
+        Self::open_after(path, options, make_metadata)
+    }
+
+    /// The same of a directory that has no part in the metadata.
+    pub(super) fn open_beside(path: &Path, options: &LogDirOptions) -> Result<Self, LogDirError> {
+        Self::open_after(path, options, || Ok(()))
+    }
+
+    fn open_after(
+        path: &Path,
+        options: &LogDirOptions,
+        before_identity: impl FnOnce() -> Result<(), StorageError>,
+    ) -> Result<Self, LogDirError> {
         fs::create_dir_all(path).map_err(StorageError::io("cannot create the data directory", path))?;
         let lock = lock(path)?;
-        let identity = identify(path, options)?;
-        let had_clean_shutdown = path.join(CLEAN_SHUTDOWN_FILE).exists();
-        let state = Arc::new(DirState::new(path, options.max_open_files));
-        let on_disk = Some(OnDisk {
-            state,
-            had_clean_shutdown,
-            lock,
+        let identity = identify(path, options, before_identity)?;
+        let on_disk = OnDisk {
+            state: Arc::new(DirState::new(path, options.max_open_files)),
+            had_clean_shutdown: path.join(CLEAN_SHUTDOWN_FILE).exists(),
+            lock: Some(lock),
             delete_delay: options.delete_delay,
             doomed: Mutex::default(),
             checkpointed: Mutex::default(),
-        });
-        Ok(Self { on_disk, identity, decompressors: Decompressors::default() })
+        };
+        Ok(Self { on_disk: Some(on_disk), identity, decompressors: Decompressors::default() })
+    }
+
+    /// One that could not be opened, and is offline for `reason` until the next start.
+    pub(super) fn unusable(path: &Path, options: &LogDirOptions, reason: &str) -> Self {
+        let state = Arc::new(DirState::new(path, options.max_open_files));
+        state.mark_offline(reason);
+        let on_disk = OnDisk {
+            state,
+            had_clean_shutdown: false,
+            lock: None,
+            delete_delay: options.delete_delay,
+            doomed: Mutex::default(),
+            checkpointed: Mutex::default(),
+        };
+        let identity = MetaProperties { node_id: options.node_id, cluster_id: String::new(), directory_id: None };
+        Self { on_disk: Some(on_disk), identity, decompressors: Decompressors::default() }
     }
 
     /// A log directory that is nowhere: its logs are kept in memory and vanish with it.
@@ -136,6 +168,12 @@ impl LogDir {
     /// Where it is; `None` in memory mode.
     pub fn path(&self) -> Option<&Path> {
         self.on_disk.as_ref().map(|on_disk| on_disk.state.path.as_path())
+    }
+
+    /// Its path as clients are told it; `None` in memory mode.
+    pub fn absolute_path(&self) -> Option<String> {
+        let path = self.path()?;
+        Some(std::path::absolute(path).as_deref().unwrap_or(path).display().to_string())
     }
 
     /// Whether the log is in it; in memory mode, none is in any.
@@ -166,7 +204,17 @@ impl LogDir {
 
     /// Whether an earlier failure took it offline.
     pub fn is_offline(&self) -> bool {
-        self.offline_reason().is_some()
+        self.on_disk.as_ref().is_some_and(|on_disk| on_disk.state.is_offline())
+    }
+
+    /// The error with which an offline one answers.
+    pub(super) fn check_online(&self) -> Result<(), StorageError> {
+        self.on_disk.as_ref().map_or(Ok(()), |on_disk| on_disk.state.check_online())
+    }
+
+    /// How many logs are in it; 0 in memory mode.
+    pub(super) fn log_count(&self) -> usize {
+        self.on_disk.as_ref().map_or(0, |on_disk| on_disk.state.log_count())
     }
 
     /// Takes it offline: nothing is appended to its logs any more.
@@ -176,9 +224,9 @@ impl LogDir {
         }
     }
 
-    /// What is there to load; nothing is changed.
+    /// What is there to load; nothing is changed. Nothing is in one that is offline.
     pub fn find_logs(&self) -> Result<FoundLogs, StorageError> {
-        self.path().map_or(Ok(FoundLogs::default()), FoundLogs::in_directory)
+        self.path().filter(|_| !self.is_offline()).map_or(Ok(FoundLogs::default()), FoundLogs::in_directory)
     }
 
     /// Loads what was found, in the same order, by so many threads; recovers the logs that need it, and says every second
@@ -311,7 +359,8 @@ impl LogDir {
     pub fn write_back(&self) {
         #[cfg(target_os = "linux")]
         if let Some(on_disk) = &self.on_disk
-            && let Err(error) = rustix::fs::syncfs(&on_disk.lock)
+            && let Some(lock) = &on_disk.lock
+            && let Err(error) = rustix::fs::syncfs(lock)
         {
             tracing::warn!(%error, "the file system could not be written back in one go");
         }

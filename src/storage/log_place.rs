@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::dir_state::DirState;
+use super::dir_state::{CountedLog, DirState};
 use super::leader_epoch::LeaderEpochs;
 use super::producer_snapshot::ProducerSnapshots;
 use super::segment::Home;
@@ -13,6 +13,8 @@ use super::segment::Home;
 pub(super) struct LogPlace {
     pub(super) dir: PathBuf,
     pub(super) state: Arc<DirState>,
+    /// Counts the log in the log directory.
+    pub(super) _counted: CountedLog,
     pub(super) snapshots: ProducerSnapshots,
     /// What `leader-epoch-checkpoint` says.
     pub(super) written_epochs: LeaderEpochs,

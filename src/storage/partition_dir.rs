@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::dir_state::DirState;
+use super::dir_state::{CountedLog, DirState};
 use super::leader_epoch::LeaderEpochs;
 use super::log_place::LogPlace;
 use super::producer_snapshot::ProducerSnapshots;
@@ -96,7 +96,15 @@ pub(super) fn create(
     })?;
     let snapshots = ProducerSnapshots::new(&dir, &[]);
     let written_epochs = LeaderEpochs::default();
-    Ok(LogPlace { dir, state: state.clone(), snapshots, written_epochs, dir_changes: 1, synced_dir_changes: 0 })
+    Ok(LogPlace {
+        dir,
+        state: state.clone(),
+        _counted: CountedLog::of(state),
+        snapshots,
+        written_epochs,
+        dir_changes: 1,
+        synced_dir_changes: 0,
+    })
 }
 
 /// Whether `dir` is there and as good as new: it has nothing but what an interrupted [`create`] leaves, which the next

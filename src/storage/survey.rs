@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{StorageError, meta_properties, partition_dir};
+use crate::ids::TopicPartition;
 
 /// The directory of the metadata log, inside a log directory. Whoever makes a log directory makes it first, so that an
 /// identity without it is not ours.
@@ -66,6 +67,40 @@ pub enum LogDirError {
         /// What it holds.
         found: String,
     },
+    /// Another one has data, and the metadata log is missing where it is to be.
+    #[error(
+        "the metadata log is missing or empty in the data directory {}, and {} has data",
+        .path.display(), .other.display()
+    )]
+    MetadataElsewhere {
+        /// Where it is to be.
+        path: PathBuf,
+        /// The directory with data.
+        other: PathBuf,
+    },
+    /// One of the directories is a copy of another one.
+    #[error("the data directories {} and {} have the same directory.id, {id}", .other.display(), .path.display())]
+    SameDirectory {
+        /// The later one.
+        path: PathBuf,
+        /// The earlier one.
+        other: PathBuf,
+        /// The id in their `meta.properties`.
+        id: String,
+    },
+    /// A partition is in two directories (Kafka: duplicate log directories).
+    #[error("the partition {partition} is in two data directories, {} and {}", .first.display(), .second.display())]
+    DuplicateLog {
+        /// Which one.
+        partition: TopicPartition,
+        /// Its directory in the one.
+        first: PathBuf,
+        /// Its directory in the other.
+        second: PathBuf,
+    },
+    /// None of several could be opened; each has been told.
+    #[error("none of the data directories can be used")]
+    NoneUsable,
     /// It holds partitions that its metadata does not know, and has not deleted.
     #[error(
         "the data directory {} holds {} that the metadata does not know: {}; the metadata is older than they are, or damaged, \
@@ -133,6 +168,16 @@ impl Survey {
     /// Whether the directory is Apache Kafka's, and nothing of ours is in it.
     pub fn is_apache_kafkas(&self) -> bool {
         self.has_kafka_metadata && !self.has_metadata_directory
+    }
+
+    /// Whether there are partitions in it.
+    pub fn holds_partitions(&self) -> bool {
+        !self.partitions.is_empty()
+    }
+
+    /// Whether Apache Kafka has kept its metadata in it.
+    pub fn holds_kafkas_metadata(&self) -> bool {
+        self.has_kafka_metadata
     }
 
     /// Decides whether a broker may start on `path`, whose metadata log holds anything or not: on nothing, on what a

@@ -14,9 +14,9 @@ use crate::server::within;
 pub(crate) mod unpack;
 
 /// When everything below a directory was last changed, and what the files hold.
-type Tree = BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)>;
+pub(crate) type Tree = BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)>;
 
-fn tree(directory: &Path) -> Tree {
+pub(crate) fn tree(directory: &Path) -> Tree {
     let mut tree = Tree::new();
     let mut left = vec![directory.to_owned()];
     while let Some(path) = left.pop() {

@@ -1,75 +1,17 @@
 //! What is lost on the disk is said, and nothing goes with it: metadata, partitions, files, while a broker is stopped and
 //! while it runs.
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use kafka_protocol::messages::DeleteTopicsRequest;
 use klamm::server::{Server, StartError};
 use klamm::storage::LogDirError;
-use tokio::runtime::Runtime;
 
-use crate::broker::{Broker, Client, Topic, config};
+use crate::broker::{Broker, Topic, config};
 use crate::server::{until, within};
+use crate::watched::Watched;
 
 const KAFKA_STORAGE_ERROR: i16 = 56;
-
-/// What one broker logs.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A broker with a runtime and a log of its own: its errors are expected ones.
-struct Watched {
-    broker: Broker,
-    runtime: Runtime,
-    lines: Lines,
-}
-
-impl Watched {
-    async fn on(directory: &Path) -> Self {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
-        let dispatch = tracing::Dispatch::new(subscriber.with_writer(move || writer.clone()).finish());
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).enable_all().on_thread_start(move || {
-            // As long as the thread lives.
-            std::mem::forget(tracing::dispatcher::set_default(&dispatch));
-        });
-        let runtime = runtime.build().unwrap();
-        let server = within(runtime.spawn(Server::start(on(directory)))).await.unwrap().unwrap();
-        Self { broker: Broker(server), runtime, lines }
-    }
-
-    async fn client(&self) -> Client {
-        self.broker.client().await
-    }
-
-    /// The lines so far that contain `text`.
-    fn logged(&self, text: &str) -> Vec<String> {
-        let log = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
-        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
-    }
-
-    /// Whether the stop was clean.
-    async fn stop(self) -> bool {
-        let Self { broker: Broker(server), runtime, .. } = self;
-        let stopped = within(runtime.spawn(server.stop())).await.unwrap();
-        runtime.shutdown_background();
-        stopped.is_ok()
-    }
-}
 
 fn on(directory: &Path) -> klamm::config::Config {
     config(&[("log.dirs", directory.to_str().unwrap())])
@@ -219,7 +161,7 @@ async fn a_partition_that_vanished_while_the_broker_was_stopped_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let [first, second] = stopped(directory.path()).await;
     std::fs::remove_dir_all(directory.path().join("first-0")).unwrap();
-    let broker = Watched::on(directory.path()).await;
+    let broker = Watched::start(on(directory.path())).await;
     let errors = broker.logged("ERROR");
     assert_eq!(errors.len(), 1, "{errors:?}");
     for part in ["partition=first-0", "directory is missing", "offsets 0 to 0 are gone"] {
@@ -240,7 +182,7 @@ async fn a_partition_that_vanished_while_the_broker_was_stopped_is_named() {
 async fn a_partition_removed_under_a_running_broker_takes_nothing_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let [first, second] = stopped(directory.path()).await;
-    let broker = Watched::on(directory.path()).await;
+    let broker = Watched::start(on(directory.path())).await;
     let mut client = broker.client().await;
     std::fs::remove_dir_all(directory.path().join("first-0")).unwrap();
     let request = DeleteTopicsRequest::default().with_timeout_ms(10_000).with_topic_names(vec![first.name.clone()]);
@@ -258,14 +200,14 @@ async fn a_partition_removed_under_a_running_broker_takes_nothing_with_it() {
 async fn a_partition_that_cannot_be_closed_makes_the_stop_unclean() {
     let directory = tempfile::tempdir().unwrap();
     let [first, second] = stopped(directory.path()).await;
-    let broker = Watched::on(directory.path()).await;
+    let broker = Watched::start(on(directory.path())).await;
     let mut client = broker.client().await;
     client.append(&first, 0, &["more"]).await;
     std::fs::remove_dir_all(directory.path().join("first-0")).unwrap();
     assert_eq!(client.append(&second, 0, &["more"]).await, 1);
     assert!(!broker.stop().await);
     assert!(!directory.path().join(".kafka_cleanshutdown").exists());
-    let broker = Watched::on(directory.path()).await;
+    let broker = Watched::start(on(directory.path())).await;
     assert_eq!(broker.client().await.read(&second, 0, 0).await, ["kept", "more"]);
     assert!(broker.logged("ERROR").iter().any(|line| line.contains("first-0")));
     assert!(broker.stop().await);
@@ -280,7 +222,7 @@ async fn a_partition_that_could_not_be_opened_is_tried_again() {
     std::fs::write(&path, "").unwrap();
     let full = directory.path().join("first-0/partition.metadata.tmp");
     std::os::unix::fs::symlink("/dev/full", &full).unwrap();
-    let broker = Watched::on(directory.path()).await;
+    let broker = Watched::start(on(directory.path())).await;
     let mut client = broker.client().await;
     // The failed attempt has removed the link.
     let code = client.fetch(&topics[0], 0, 0).await.error_code;

@@ -1,11 +1,13 @@
 //! The metrics of Kafka itself, by the names that the JMX exporter gives them, and our own.
 
+use std::sync::Arc;
+
 use kafka_protocol::messages::ApiKey;
 
 use super::zero_or_one;
 use crate::api::APIS;
 use crate::broker::Broker;
-use crate::metadata::MetadataImage;
+use crate::metadata::{MetadataImage, PartitionImage, TopicImage};
 use crate::metrics::{Exposition, Metric, Metrics, RequestMetrics, TopicTraffic};
 use crate::protocol::ErrorCode;
 use crate::replication::hosted_partition::PartitionStatus;
@@ -46,23 +48,27 @@ fn add_traffic(exposition: &mut Exposition, labels: &[&str], traffic: &TopicTraf
 
 fn add_replicas(exposition: &mut Exposition, broker: &Broker) {
     let offline = broker.replicas.offline_replicas();
-    let is_offline = broker.replicas.is_log_dir_offline();
     let mut partitions = broker.replicas.partitions();
     partitions.sort_unstable_by(|one, next| one.topic_partition().cmp(next.topic_partition()));
     let mut leading = Vec::new();
     for partition in &partitions {
-        let Some(status) = partition.status() else { continue };
+        let Some(status) = partition.status().filter(|_| !partition.is_offline()) else { continue };
         let name = partition.topic_partition();
         exposition.add(Metric::LogSize, &[&name.topic, &name.partition.to_string()], status.log_size);
         leading.extend(status.is_leader.then_some(status));
     }
     let number = |is_meant: fn(&PartitionStatus) -> bool| leading.iter().filter(|status| is_meant(status)).count();
-    exposition.add(Metric::PartitionCount, &[], partitions.len() + offline);
+    let hosted = partitions.iter().filter(|partition| !partition.is_offline()).count();
+    exposition.add(Metric::PartitionCount, &[], hosted + offline);
     exposition.add(Metric::LeaderCount, &[], leading.len());
     exposition.add(Metric::UnderReplicatedPartitions, &[], number(|status| status.in_sync < status.replicas));
     exposition.add(Metric::UnderMinIsr, &[], number(|status| status.in_sync < status.min_insync_replicas));
     exposition.add(Metric::AtMinIsr, &[], number(|status| status.in_sync == status.min_insync_replicas));
-    exposition.add(Metric::OfflineReplicaCount, &[], offline + if is_offline { partitions.len() } else { 0 });
+    exposition.add(Metric::OfflineReplicaCount, &[], offline);
+    exposition.add(Metric::OfflineLogDirectoryCount, &[], broker.replicas.offline_log_dirs());
+    for (path, has_failed) in broker.replicas.log_dirs() {
+        exposition.add(Metric::LogDirectoryOffline, &[&path], zero_or_one(has_failed));
+    }
 }
 
 fn add_cleaner(exposition: &mut Exposition, broker: &Broker) {
@@ -71,10 +77,10 @@ fn add_cleaner(exposition: &mut Exposition, broker: &Broker) {
     let since_last_run = broker.clock.monotonic().saturating_sub(status.last_run);
     exposition.add(Metric::MaxDirtyPercent, &[], percent(status.max_dirty_ratio));
     exposition.add(Metric::TimeSinceLastRun, &[], since_last_run.as_millis());
-    let (partitions, bytes) = broker.replicas.uncleanable();
-    let directory = broker.replicas.log_dir_path().unwrap_or_default();
-    exposition.add(Metric::UncleanablePartitions, &[&directory], partitions);
-    exposition.add(Metric::UncleanableBytes, &[&directory], bytes);
+    for (directory, partitions, bytes) in broker.replicas.uncleanable() {
+        exposition.add(Metric::UncleanablePartitions, &[&directory], partitions);
+        exposition.add(Metric::UncleanableBytes, &[&directory], bytes);
+    }
     exposition.add(Metric::CleanerRecopyPercent, &[], percent(status.recopy_ratio));
     exposition.add(Metric::MaxBufferUtilization, &[], percent(status.buffer_utilization));
     exposition.add(Metric::MaxCleanTime, &[], status.clean_time.as_secs());
@@ -84,7 +90,15 @@ fn add_cleaner(exposition: &mut Exposition, broker: &Broker) {
 fn add_controller(exposition: &mut Exposition, broker: &Broker, image: &MetadataImage) {
     let is_active = broker.metadata.controller_id() == Some(broker.node_id);
     let partitions = || image.topics().flat_map(|topic| &topic.partitions);
-    let leaderless = partitions().filter(|partition| partition.leader < 0).count();
+    // As Metadata tells it: what is in a failed log directory has no leader.
+    let is_led = |topic: &TopicImage, index: usize, partition: &PartitionImage| {
+        let is_here = partition.leader == broker.node_id;
+        partition.leader >= 0 && !(is_here && broker.replicas.is_in_failed_log_dir(&topic.name, index))
+    };
+    let led = |topic: &Arc<TopicImage>| {
+        topic.partitions.iter().enumerate().filter(|(index, partition)| is_led(topic, *index, partition)).count()
+    };
+    let leaderless = partitions().count() - image.topics().map(led).sum::<usize>();
     let misled = partitions().filter(|partition| partition.replicas.first() != Some(&partition.leader)).count();
     exposition.add(Metric::ActiveControllerCount, &[], zero_or_one(is_active));
     exposition.add(Metric::ActiveBrokerCount, &[], image.alive_brokers().count());

@@ -1,7 +1,7 @@
 //! HTTP: whether the broker lives and is ready, and its metrics.
 //!
-//! `/healthz` and `/livez` answer as long as the process does. `/readyz` answers 200 when clients are served: the log
-//! directory is there and the coordinators have loaded; else 503 with the reason. `/metrics` answers in Prometheus's text
+//! `/healthz` and `/livez` answer as long as the process does. `/readyz` answers 200 when clients are served: a log
+//! directory works and the coordinators have loaded; else 503 with the reason. `/metrics` answers in Prometheus's text
 //! format with what [`crate::metrics`] declares: what can be read when it is asked for is read then, and costs nothing
 //! until somebody scrapes. Nobody is asked who they are: the port is on the loopback interface unless it is configured
 //! otherwise.
@@ -95,8 +95,8 @@ fn router(broker: Arc<Broker>) -> Router {
 }
 
 async fn ready(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
-    if broker.replicas.is_log_dir_offline() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the log directory is offline\n");
+    if broker.replicas.have_log_dirs_failed() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the log directories are offline\n");
     }
     match broker.groups.loaded().now_or_never() {
         Some(()) => (StatusCode::OK, "ready\n"),

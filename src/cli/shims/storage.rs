@@ -18,7 +18,7 @@ use super::asking::read_properties;
 use super::storage_checks::{QuorumFlags, check_features, check_release, directory_kind, exception};
 use crate::config::{Config, Storage, java_properties};
 use crate::ids::Uuid;
-use crate::storage::{LogDir, LogDirOptions, format_uuid};
+use crate::storage::{LogDirOptions, LogDirs, format_uuid};
 
 /// The release whose metadata Klamm writes, as Kafka names it.
 const METADATA_VERSION: &str = "4.1-IV1";
@@ -85,7 +85,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     };
     let done = match options.command {
         StorageAction::RandomUuid => Ok((format!("{}\n", random_uuid()), true)),
-        StorageAction::Info { config } => configured(&config).map(|config| info(directory(&config).as_deref())),
+        StorageAction::Info { config } => configured(&config).map(|config| info(&directories(&config))),
         StorageAction::Format(arguments) => format_as_told(&arguments).map(|text| (text, true)),
     };
     match done {
@@ -107,11 +107,15 @@ fn configured(file: &str) -> Result<Config, String> {
     file_alone(file, &environment()).map_err(|failures| failures.to_string())
 }
 
-/// The directory for the data; none where it is kept in memory.
-fn directory(config: &Config) -> Option<PathBuf> {
+/// The directories for the data, sorted; none where it is kept in memory.
+fn directories(config: &Config) -> Vec<PathBuf> {
     match &config.storage {
-        Storage::Disk(path) => Some(path.clone()),
-        Storage::Memory => None,
+        Storage::Disk(directories) => {
+            let mut all: Vec<_> = directories.all().into_iter().cloned().collect();
+            all.sort_unstable();
+            all
+        }
+        Storage::Memory => Vec::new(),
     }
 }
 
@@ -140,20 +144,31 @@ fn format(
                 .to_owned(),
         );
     }
-    let Some(directory) = directory(config) else { return Ok("No directories specified.\n".to_owned()) };
-    let path = directory.display();
-    if directory.exists() && !directory.is_dir() {
-        print(&format!("I/O error trying to read log directory {path}. Ignoring...\n"));
-        return Err("No available log directories to format.".to_owned());
+    let Storage::Disk(directories) = &config.storage else { return Ok("No directories specified.\n".to_owned()) };
+    let paths = self::directories(config);
+    let (unreadable, readable): (Vec<_>, Vec<_>) =
+        paths.iter().partition(|directory| directory.exists() && !directory.is_dir());
+    let (formatted, empty): (Vec<_>, Vec<_>) =
+        readable.into_iter().partition(|directory| directory.join(META_PROPERTIES).is_file());
+    for directory in &formatted {
+        let file = directory.join(META_PROPERTIES);
+        let identity = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        is_ours(directory, &identity, config.node_id, &arguments.cluster_id)?;
     }
-    if let Ok(identity) = std::fs::read_to_string(directory.join(META_PROPERTIES)) {
-        is_ours(&directory, &identity, config.node_id, &arguments.cluster_id)?;
-        return if arguments.ignore_formatted {
-            Ok("All of the log directories are already formatted.\n".to_owned())
+    if let Some(first) = formatted.first().filter(|_| !arguments.ignore_formatted) {
+        return Err(format!(
+            "Log directory {} is already formatted. Use --ignore-formatted to ignore this directory and format the others.",
+            first.display()
+        ));
+    }
+    for directory in &unreadable {
+        print(&format!("I/O error trying to read log directory {}. Ignoring...\n", directory.display()));
+    }
+    if empty.is_empty() {
+        return if formatted.is_empty() {
+            Err("No available log directories to format.".to_owned())
         } else {
-            Err(format!(
-                "Log directory {path} is already formatted. Use --ignore-formatted to ignore this directory and format the others."
-            ))
+            Ok("All of the log directories are already formatted.\n".to_owned())
         };
     }
     let options = LogDirOptions {
@@ -162,10 +177,12 @@ fn format(
         max_open_files: MOST_OPEN_FILES,
         delete_delay: Duration::ZERO,
     };
-    match LogDir::open(&directory, &options) {
-        Ok(_) => Ok(format!("Formatting {kind} {path} with metadata.version {METADATA_VERSION}.\n")),
-        Err(error) => Err(error.to_string()),
-    }
+    LogDirs::open(directories, &options).map_err(|error| error.to_string())?;
+    let line = |directory: &&PathBuf| {
+        let kind = if **directory == directories.metadata { kind } else { "data directory" };
+        format!("Formatting {kind} {} with metadata.version {METADATA_VERSION}.\n", directory.display())
+    };
+    Ok(empty.iter().map(line).collect())
 }
 
 /// Whether what stands in a directory's `meta.properties` is the identity that it is to have.
@@ -187,30 +204,51 @@ fn is_ours(directory: &Path, identity: &str, node_id: i32, cluster_id: &str) -> 
     Err(exception("java.lang.RuntimeException", &message))
 }
 
-/// What is told of a directory, and whether all is well with it.
-fn info(directory: Option<&Path>) -> (String, bool) {
-    let Some(directory) = directory else { return ("No directories specified.\n".to_owned(), true) };
-    let path = directory.display();
-    let mut parts = Vec::new();
-    let mut problem = None;
-    if directory.is_dir() {
-        parts.push(format!("Found log directory:\n  {path}\n\n"));
-        match std::fs::read_to_string(directory.join(META_PROPERTIES)) {
-            Ok(found) => {
-                let found: BTreeMap<_, _> = java_properties(&found).into_iter().collect();
-                let found: Vec<_> = found.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                parts.push(format!("Found metadata: {{{}}}\n\n", found.join(", ")));
-            }
-            Err(_) => problem = Some(format!("{path} is not formatted.")),
-        }
-    } else if directory.exists() {
-        problem = Some(format!("{path} is not a directory"));
-    } else {
-        problem = Some(format!("{path} does not exist"));
+/// What is told of the directories, and whether all is well with them.
+fn info(directories: &[PathBuf]) -> (String, bool) {
+    if directories.is_empty() {
+        return ("No directories specified.\n".to_owned(), true);
     }
-    let is_good = problem.is_none();
-    parts.extend(problem.map(|problem| format!("Found problem:\n  {problem}\n\n")));
-    (parts.concat(), is_good)
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    let mut metadata: Option<BTreeMap<String, String>> = None;
+    for directory in directories {
+        let path = directory.display();
+        if !directory.is_dir() {
+            let problem = if directory.exists() { "is not a directory" } else { "does not exist" };
+            problems.push(format!("{path} {problem}"));
+            continue;
+        }
+        found.push(path.to_string());
+        let Ok(text) = std::fs::read_to_string(directory.join(META_PROPERTIES)) else {
+            problems.push(format!("{path} is not formatted."));
+            continue;
+        };
+        let properties: BTreeMap<_, _> = java_properties(&text).into_iter().collect();
+        let first = metadata.get_or_insert_with(|| properties.clone());
+        let differs = |key: &str| first.get(key) != properties.get(key);
+        if differs("cluster.id") {
+            problems.push("Mismatched cluster IDs between storage directories.".to_owned());
+        } else if differs("node.id") {
+            problems.push("Mismatched node IDs between storage directories.".to_owned());
+        }
+    }
+    let mut text = listed("Found log directory", "Found log directories", &found);
+    if let Some(metadata) = metadata {
+        let pairs: Vec<_> = metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        text = [text, format!("Found metadata: {{{}}}\n\n", pairs.join(", "))].concat();
+    }
+    text += &listed("Found problem", "Found problems", &problems);
+    (text, problems.is_empty())
+}
+
+/// The lines under their heading; nothing where there are none.
+fn listed(heading_of_one: &str, heading: &str, lines: &[String]) -> String {
+    let heading = match lines.len() {
+        0 => return String::new(),
+        1 => heading_of_one,
+        _ => heading,
+    };
+    format!("{heading}:\n  {}\n\n", lines.join("\n  "))
 }
 
 #[cfg(test)]
@@ -232,12 +270,12 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("data");
         let config = configuration(&directory);
-        assert!(!info(Some(&directory)).1, "it does not exist");
+        assert!(!info(std::slice::from_ref(&directory)).1, "it does not exist");
         let cluster = "5L6g3nShT-eMCtK--X86sw";
         let formatted = |line: &str| format(&config, &BTreeMap::new(), &arguments(line));
         let text = formatted(&format!("-t {cluster} --standalone")).unwrap();
         assert!(text.starts_with("Formatting dynamic metadata voter directory"), "{text}");
-        let (text, is_good) = info(Some(&directory));
+        let (text, is_good) = info(std::slice::from_ref(&directory));
         assert!(is_good && text.contains(&format!("Found metadata: {{cluster.id={cluster}, ")), "{text}");
         let again = formatted(&format!("-t {cluster}")).expect_err("it is formatted");
         assert!(again.contains("is already formatted"), "{again}");
@@ -248,6 +286,28 @@ mod tests {
         std::fs::write(parent.path().join("file"), "").unwrap();
         let file = format(&configuration(&parent.path().join("file")), &BTreeMap::new(), &arguments("-t x"));
         assert_eq!(file, Err("No available log directories to format.".to_owned()));
+    }
+
+    #[test]
+    fn several_directories_are_formatted_together() {
+        let parent = tempfile::tempdir().unwrap();
+        let paths = ["one", "two"].map(|name| parent.path().join(name));
+        let named = paths.each_ref().map(|path| path.to_str().unwrap()).join(",");
+        let config = Config::with(&[("log.dirs", &named), ("klamm.storage.kind", "disk")]).unwrap();
+        let formatted = |line: &str| format(&config, &BTreeMap::new(), &arguments(line)).unwrap();
+        let cluster = "5L6g3nShT-eMCtK--X86sw";
+        let text = formatted(&format!("-t {cluster} --standalone"));
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].starts_with("Formatting dynamic metadata voter directory "), "{text}");
+        assert!(lines[1].starts_with(&format!("Formatting data directory {} with", paths[1].display())), "{text}");
+        assert!(paths[0].join("metadata").is_dir() && !paths[1].join("metadata").exists());
+        let (text, is_good) = info(&paths);
+        assert!(is_good && text.starts_with("Found log directories:\n"), "{text}");
+        std::fs::write(paths[1].join(META_PROPERTIES), "version=1\nnode.id=1\ncluster.id=other\n").unwrap();
+        let (text, is_good) = info(&paths);
+        assert!(!is_good && text.contains("Mismatched cluster IDs between storage directories."), "{text}");
+        std::fs::remove_dir_all(&paths[1]).unwrap();
+        assert_eq!(formatted(&format!("-t {cluster} -g")).lines().count(), 1);
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 pub use super::append_outcome::PartitionAppendError;
 use super::cleaning_turn::CleaningTurns;
 use super::delayed::{Awaited, Wait, Waiters};
@@ -23,7 +25,8 @@ use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
 use crate::storage::cleaner::{AbortedTxn, CompactionConfig, LogToClean};
 use crate::storage::{
-    ActiveProducer, CheckpointEntry, Log, LogConfig, LogSlice, ReadError, StorageError, TimestampOffset, remove_files,
+    ActiveProducer, CheckpointEntry, Log, LogConfig, LogDir, LogSlice, ReadError, StorageError, TimestampOffset,
+    remove_files,
 };
 pub use append::Appended;
 
@@ -119,6 +122,16 @@ struct Hosted {
     has_rolled: bool,
 }
 
+/// What a partition has of its broker.
+pub(super) struct PartitionSurroundings {
+    /// In which directory the log is.
+    pub(super) log_dir: Arc<LogDir>,
+    /// Where what is moved of the topic is counted.
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) storage_errors: Arc<StorageErrors>,
+    pub(super) disk_turns: Arc<DiskTurns>,
+}
+
 /// One hosted partition; shared by the requests that use it.
 pub struct HostedPartition {
     topic_partition: TopicPartition,
@@ -134,6 +147,7 @@ pub struct HostedPartition {
     /// directory entry that only the other one syncs.
     syncing: Mutex<()>,
     cleaning: CleaningTurns,
+    log_dir: ArcSwap<LogDir>,
     traffic: Arc<Traffic>,
     storage_errors: Arc<StorageErrors>,
     disk_turns: Arc<DiskTurns>,
@@ -151,10 +165,9 @@ impl HostedPartition {
         log: Log,
         topic_id: Uuid,
         min_insync_replicas: usize,
-        traffic: Arc<Traffic>,
-        storage_errors: Arc<StorageErrors>,
-        disk_turns: Arc<DiskTurns>,
+        surroundings: PartitionSurroundings,
     ) -> Self {
+        let PartitionSurroundings { log_dir, traffic, storage_errors, disk_turns } = surroundings;
         Self {
             topic_partition: log.topic_partition().clone(),
             topic_id,
@@ -164,6 +177,7 @@ impl HostedPartition {
             flushing: Arc::default(),
             syncing: Mutex::new(()),
             cleaning: CleaningTurns::default(),
+            log_dir: ArcSwap::new(log_dir),
             traffic,
             storage_errors,
             disk_turns,
@@ -178,6 +192,21 @@ impl HostedPartition {
     /// The id of its topic.
     pub fn topic_id(&self) -> Uuid {
         self.topic_id
+    }
+
+    /// The directory in which its log is.
+    pub fn log_dir(&self) -> Arc<LogDir> {
+        self.log_dir.load_full()
+    }
+
+    /// Whether that directory has failed.
+    pub fn is_offline(&self) -> bool {
+        self.log_dir.load().is_offline()
+    }
+
+    /// Has those who wait for something of the partition look again.
+    pub(super) fn wake(&self) {
+        self.waiters.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Hosted>> {

@@ -5,19 +5,22 @@ use std::sync::{Arc, PoisonError};
 use super::{MANY_UNFLUSHED, ReplicaManager};
 use crate::protocol::ErrorCode;
 use crate::replication::hosted_partition::HostedPartition;
-use crate::storage::{CheckpointEntry, StorageError};
+use crate::storage::{CheckpointEntry, LogDir, StorageError};
 
 impl ReplicaManager {
     /// Whether [`ReplicaManager::remove_deleted_log`] has anything to do, now or later.
     pub fn has_deleted_logs(&self) -> bool {
-        self.log_dir().has_deleted()
+        self.log_dirs.online().any(|dir| dir.has_deleted())
     }
 
     /// Removes the files of one deleted log whose delay is over; whether there was one. Blocks on files.
     pub fn remove_deleted_log(&self) -> bool {
-        self.log_dir().remove_deleted(self.clock.now()).unwrap_or_else(|error| {
-            tracing::error!(%error, "the files of a deleted log stay until the next start");
-            true
+        let now = self.clock.now();
+        self.log_dirs.online().any(|dir| {
+            dir.remove_deleted(now).unwrap_or_else(|error| {
+                tracing::error!(%error, "the files of a deleted log stay until the next start");
+                true
+            })
         })
     }
 
@@ -61,7 +64,7 @@ impl ReplicaManager {
     /// Deletes old segments, partition by partition. Blocks on files.
     pub fn delete_old_segments(&self) {
         let now = self.clock.now();
-        for partition in self.partitions() {
+        for partition in self.partitions().into_iter().filter(|partition| !partition.is_offline()) {
             let deleted = partition.delete_old_segments(now);
             if deleted > 0 {
                 self.note_deleted_segments(&partition);
@@ -72,16 +75,11 @@ impl ReplicaManager {
 
     /// Flushes what is due: closed segments, and logs that `flush.ms` speaks of. Blocks on fsyncs.
     pub fn flush_due(&self) {
-        if self.is_log_dir_offline() {
-            self.failed.send_replace(true);
-            return;
-        }
+        self.notice_failed_dirs();
         let now = self.clock.now();
-        for partition in self.partitions() {
-            if partition.flush_due(now) == Err(ErrorCode::KafkaStorageError) {
-                // The log directory is offline now, and the flush has said so.
-                return;
-            }
+        for partition in self.partitions().iter().filter(|partition| !partition.is_offline()) {
+            // A log directory that is offline now has said so, and the others' logs are flushed all the same.
+            let _ = partition.flush_due(now);
         }
     }
 
@@ -116,8 +114,11 @@ impl ReplicaManager {
         Ok(())
     }
 
-    fn checkpoint_entries(&self) -> Vec<CheckpointEntry> {
-        self.partitions().iter().filter_map(|partition| partition.checkpoint_entry()).collect()
+    /// What the checkpoint files of one log directory say.
+    fn checkpoint_entries(&self, dir: &Arc<LogDir>) -> Vec<CheckpointEntry> {
+        let partitions = self.partitions();
+        let here = partitions.iter().filter(|partition| Arc::ptr_eq(&partition.log_dir(), dir));
+        here.filter_map(|partition| partition.checkpoint_entry()).collect()
     }
 
     /// Writes the checkpoint files if anything in them has changed. Blocks on fsyncs.
@@ -130,41 +131,70 @@ impl ReplicaManager {
     pub(super) fn try_write_checkpoints(&self) -> Result<(), StorageError> {
         // Nobody may write down what was true before another one wrote.
         let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.log_dir().write_checkpoints(&self.checkpoint_entries())
+        // Each of them is written, whatever became of the others.
+        let written = self.log_dirs.online().map(|dir| dir.write_checkpoints(&self.checkpoint_entries(dir)));
+        written.fold(Ok(()), Result::and)
     }
 
     /// Writes down how far each log is clean. Blocks on fsyncs.
     pub(in crate::replication) fn write_cleaner_checkpoint(&self) {
         let _turn = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.log_dir().write_cleaner_checkpoint(&self.checkpoint_entries()) {
-            tracing::error!(%error, "writing the cleaner's checkpoint failed");
+        for dir in self.log_dirs.online() {
+            if let Err(error) = dir.write_cleaner_checkpoint(&self.checkpoint_entries(dir)) {
+                tracing::error!(%error, "writing the cleaner's checkpoint failed");
+            }
         }
     }
 
-    /// Flushes and closes every log and marks the directory as cleanly shut down by the broker that was registered
-    /// under `broker_epoch`. Blocks on fsyncs.
+    /// Flushes and closes every log and marks each directory as cleanly shut down by the broker that was registered
+    /// under `broker_epoch`. Of directories that have failed before nothing is expected, as long as another one works.
+    /// Blocks on fsyncs.
     ///
-    /// Errors: where any log could not be; the directory is then not marked, and the next start recovers.
+    /// Errors: where any log could not be; its directory is then not marked, and the next start recovers.
     pub fn close(&self, broker_epoch: i64) -> Result<(), CloseError> {
-        let now = self.clock.now();
         let partitions = self.partitions();
-        if partitions.iter().filter(|partition| partition.has_unflushed()).count() > MANY_UNFLUSHED {
-            self.log_dir().write_back();
-        }
-        let mut failed = partitions.iter().filter(|partition| partition.flush(now).is_err()).count();
-        let entries = self.checkpoint_entries();
+        let work = self.log_dirs.online().next().is_some();
+        let dirs = self.log_dirs.all().iter().filter(|dir| !work || !dir.is_offline());
+        let to_close: Vec<_> = dirs.map(|dir| (dir, in_dir(&partitions, dir))).collect();
+        let flushed: Vec<_> = to_close.iter().map(|(dir, partitions)| self.flush_all(dir, partitions)).collect();
         self.topics.write().unwrap_or_else(PoisonError::into_inner).clear();
-        for mut log in partitions.iter().filter_map(|partition| partition.take_log()) {
-            if let Err(error) = log.close() {
-                tracing::error!(partition = %log.topic_partition(), %error, "closing the log failed");
-                failed += 1;
-            }
+        let mut outcome = Ok(());
+        for ((dir, partitions), (entries, mut failed)) in to_close.iter().zip(flushed) {
+            failed += close_all(partitions);
+            let closed = match failed {
+                0 => dir.close(&entries, broker_epoch).map_err(CloseError::from),
+                failed => Err(CloseError::Logs { failed, all: partitions.len() }),
+            };
+            outcome = outcome.and(closed);
         }
-        if failed > 0 {
-            return Err(CloseError::Logs { failed, all: partitions.len() });
-        }
-        Ok(self.log_dir().close(&entries, broker_epoch)?)
+        outcome
     }
+
+    /// Flushes the logs in `dir`; what its checkpoint files are to say then, and how many logs could not be flushed.
+    fn flush_all(&self, dir: &LogDir, partitions: &[Arc<HostedPartition>]) -> (Vec<CheckpointEntry>, usize) {
+        let now = self.clock.now();
+        if partitions.iter().filter(|partition| partition.has_unflushed()).count() > MANY_UNFLUSHED {
+            dir.write_back();
+        }
+        let failed = partitions.iter().filter(|partition| partition.flush(now).is_err()).count();
+        (partitions.iter().filter_map(|partition| partition.checkpoint_entry()).collect(), failed)
+    }
+}
+
+fn in_dir(partitions: &[Arc<HostedPartition>], dir: &Arc<LogDir>) -> Vec<Arc<HostedPartition>> {
+    partitions.iter().filter(|partition| Arc::ptr_eq(&partition.log_dir(), dir)).cloned().collect()
+}
+
+/// Lets go of the logs; how many could not be closed.
+fn close_all(partitions: &[Arc<HostedPartition>]) -> usize {
+    let mut failed = 0;
+    for mut log in partitions.iter().filter_map(|partition| partition.take_log()) {
+        if let Err(error) = log.close() {
+            tracing::error!(partition = %log.topic_partition(), %error, "closing the log failed");
+            failed += 1;
+        }
+    }
+    failed
 }
 
 /// Why not everything is on the disk at the end.

@@ -9,16 +9,18 @@ mod directories;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+pub use directories::DescribedLogDir;
+
 use super::claims::{claim, warn_of_missing};
 use super::cleaner_metrics::CleanerMetrics;
 use super::disk_turns::DiskTurns;
-use super::hosted_partition::HostedPartition;
+use super::hosted_partition::{HostedPartition, PartitionSurroundings};
 use super::ownership::KnownTopics;
 use super::partition::{Partition, PartitionState};
 use super::storage_errors::StorageErrors;
@@ -50,6 +52,8 @@ struct OfflinePartition {
     configs: BTreeMap<String, String>,
     /// Why it could not be opened; said once.
     reason: String,
+    /// Whether it may be in a directory that does not work, so that only the next start can tell.
+    is_unreachable: bool,
 }
 
 /// A topic of which partitions may be hosted.
@@ -88,7 +92,9 @@ pub struct ReplicaManager {
     /// Told of each change of `config`.
     reconfigured: watch::Sender<()>,
     disk_turns: Arc<DiskTurns>,
-    /// Whether the log directory has failed, as far as housekeeping has noticed.
+    /// How many log directories have failed, as far as housekeeping has noticed.
+    failed_dirs: AtomicUsize,
+    /// Whether so much of them has failed that the broker cannot go on.
     failed: watch::Sender<bool>,
 }
 
@@ -128,6 +134,7 @@ impl ReplicaManager {
             cleaner_metrics: CleanerMetrics::default(),
             reconfigured: watch::Sender::new(()),
             disk_turns: Arc::new(DiskTurns::of_this_runtime()),
+            failed_dirs: AtomicUsize::new(0),
             failed: watch::Sender::new(false),
         })
     }
@@ -152,15 +159,6 @@ impl ReplicaManager {
         &self.cleaner_metrics
     }
 
-    /// How many partitions cannot be cleaned, and how many of their bytes would be.
-    pub fn uncleanable(&self) -> (usize, u64) {
-        let now = self.clock.now();
-        let partitions = self.partitions();
-        let uncleanable: Vec<_> = partitions.iter().filter(|partition| partition.cleaning().is_uncleanable()).collect();
-        let bytes = uncleanable.iter().filter_map(|partition| partition.to_clean(now));
-        (uncleanable.len(), bytes.map(|(to_clean, _)| to_clean.cleanable_bytes).sum())
-    }
-
     /// Finds a partition.
     ///
     /// Errors: [`ErrorCode::UnknownTopicOrPartition`], [`ErrorCode::KafkaStorageError`].
@@ -168,8 +166,8 @@ impl ReplicaManager {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let place = usize::try_from(partition).ok().and_then(|index| topics.get(topic)?.slots.get(index));
         match place {
-            Some(PartitionSlot::Hosted(hosted)) => Ok(Arc::clone(hosted)),
-            Some(PartitionSlot::Offline(_)) => Err(ErrorCode::KafkaStorageError),
+            Some(PartitionSlot::Hosted(hosted)) if !hosted.is_offline() => Ok(Arc::clone(hosted)),
+            Some(PartitionSlot::Hosted(_) | PartitionSlot::Offline(_)) => Err(ErrorCode::KafkaStorageError),
             Some(PartitionSlot::Elsewhere) => Err(ErrorCode::NotLeaderOrFollower),
             None => Err(ErrorCode::UnknownTopicOrPartition),
         }
@@ -207,19 +205,12 @@ impl ReplicaManager {
         }
     }
 
-    /// How many of this broker's replicas have a log that could not be opened.
-    pub fn offline_replicas(&self) -> usize {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let slots = topics.values().flat_map(|topic| &topic.slots);
-        slots.filter(|slot| matches!(slot, PartitionSlot::Offline(_))).count()
-    }
-
     /// Where errors that the partitions' logs answer requests with are logged.
     pub fn storage_errors(&self) -> &Arc<StorageErrors> {
         &self.storage_errors
     }
 
-    /// Completes when the log directory has failed, within a second of it.
+    /// Completes within a second when all log directories have failed, or that of the metadata.
     pub async fn failed(&self) {
         // The sender lives as long as this.
         drop(self.failed.subscribe().wait_for(|failed| *failed).await);
@@ -256,6 +247,7 @@ impl ReplicaManager {
             self.set_strays_aside(strays);
             // It will never be as large again.
             unclaimed.logs.shrink_to_fit();
+            self.tell_unreachable();
             if !std::mem::take(&mut unclaimed.missing).is_empty() {
                 // What the checkpoints say of a log that is gone must not be taken for the one that is made in its place.
                 self.write_checkpoints();
@@ -276,7 +268,7 @@ impl ReplicaManager {
 
     /// Whether [`ReplicaManager::open_offline`] has anything to do.
     pub fn offline_is_due(&self) -> bool {
-        self.has_offline.load(Ordering::Relaxed) && !self.is_log_dir_offline()
+        self.has_offline.load(Ordering::Relaxed) && !self.log_dirs.have_failed()
     }
 
     /// Tries again to open the logs that could not be opened; says whether one could. Blocks on files.
@@ -304,7 +296,9 @@ impl ReplicaManager {
         let mut offline = Vec::new();
         for (name, topic) in &*topics {
             for (index, slot) in (0_i32..).zip(&topic.slots) {
-                if let PartitionSlot::Offline(partition) = slot {
+                if let PartitionSlot::Offline(partition) = slot
+                    && !partition.is_unreachable
+                {
                     let topic_partition = TopicPartition::new(Arc::clone(name), index);
                     offline.push((topic_partition, Arc::clone(partition), Arc::clone(&topic.traffic)));
                 }
@@ -349,12 +343,14 @@ impl ReplicaManager {
                         self.clock.now(),
                     );
                 }
+                PartitionSlot::Offline(offline) if offline.is_unreachable => {}
                 PartitionSlot::Elsewhere | PartitionSlot::Offline(_) => {
                     let wanted = OfflinePartition {
                         topic_id: topic.id,
                         image: image.clone(),
                         configs: topic.configs.clone(),
                         reason: String::new(),
+                        is_unreachable: false,
                     };
                     let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
                     *place = self.host(&topic_partition, &wanted, &known.traffic, unclaimed);
@@ -377,7 +373,7 @@ impl ReplicaManager {
         unclaimed: &mut Unclaimed,
     ) -> PartitionSlot {
         let now = self.clock.now();
-        let OfflinePartition { topic_id, image, configs, reason } = wanted;
+        let OfflinePartition { topic_id, image, configs, reason, .. } = wanted;
         let config = self.config.load().topic(configs);
         match self.open_log(topic_partition, wanted, &config, unclaimed, now) {
             Ok((mut log, known_high_watermark)) => {
@@ -388,26 +384,27 @@ impl ReplicaManager {
                 let high_watermark = known_high_watermark.max(log.log_start_offset());
                 let partition =
                     Partition::new(self.node_id, state, log.log_end_offset(), high_watermark, now.monotonic);
-                PartitionSlot::Hosted(Arc::new(HostedPartition::new(
-                    partition,
-                    log,
-                    *topic_id,
-                    min_isr(&config),
-                    Arc::clone(traffic),
-                    Arc::clone(&self.storage_errors),
-                    Arc::clone(&self.disk_turns),
-                )))
+                let surroundings = PartitionSurroundings {
+                    log_dir: Arc::clone(self.log_dirs.dir_of(&log)),
+                    traffic: Arc::clone(traffic),
+                    storage_errors: Arc::clone(&self.storage_errors),
+                    disk_turns: Arc::clone(&self.disk_turns),
+                };
+                let hosted = HostedPartition::new(partition, log, *topic_id, min_isr(&config), surroundings);
+                PartitionSlot::Hosted(Arc::new(hosted))
             }
             Err(error) => {
+                let is_unreachable = !unclaimed.is_told && matches!(error, StorageError::Offline { .. });
                 let (error, advice) = (error.to_string(), error.advice());
-                if error != *reason {
+                if error != *reason && !is_unreachable {
                     tracing::error!(partition = %topic_partition, %error,
                         "the partition's log cannot be opened; this is tried again every second, and clients are told \
                          KAFKA_STORAGE_ERROR until then: {advice}");
                 }
-                self.has_offline.store(true, Ordering::Relaxed);
-                let (topic_id, image, configs) = (*topic_id, image.clone(), configs.clone());
-                PartitionSlot::Offline(Arc::new(OfflinePartition { topic_id, image, configs, reason: error }))
+                self.has_offline.fetch_or(!is_unreachable, Ordering::Relaxed);
+                let (topic_id, image, configs, reason) = (*topic_id, image.clone(), configs.clone(), error);
+                let offline = OfflinePartition { topic_id, image, configs, reason, is_unreachable };
+                PartitionSlot::Offline(Arc::new(offline))
             }
         }
     }
@@ -432,11 +429,14 @@ impl ReplicaManager {
             loaded.log.set_config(config);
             return Ok((loaded.log, loaded.high_watermark));
         }
-        let log_dir = self.log_dirs.next();
-        if unclaimed.is_told && log_dir.is_checkpointed(topic_partition) {
-            self.write_checkpoints();
+        if unclaimed.is_told {
+            if self.log_dirs.are_checkpointed(topic_partition) {
+                self.write_checkpoints();
+            }
+        } else {
+            self.log_dirs.check_complete()?;
         }
-        let log = log_dir.create_log(topic_partition, topic_id, config, now)?;
+        let log = self.log_dirs.create_log(topic_partition, topic_id, &config, now)?;
         if !unclaimed.is_told {
             warn_of_missing(topic_partition, unclaimed.missing.get(topic_partition), wanted.image.leader_epoch);
         }
@@ -448,7 +448,10 @@ impl ReplicaManager {
         let gone = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
         for place in gone.into_iter().flat_map(|topic| topic.slots) {
             let PartitionSlot::Hosted(hosted) = place else { continue };
-            if let Some(log) = hosted.take_log()
+            if hosted.is_offline() {
+                // The metadata says that the topic is deleted, to the start that finds the directory again.
+                drop(hosted.take_log());
+            } else if let Some(log) = hosted.take_log()
                 && let Err(error) = self.log_dirs.delete_log(log, now)
             {
                 tracing::error!(partition = %hosted.topic_partition(), %error, "deleting the log failed");

@@ -35,7 +35,8 @@ fn configured(block: &str) -> Result<Config, String> {
 /// What follows from a block, in the lines of the fixtures.
 fn effective(config: &Config) -> String {
     let cluster = config.cluster_id.as_deref().unwrap_or("new");
-    let Storage::Disk(directory) = &config.storage else { panic!("in memory") };
+    let Storage::Disk(directories) = &config.storage else { panic!("in memory") };
+    let [directory] = &directories.log_dirs[..] else { panic!("{directories:?}") };
     let mut lines = vec![format!("=> node {} of cluster {cluster} in {}", config.node_id, directory.display())];
     lines.extend(config.listeners.iter().map(|listener| {
         let told = listener.advertised.as_ref().map_or("nothing".to_owned(), ToString::to_string);
