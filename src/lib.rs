@@ -29,7 +29,7 @@
 //! # What holds everywhere
 //!
 //! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `quota`, `security`, `state_machine`, `controller`
-//!   but for its client, `coordinator` but for its runtime, `replication::partition`, `storage::cleaner`, and what decides in `broker::hints`,
+//!   but for its client, `coordinator` but for its runtime, `replication::partition`, `replication::replica_move`, `storage::cleaner`, and what decides in `broker::hints`,
 //!   in `client` (where a record goes, who reads which partition, what an error is called) and in `cli` (the languages of
 //!   formats and offsets) are pure: inputs and the time go in, effects come out. They know no tasks, files, sockets,
 //!   threads, clocks, locks or randomness.
@@ -38,8 +38,8 @@
 //! - A broker is a value: there are no statics, and two of them live in one process side by side.
 //! - Who starts a task also stops and awaits it.
 //! - One lock per partition; it is never held across an await, nor across an fsync, but for one of a file that must be
-//!   closed because the descriptors are used up.
-//! - A failed write or fsync is never retried: the data directory goes offline.
+//!   closed because the descriptors are used up, and one of a directory when a replica has moved to another one.
+//! - A failed write or fsync is never retried: the log directory goes offline, and the others go on.
 //! - Bytes from the network or the disk never panic.
 //!
 //! # Paths

@@ -43,6 +43,7 @@ const PURE: &[&str] = &[
     "src/controller/",
     "src/coordinator/",
     "src/replication/partition.rs",
+    "src/replication/replica_move.rs",
     "src/broker/hints/unreached.rs",
     "src/broker/hints/from_the_end.rs",
     "src/client/accumulator.rs",

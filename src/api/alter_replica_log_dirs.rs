@@ -1,5 +1,6 @@
-//! AlterReplicaLogDirs (key 34): moves replicas between log directories (KIP-113). There is one, so a replica is where it
-//! shall be, or it cannot be there.
+//! AlterReplicaLogDirs (key 34): moves replicas between log directories (KIP-113). The answer says that a move has begun.
+
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use kafka_protocol::messages::alter_replica_log_dirs_response::{
@@ -10,6 +11,7 @@ use kafka_protocol::messages::{AlterReplicaLogDirsRequest, AlterReplicaLogDirsRe
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::protocol::ErrorCode;
+use crate::replication::replica_manager::ReplicaManager;
 
 /// The longest name of a directory.
 const MAX_NAME: usize = 255;
@@ -23,7 +25,12 @@ pub async fn handle(
     _context: &RequestContext,
     request: AlterReplicaLogDirsRequest,
 ) -> Result<Reply<AlterReplicaLogDirsResponse>, ApiError> {
-    Ok(Reply::Ready(answer(&request, |topic, index, directory| alter(broker, topic, index, directory))))
+    let replicas = Arc::clone(&broker.replicas);
+    // Files are made and deleted.
+    let altered = tokio::task::spawn_blocking(move || {
+        answer(&request, |topic, index, directory| alter(&replicas, topic, index, directory))
+    });
+    Ok(Reply::Ready(altered.await.map_err(|_| ApiError::close("altering log directories panicked"))?))
 }
 
 /// The answer to who may not alter the cluster.
@@ -32,26 +39,15 @@ pub fn refuse(request: &AlterReplicaLogDirsRequest, code: ErrorCode) -> AlterRep
 }
 
 /// Kafka's checks in Kafka's order.
-fn alter(broker: &Broker, topic: &str, index: i32, directory: &str) -> Result<(), ErrorCode> {
+fn alter(replicas: &ReplicaManager, topic: &str, index: i32, directory: &str) -> Result<(), ErrorCode> {
     if topic.len() + index.to_string().len() + FUTURE_NAME > MAX_NAME {
         return Err(ErrorCode::InvalidTopicException);
     }
-    let log_dirs = broker.replicas.log_dirs();
-    let Some((_, has_failed)) = log_dirs.iter().find(|(path, _)| path == directory) else {
-        return Err(ErrorCode::LogDirNotFound);
-    };
-    if *has_failed {
-        return Err(ErrorCode::KafkaStorageError);
-    }
-    match broker.replicas.partition(topic, index) {
-        Ok(hosted) if hosted.log_dir().absolute_path().as_deref().is_some_and(|path| path != directory) => {
-            Err(ErrorCode::KafkaStorageError)
-        }
-        Ok(_) => Ok(()),
+    replicas.alter_log_dir(topic, index, directory).map_err(|code| match code {
         // The name that this error had when the API was made.
-        Err(ErrorCode::NotLeaderOrFollower) => Err(ErrorCode::ReplicaNotAvailable),
-        Err(code) => Err(code),
-    }
+        ErrorCode::NotLeaderOrFollower => ErrorCode::ReplicaNotAvailable,
+        code => code,
+    })
 }
 
 /// What `alter` says of each partition; one that is named twice shall be where it was named last.

@@ -47,7 +47,7 @@ pub fn refuse(_request: &DescribeLogDirsRequest, code: ErrorCode) -> DescribeLog
 }
 
 fn describe(directory: DescribedLogDir, named: Option<&HashSet<TopicPartition>>) -> DescribeLogDirsResult {
-    let DescribedLogDir { path, space, partitions: mut hosted } = directory;
+    let DescribedLogDir { path, space, partitions, futures } = directory;
     let result = DescribeLogDirsResult::default().with_log_dir(message_text(&path));
     let space = match space {
         Ok(space) => space,
@@ -55,17 +55,21 @@ fn describe(directory: DescribedLogDir, named: Option<&HashSet<TopicPartition>>)
     };
     let (total, usable) = space.unwrap_or((UNKNOWN_VOLUME_BYTES, UNKNOWN_VOLUME_BYTES));
     let mut topics: IndexMap<Arc<str>, Vec<DescribeLogDirsPartition>> = IndexMap::new();
-    hosted.retain(|hosted| named.is_none_or(|named| named.contains(hosted.topic_partition())));
-    hosted.sort_unstable_by(|one, other| one.topic_partition().cmp(other.topic_partition()));
-    for hosted in hosted {
+    let current = partitions.into_iter().map(|hosted| (hosted, false));
+    let mut all: Vec<_> = current.chain(futures.into_iter().map(|hosted| (hosted, true))).collect();
+    all.retain(|(hosted, _)| named.is_none_or(|named| named.contains(hosted.topic_partition())));
+    all.sort_unstable_by(|(one, _), (other, _)| one.topic_partition().cmp(other.topic_partition()));
+    for (hosted, is_future) in all {
         // A replica that leads, or follows as far as anybody may read, has no lag; a partition that was deleted meanwhile
         // has no size.
-        let Some((size, offset_lag)) = hosted.size_and_lag() else { continue };
+        let known = if is_future { hosted.future_size_and_lag() } else { hosted.size_and_lag() };
+        let Some((size, offset_lag)) = known else { continue };
         let TopicPartition { topic, partition } = hosted.topic_partition();
         let described = DescribeLogDirsPartition::default()
             .with_partition_index(*partition)
             .with_partition_size(i64::try_from(size).unwrap_or(i64::MAX))
-            .with_offset_lag(offset_lag);
+            .with_offset_lag(offset_lag)
+            .with_is_future_key(is_future);
         topics.entry(Arc::clone(topic)).or_default().push(described);
     }
     let topic = |(name, partitions): (Arc<str>, _)| {

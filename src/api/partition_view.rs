@@ -41,8 +41,10 @@ impl PartitionView {
     /// What the viewer is told of `partition`.
     ///
     /// Up to version 5 clients do not know `LISTENER_NOT_FOUND`; in version 0 they are told only of replicas that they can
-    /// reach. In Kafka the controller takes the leadership of a failed replica away, once its broker has told it (KIP-112);
-    /// here the broker says the same of its own replicas, and their leader epochs stay.
+    /// reach.
+    ///
+    /// Unlike Kafka, whose controller takes the leadership of a failed replica away, once its broker has told it (KIP-112): the
+    /// broker says the same of its own replicas, and their leader epochs stay.
     pub(super) fn new(
         image: &MetadataImage,
         viewer: PartitionViewer<'_>,

@@ -214,7 +214,7 @@ impl Layers {
     }
 
     /// What clients have set, also of a key that Klamm does not know.
-    fn dynamic_text(&self, name: &str) -> Option<&str> {
+    pub(super) fn dynamic_text(&self, name: &str) -> Option<&str> {
         self.per_broker.get(name).or_else(|| self.cluster_wide.get(name)).map(String::as_str)
     }
 }

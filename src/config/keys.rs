@@ -331,9 +331,12 @@ const LOG: &[Key] = &[
         .at_least(1)
         .high()
         .cluster_wide(),
-    Key::unset(Kind::Int, "num.replica.alter.log.dirs.threads", "Threads that move replicas between data directories.")
-        .high()
-        .no_effect(),
+    Key::unset(
+        Kind::Int,
+        "num.replica.alter.log.dirs.threads",
+        "Threads that move replicas between data directories; as many as there are directories where it is not set.",
+    )
+    .high(),
 ];
 
 const MESSAGES: &[Key] = &[
@@ -1001,11 +1004,10 @@ const DYNAMIC_ONLY: &[Key] = &[
     Key::long(
         "replica.alter.log.dirs.io.max.bytes.per.second",
         NEVER,
-        "How many bytes a second a replica moves between data directories.",
+        "How many bytes a second replicas move between data directories, all together.",
     )
     .at_least(0)
-    .dynamic_only()
-    .no_effect(),
+    .dynamic_only(),
 ];
 
 /// The keys that a broker is configured with, each with its meaning.

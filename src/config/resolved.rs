@@ -38,7 +38,11 @@ pub const RESOLVED_KEYS: &[&str] = &[
     "klamm.log.level",
     "authorizer.class.name",
     "remote.storage.enable",
+    MOVE_RATE,
 ];
+
+/// Clients alone set it.
+const MOVE_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 
 /// The directories of a broker's data, made if they do not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,6 +264,11 @@ impl Config {
     /// value or is unknown.
     pub fn text(&self, name: &str) -> Option<String> {
         self.settings.broker_text(name).or_else(|| self.settings.topic_text(name))
+    }
+
+    /// How many bytes a second replicas may move between log directories, which clients alone set; no limit by default.
+    pub fn replica_move_bytes_per_second(&self) -> i64 {
+        self.layers.dynamic_text(MOVE_RATE).and_then(|text| i64::from_value(text).ok()).unwrap_or(i64::MAX)
     }
 
     /// Where the value of a broker key came from.

@@ -41,12 +41,12 @@ fn a_row_has_an_effect_exactly_where_something_reads_it() {
 
 #[test]
 fn a_key_without_effect_is_named_with_what_it_would_have_decided() {
-    let config = Config::with(&[("num.partitions", "2"), ("num.replica.alter.log.dirs.threads", "4")]).unwrap();
+    let config = Config::with(&[("num.partitions", "2"), ("controller.socket.timeout.ms", "4")]).unwrap();
     assert_eq!(
         config.without_effect(),
         [
-            "--set: num.replica.alter.log.dirs.threads=4 has no effect here. In Kafka: Threads that move replicas between data \
-             directories."
+            "--set: controller.socket.timeout.ms=4 has no effect here. In Kafka: How long a connection to the controller \
+             waits."
         ]
     );
 }

@@ -87,6 +87,7 @@ typed_keys! {
         log_cleaner_backoff_ms: i64 = "log.cleaner.backoff.ms",
         log_retention_check_interval_ms: i64 = "log.retention.check.interval.ms",
         log_flush_scheduler_interval_ms: i64 = "log.flush.scheduler.interval.ms",
+        num_replica_alter_log_dirs_threads: Option<i32> = "num.replica.alter.log.dirs.threads",
         num_recovery_threads_per_data_dir: i32 = "num.recovery.threads.per.data.dir",
         log_flush_offset_checkpoint_interval_ms: i32 = "log.flush.offset.checkpoint.interval.ms",
         replica_high_watermark_checkpoint_interval_ms: i64 = "replica.high.watermark.checkpoint.interval.ms",

@@ -1,9 +1,10 @@
 //! What a broker takes over of the directories that it finds, and what it says of those that it does not find.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::ownership::{self, KnownTopics, Owner};
+use super::replica_move::{FoundMove, FutureFate, fate_of};
 use crate::ids::{LeaderEpoch, NodeId, TopicPartition, Uuid};
 use crate::storage::{FoundDirectory, FoundLog, FoundLogs, KnownOffsets, LogDir, LogDirError, StorageError};
 
@@ -13,6 +14,7 @@ pub(super) fn claim(
     found: Vec<FoundDirectory>,
     known: KnownTopics<'_>,
     node_id: NodeId,
+    all_work: bool,
 ) -> Result<Vec<FoundDirectory>, LogDirError> {
     let owners_of = |(log_dir, found): &FoundDirectory| {
         let owners: Vec<_> = found.logs.iter().map(|log| ownership::owner(log, known, node_id)).collect();
@@ -26,7 +28,51 @@ pub(super) fn claim(
         found.logs = claim_in(&log_dir, std::mem::take(&mut found.logs), owners)?;
         claimed.push((log_dir, found));
     }
+    claim_futures(&mut claimed, known, node_id, all_work)?;
     Ok(claimed)
+}
+
+/// Decides what becomes of each move that did not come to its end; those that go on stay among what is to be loaded. Of two
+/// moves of one partition the first goes on.
+fn claim_futures(
+    found: &mut [FoundDirectory],
+    known: KnownTopics<'_>,
+    node_id: NodeId,
+    all_work: bool,
+) -> Result<(), StorageError> {
+    let futures: Vec<_> = found.iter_mut().map(|(_, found)| std::mem::take(&mut found.futures)).collect();
+    let mut seen = HashSet::new();
+    for (index, future) in
+        futures.into_iter().enumerate().flat_map(|(index, of)| of.into_iter().map(move |one| (index, one)))
+    {
+        let (topic_partition, topic_id) = (future.topic_partition.clone(), future.topic_id);
+        let named = FoundLog { topic_partition: topic_partition.clone(), topic_id, holds_records: true };
+        let is_current = |found: &FoundLogs| found.logs.iter().any(|log| log.topic_partition == topic_partition);
+        let mut fate = fate_of(FoundMove {
+            owner: &ownership::owner(&named, known, node_id),
+            has_current: found.iter().any(|(_, found)| is_current(found)),
+            was_replaced: found
+                .iter()
+                .enumerate()
+                .any(|(other, (_, found))| other != index && found.was_deleted(&topic_partition, topic_id)),
+            all_work,
+        });
+        let Some((_, here)) = found.get_mut(index) else { continue };
+        if is_current(here) || !seen.insert(topic_partition.clone()) {
+            fate = FutureFate::Deleted;
+        }
+        match fate {
+            FutureFate::GoesOn => here.futures.push(future),
+            FutureFate::TakesPlace => {
+                tracing::info!(partition = %topic_partition, "a move to another log directory is finished that a crash has interrupted");
+                here.promote(&future)?;
+            }
+            FutureFate::Stays => {}
+            FutureFate::SetAside => FoundLogs::set_aside(&future)?,
+            FutureFate::Deleted => here.discard(&future)?,
+        }
+    }
+    Ok(())
 }
 
 fn refuse_unknown(log_dir: &LogDir, found: &FoundLogs, owners: &[Owner]) -> Result<(), LogDirError> {

@@ -115,7 +115,9 @@ impl LogCleaner {
             let Candidate { partition, .. } = candidates.swap_remove(index);
             // Another cleaner may have it, or have had it since.
             let Some(turn) = partition.cleaning().begin(stop) else { continue };
-            let Some((to_clean, config)) = partition.to_clean(self.replicas.clock().now()) else { continue };
+            // A move that has begun since waits for the end of those cleanings alone that it sees.
+            let now = self.replicas.clock().now();
+            let Some((to_clean, config)) = partition.to_clean(now).filter(|_| !partition.is_moving()) else { continue };
             if to_clean.is_worthwhile(&config) {
                 let is_done = self.clean_guarded(&partition, to_clean, turn);
                 // The segments that were replaced, in a cleaning that failed later, too.
@@ -130,7 +132,7 @@ impl LogCleaner {
         let now = self.replicas.clock().now();
         let mut candidates = Vec::new();
         for partition in self.replicas.partitions() {
-            if partition.cleaning().is_uncleanable() || partition.is_offline() {
+            if partition.cleaning().is_uncleanable() || partition.is_offline() || partition.is_moving() {
                 continue;
             }
             if *partition.topic_partition().topic == *GROUP_METADATA_TOPIC {

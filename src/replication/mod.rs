@@ -2,7 +2,7 @@
 //!
 //! [`partition`] decides and is pure. [`replica_manager`] does: it hosts the logs of this broker's partitions and keeps
 //! one lock per partition, which is never held across an await, the write of a batch or an fsync. [`delayed`] is where produce requests wait
-//! for the high watermark and long polls for records. [`log_cleaner`] compacts logs. This floor knows nothing of requests, connections or groups.
+//! for the high watermark and long polls for records. [`log_cleaner`] compacts logs, [`replica_mover`] moves them between log directories. This floor knows nothing of requests, connections or groups.
 
 mod append_outcome;
 mod claims;
@@ -20,4 +20,6 @@ pub mod ownership;
 pub mod partition;
 mod partition_cleaning;
 pub mod replica_manager;
+mod replica_move;
+pub mod replica_mover;
 pub mod storage_errors;

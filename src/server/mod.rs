@@ -41,6 +41,7 @@ use crate::replication::housekeeping::{self, Schedule};
 use crate::replication::log_cleaner::LogCleaner;
 use crate::replication::ownership::KnownTopics;
 use crate::replication::replica_manager::ReplicaManager;
+use crate::replication::replica_mover::ReplicaMover;
 use crate::storage::{LogDir, LogDirError, LogDirOptions, LogDirs, METADATA_DIRECTORY};
 use descriptors::Shares;
 pub use descriptors::raise_descriptor_limit;
@@ -272,6 +273,7 @@ fn background(broker: &Arc<Broker>) -> Background {
             stop.clone(),
         )),
     ];
+    tasks.push(tokio::spawn(ReplicaMover::new(Arc::clone(&broker.replicas)).run(stop.clone())));
     if broker.config.load().broker.log_cleaner_enable {
         tasks.push(tokio::spawn(LogCleaner::new(Arc::clone(&broker.replicas)).run(stop.clone())));
     }

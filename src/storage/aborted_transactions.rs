@@ -5,6 +5,7 @@
 //! would have to read every segment. Where a segment was checked, or its other indexes are gone, too, it is read.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use super::cleaner::{AbortedTxn, ControlRecordType};
@@ -22,7 +23,7 @@ const COMPARED_ENTRIES: usize = 1_000;
 pub(super) type CheckedSegments = BTreeMap<i64, bool>;
 
 /// The aborted transactions of a log, by the offsets of their markers.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct AbortedTransactions(Vec<AbortedTxn>);
 
 impl AbortedTransactions {
@@ -54,6 +55,11 @@ impl AbortedTransactions {
             aborted.extend(entries);
         }
         Ok(Self(aborted))
+    }
+
+    /// Those whose markers are in this range.
+    pub(super) fn with_markers(&self, range: Range<i64>) -> Vec<AbortedTxn> {
+        self.0.iter().filter(|transaction| range.contains(&transaction.last_offset)).copied().collect()
     }
 
     /// Those with records from `from` on and before `upper_bound`.

@@ -5,9 +5,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use super::found_logs::Listing;
 use super::meta_properties::{self, MetaProperties};
 use super::survey::LogDirError;
-use super::{StorageError, files, format_uuid, found_logs};
+use super::{StorageError, files, format_uuid};
 use crate::ids::{NodeId, Uuid};
 
 pub(super) const LOCK_FILE: &str = ".lock";
@@ -57,7 +58,7 @@ pub(super) fn identify(
 /// have any.
 pub(super) fn peek(path: &Path, options: &LogDirOptions) -> Result<Option<MetaProperties>, LogDirError> {
     let identity = existing_identity(path, options)?;
-    if identity.is_none() && path.exists() && !found_logs::list(path)?.0.is_empty() {
+    if identity.is_none() && path.exists() && !Listing::of(path)?.partitions.is_empty() {
         let reason = "it is missing although there is data".to_owned();
         return Err(LogDirError::Unidentified { path: path.to_path_buf(), reason });
     }

@@ -97,6 +97,12 @@ pub(super) fn rename_if_exists(from: &Path, to: &Path) -> Result<bool, StorageEr
     }
 }
 
+/// Has `path` be in `dir`, by the same name.
+pub(super) fn move_to(path: &mut PathBuf, dir: &Path) {
+    let moved = path.file_name().map(|name| dir.join(name));
+    path.clone_from(&moved.unwrap_or_default());
+}
+
 /// `path` with `suffix` behind it.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

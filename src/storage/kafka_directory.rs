@@ -24,8 +24,6 @@ use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE};
 const STAGING_DIRECTORY: &str = "taking-over";
 /// The suffix of the snapshots of Kafka's metadata.
 const CHECKPOINT_SUFFIX: &str = ".checkpoint";
-/// Of the directories of replicas that are moved from one log directory to another.
-const FUTURE_SUFFIX: &str = "-future";
 
 /// What lies in a directory of Kafka's.
 #[derive(Debug)]
@@ -167,7 +165,7 @@ fn partitions(path: &Path) -> Result<(Vec<KafkaPartition>, Vec<String>), Storage
     for entry in fs::read_dir(path).map_err(cannot_list)? {
         let entry = entry.map_err(cannot_list)?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if name.ends_with(FUTURE_SUFFIX) {
+        if name.ends_with(partition_dir::FUTURE_SUFFIX) {
             moving.push(name);
         } else if let Some(topic_partition) = partition_dir::parse_name(&name) {
             let flushed = known.get(&topic_partition).map(|known| known.recovery_point);

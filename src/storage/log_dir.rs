@@ -11,9 +11,10 @@ use super::checkpoint::{self, KnownOffsets};
 use super::decompressors::Decompressors;
 use super::dir_state::DirState;
 use super::directory_identity::{LogDirOptions, identify, lock};
-use super::found_logs::{self, FoundLogs};
+use super::found_logs::FoundLogs;
 use super::load_request::LoadRequest;
 use super::log::Log;
+use super::log_place::LogPlace;
 use super::meta_properties::MetaProperties;
 use super::survey::{LogDirError, METADATA_DIRECTORY};
 use super::{LogConfig, StorageError, files, format_uuid, partition_dir, recovery};
@@ -40,6 +41,8 @@ pub struct LoadedLog {
 pub struct LoadedLogs {
     /// The logs.
     pub logs: Vec<LoadedLog>,
+    /// Logs that are to take the place of their partition's one.
+    pub futures: Vec<LoadedLog>,
     /// What the checkpoint files say of partitions whose directory is not there.
     pub missing: HashMap<TopicPartition, KnownOffsets>,
 }
@@ -253,31 +256,41 @@ impl LogDir {
             // Files are closed again while others are recovered, each after an fsync.
             self.write_back();
         }
-        let mut request = |found: found_logs::FoundLog| {
-            let known = checkpoints.remove(&found.topic_partition).unwrap_or_default();
+        let mut request = |topic_partition: TopicPartition, topic_id: Uuid, dir: PathBuf| {
+            let known = checkpoints.remove(&topic_partition).unwrap_or_default();
             LoadRequest {
-                config: config_for(&found.topic_partition.topic),
+                config: config_for(&topic_partition.topic),
                 log_start_offset: known.log_start_offset,
                 recovery_point: known.recovery_point,
                 high_watermark: known.high_watermark,
                 cleaner_offset: known.cleaner_offset,
                 had_clean_shutdown: on_disk.had_clean_shutdown,
-                dir: dir.join(found.topic_partition.to_string()),
-                topic_partition: found.topic_partition,
-                topic_id: found.topic_id,
+                dir,
+                topic_partition,
+                topic_id,
                 state: on_disk.state.clone(),
                 decompressors: self.decompressors.clone(),
                 now,
             }
         };
-        let requests: Vec<_> = found.logs.into_iter().map(&mut request).collect();
+        let path = |topic_partition: &TopicPartition| dir.join(topic_partition.to_string());
+        let current = found.logs.into_iter().map(|log| (path(&log.topic_partition), log));
+        let current = current.map(|(path, log)| (log.topic_partition, log.topic_id, path));
+        let futures = found.futures.into_iter().map(|future| (future.topic_partition, future.topic_id, future.path));
+        let (mut requests, futures): (Vec<_>, Vec<_>) = (current.collect(), futures.collect());
+        let first_future = requests.len();
+        requests.extend(futures);
+        let requests = requests.into_iter().map(|(partition, topic_id, path)| request(partition, topic_id, path));
+        let requests: Vec<_> = requests.collect();
         let logs = recovery::load_all(&requests, threads)?.into_iter().zip(requests).map(|(log, request)| LoadedLog {
             topic_partition: request.topic_partition,
             topic_id: request.topic_id,
             high_watermark: request.high_watermark,
             log,
         });
-        let loaded = LoadedLogs { logs: logs.collect(), missing: checkpoints };
+        let mut logs: Vec<_> = logs.collect();
+        let futures = logs.split_off(first_future);
+        let loaded = LoadedLogs { logs, futures, missing: checkpoints };
         on_disk.state.files.warn_if_few_for(loaded.logs.len());
         Ok(loaded)
     }
@@ -290,10 +303,32 @@ impl LogDir {
         config: LogConfig,
         now: Now,
     ) -> Result<Log, StorageError> {
+        self.new_log(topic_partition, topic_id, config, partition_dir::create, now)
+    }
+
+    /// Makes an empty log that is to take the place of the partition's one in another log directory.
+    pub fn create_future_log(
+        &self,
+        topic_partition: &TopicPartition,
+        topic_id: Uuid,
+        config: LogConfig,
+        now: Now,
+    ) -> Result<Log, StorageError> {
+        self.new_log(topic_partition, topic_id, config, partition_dir::create_future, now)
+    }
+
+    fn new_log(
+        &self,
+        topic_partition: &TopicPartition,
+        topic_id: Uuid,
+        config: LogConfig,
+        create: fn(&Arc<DirState>, &TopicPartition, Uuid) -> Result<LogPlace, StorageError>,
+        now: Now,
+    ) -> Result<Log, StorageError> {
         let place = match &self.on_disk {
             Some(on_disk) => {
                 on_disk.state.check_online()?;
-                Some(on_disk.state.observe(partition_dir::create(&on_disk.state, topic_partition, topic_id))?)
+                Some(on_disk.state.observe(create(&on_disk.state, topic_partition, topic_id))?)
             }
             None => None,
         };
@@ -317,6 +352,19 @@ impl LogDir {
     /// Whether [`LogDir::remove_deleted`] has anything to do, now or later.
     pub fn has_deleted(&self) -> bool {
         self.on_disk.as_ref().is_some_and(|on_disk| !lock_of(&on_disk.doomed).is_empty())
+    }
+
+    /// Makes the names of the directories in it survive a power loss. Blocks on an fsync.
+    pub(super) fn sync(&self) -> Result<(), StorageError> {
+        let Some(on_disk) = &self.on_disk else { return Ok(()) };
+        on_disk.state.observe(files::sync_dir(&on_disk.state.path))
+    }
+
+    /// Has the files removed of a log that has given way, whose directory has a deleted one's name already.
+    pub(super) fn doom_replaced(&self, replaced: Log, now: Now) {
+        if let (Some(on_disk), Some(place)) = (&self.on_disk, replaced.into_place()) {
+            on_disk.doom(vec![place.dir], now);
+        }
     }
 
     /// Removes the files of one deleted log whose delay is over, and says whether there was one. May block for long. What

@@ -195,8 +195,9 @@ impl LogDirs {
         });
         let mut all = LoadedLogs::default();
         for (dir, loaded) in dirs.iter().zip(loaded) {
-            let LoadedLogs { logs, missing } = self.unless_tolerable(dir, loaded)?.unwrap_or_default();
+            let LoadedLogs { logs, futures, missing } = self.unless_tolerable(dir, loaded)?.unwrap_or_default();
             all.logs.extend(logs);
+            all.futures.extend(futures);
             all.missing.extend(missing);
         }
         // A checkpoint may still speak of a log that another directory has by now.
@@ -227,6 +228,14 @@ impl LogDirs {
     pub fn delete_log(&self, log: Log, now: Now) -> Result<(), StorageError> {
         let dir = Arc::clone(self.dir_of(&log));
         dir.delete_log(log, now)
+    }
+
+    /// Ends the move by which `replaced` has given way to a log in `to`: has its files removed once that is sure to stay.
+    /// Blocks on an fsync.
+    pub fn finish_move(&self, replaced: Log, to: &LogDir, now: Now) -> Result<(), StorageError> {
+        to.sync()?;
+        self.dir_of(&replaced).clone().doom_replaced(replaced, now);
+        Ok(())
     }
 
     /// Frees the decompressors that no batch has needed since the last call.

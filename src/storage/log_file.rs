@@ -77,6 +77,12 @@ impl LogFile {
         Ok(was_there.then_some(deleted))
     }
 
+    /// Has the file in `dir` from now on, where somebody has moved it.
+    pub(super) fn relocate(&self, dir: &Path) {
+        let _slot = self.slot();
+        files::move_to(&mut self.path.lock().unwrap_or_else(PoisonError::into_inner), dir);
+    }
+
     pub(super) fn name(&self) -> &Arc<str> {
         &self.name
     }

@@ -7,7 +7,7 @@
 //! - compressed batches are read in bounded memory, however much they hold;
 //! - recovery reads only from the recovery point, and whatever can be derived from the `.log` files is rebuilt from
 //!   them;
-//! - once a write or an fsync has failed, the log directory is offline and nothing more is appended to any of its logs;
+//! - once a write or an fsync has failed, its log directory is offline and nothing more is appended to any of the logs in it;
 //! - bytes from disk never panic.
 //!
 //! It must not know requests, replicas, high watermarks (other than as an argument) or the cluster.
@@ -63,12 +63,12 @@ pub use cleaned_segment::{CleanedSegment, CleaningPlace, FinishedSegment};
 pub use directory_identity::LogDirOptions;
 pub use error::{AppendError, ReadError, RecordError, StorageError};
 pub use files::remove_files;
-pub use found_logs::{FoundLog, FoundLogs};
+pub use found_logs::{FoundFuture, FoundLog, FoundLogs};
 pub use kafka_directory::{KafkaDirectory, KafkaPartition};
 pub use kafka_uuid::{format_uuid, parse_uuid};
 pub use log::{
-    AppendInfo, AppendTask, CleaningBasis, FlushTask, Flushed, Log, LogCleaning, SegmentToClean, TimestampOffset,
-    WrittenAppend,
+    AppendInfo, AppendTask, CleaningBasis, FlushTask, Flushed, Heritage, Log, LogCleaning, SegmentToClean,
+    TimestampOffset, WrittenAppend,
 };
 pub use log_config::{CompressionType, LogConfig};
 pub use log_dir::{CheckpointEntry, LoadedLog, LoadedLogs, LogDir};

@@ -18,6 +18,8 @@ pub(super) const METADATA_FILE: &str = "partition.metadata";
 const METADATA_TMP_FILE: &str = "partition.metadata.tmp";
 /// Of directories that are being removed.
 pub(super) const DELETE_SUFFIX: &str = "-delete";
+/// Of the directories of logs that are to take the place of their partition's log in another log directory.
+pub(super) const FUTURE_SUFFIX: &str = "-future";
 /// Of directories that nobody wants, but whose records nobody has given up.
 const STRAY_SUFFIX: &str = "-stray";
 
@@ -32,6 +34,13 @@ pub(super) fn parse_name(name: &str) -> Option<TopicPartition> {
         return None;
     }
     Some(TopicPartition::new(topic, partition.parse().ok()?))
+}
+
+/// The partition whose directory has this name, which is unique and ends in `suffix`; a topic's long name is cut in it.
+pub(super) fn parse_unique_name(name: &str, suffix: &str) -> Option<TopicPartition> {
+    let (partition, unique) = name.strip_suffix(suffix)?.rsplit_once('.')?;
+    let is_unique = unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_unique.then(|| parse_name(partition)).flatten()
 }
 
 /// `<topic>-<partition>.<32 hex digits><suffix>`, the topic's name cut to what a directory may be called.
@@ -90,6 +99,22 @@ pub(super) fn create(
     if !reuse(&dir, topic_partition)? {
         fs::create_dir(&dir).map_err(StorageError::io("cannot create", &dir))?;
     }
+    fill(state, dir, topic_id)
+}
+
+/// Makes the directory of an empty log that is to take the place of the partition's one. Nothing is synced.
+pub(super) fn create_future(
+    state: &Arc<DirState>,
+    topic_partition: &TopicPartition,
+    topic_id: Uuid,
+) -> Result<LogPlace, StorageError> {
+    let dir = state.path.join(unique_name(topic_partition, FUTURE_SUFFIX));
+    fs::create_dir(&dir).map_err(StorageError::io("cannot create", &dir))?;
+    fill(state, dir, topic_id)
+}
+
+/// Puts into a log's directory what is to be in it from the beginning.
+fn fill(state: &Arc<DirState>, dir: PathBuf, topic_id: Uuid) -> Result<LogPlace, StorageError> {
     write_topic_id(&dir, topic_id).inspect_err(|_| {
         // Half a directory would be loaded as a log without a topic; one with other files in it stays.
         let _ = fs::remove_dir(&dir);

@@ -79,6 +79,11 @@ impl ProducerSnapshots {
         self.remove_if(|offset| !base_offsets.contains(&offset) && (Some(offset) != newest || Some(offset) < last_base))
     }
 
+    /// Has the snapshots in `dir` from now on, where somebody has moved them.
+    pub(super) fn relocate(&mut self, dir: &Path) {
+        self.dir = dir.to_path_buf();
+    }
+
     /// The files of snapshots in the given range of offsets.
     pub(super) fn paths(&self, range: impl std::ops::RangeBounds<i64>) -> impl Iterator<Item = PathBuf> {
         self.offsets.range(range).map(|&offset| self.path(offset))

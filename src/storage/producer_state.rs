@@ -96,7 +96,7 @@ pub struct ActiveProducer {
 }
 
 /// All producers of one log.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ProducerState {
     producers: HashMap<i64, ProducerEntry>,
     /// The first offsets of open transactions, and whose they are.

@@ -1,5 +1,7 @@
 //! One segment: batches one after the other, and two sparse indexes that can always be rebuilt from them.
 
+mod relocation;
+
 use std::collections::VecDeque;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};

@@ -4,21 +4,30 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use kafka_protocol::messages::describe_log_dirs_response::DescribeLogDirsResult;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
-use kafka_protocol::messages::{DeleteTopicsRequest, DescribeLogDirsRequest, MetadataRequest};
+use kafka_protocol::messages::{
+    AlterReplicaLogDirsRequest, DeleteTopicsRequest, DescribeLogDirsRequest, IncrementalAlterConfigsRequest,
+    MetadataRequest,
+};
 use klamm::config::Config;
 use klamm::server::{Server, StartError};
 use klamm::storage::LogDirError;
 use tempfile::TempDir;
 
-use crate::broker::{Broker, Client, Topic, batch, config};
+use crate::broker::{Broker, Client, Topic, batch, builder, config, text, topic_name};
 use crate::data_directory::tree;
 use crate::server::{until, within};
 use crate::watched::Watched;
 
 const LEADER_NOT_AVAILABLE: i16 = 5;
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const KAFKA_STORAGE_ERROR: i16 = 56;
+const LOG_DIR_NOT_FOUND: i16 = 57;
+/// The key by which moves are throttled.
+const RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 
 /// Directories `a`, `b` and `c` in one that is removed in the end; none is made yet.
 struct Places(TempDir);
@@ -307,5 +316,118 @@ async fn directories_that_do_not_belong_together_are_refused_and_not_touched() {
     fs::remove_dir_all(here).unwrap();
     let broker = places.broker(&["a", "b"]).await;
     assert_filled(&mut broker.client().await, &topic, 0..2).await;
+    broker.stop().await;
+}
+
+/// The error code of altering partition 0 of `topic` into the directory `name`.
+async fn alter(client: &mut Client, places: &Places, topic: &str, name: &str) -> i16 {
+    let partitions = AlterReplicaLogDirTopic::default().with_name(topic_name(topic)).with_partitions(vec![0]);
+    let path = text(places.path(name).to_str().unwrap());
+    let directory = AlterReplicaLogDir::default().with_path(path).with_topics(vec![partitions]);
+    let response = client.ask(2, &AlterReplicaLogDirsRequest::default().with_dirs(vec![directory])).await;
+    response.results[0].partitions[0].error_code
+}
+
+/// Waits until partition 0 of the only topic is in `name`, and nothing moves.
+async fn until_moved(client: &mut Client, places: &Places, name: &str) {
+    let moved = async {
+        loop {
+            let found: Vec<_> =
+                described(client).await.into_iter().filter(|result| !result.topics.is_empty()).collect();
+            if found.len() == 1 && *found[0].log_dir == *places.path(name).to_str().unwrap() {
+                assert!(!found[0].topics[0].partitions[0].is_future_key);
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    within(moved).await;
+}
+
+/// Appends numbers until it is told to stop, each once, as an idempotent producer does; how many there are.
+async fn produce_until(mut client: Client, topic: Topic, stop: tokio::sync::watch::Receiver<bool>) -> i32 {
+    let padding = "x".repeat(2_000);
+    let mut sequence = 0;
+    while !*stop.borrow() {
+        let value = format!("{sequence}-{padding}");
+        let records = builder(&[&value]).producer(77, 0, sequence).build();
+        let answer = client.produce(&topic, 0, records).await;
+        assert_eq!((answer.error_code, answer.base_offset), (0, i64::from(sequence)), "{:?}", answer.error_message);
+        sequence += 1;
+    }
+    sequence
+}
+
+async fn assert_numbers(client: &mut Client, topic: &Topic, count: i32) {
+    let mut offset = 0;
+    while offset < i64::from(count) {
+        let values = client.read(topic, 0, offset).await;
+        assert!(!values.is_empty(), "nothing at {offset}");
+        for value in values {
+            assert!(value.starts_with(&format!("{offset}-")), "{offset}: {}", &value[..10]);
+            offset += 1;
+        }
+    }
+    assert_eq!(client.offset(topic, 0, -1).await, i64::from(count));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_moves_while_a_producer_runs_and_nothing_is_lost_or_doubled() {
+    let places = Places::new();
+    let broker = places.broker(&["a", "b", "c"]).await;
+    let mut client = broker.client().await;
+    // Each append is on the disk before it is acknowledged: that holds over a move, too.
+    let configs = [("segment.bytes", "1048576"), ("flush.messages", "1")];
+    let topic = client.create_topic("t", 1, &configs).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let producer = tokio::spawn(produce_until(broker.client().await, topic.clone(), stopped));
+    until_moved(&mut client, &places, "a").await;
+    for name in ["b", "c", "a", "b"] {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        assert_eq!(alter(&mut client, &places, "t", name).await, 0);
+        until_moved(&mut client, &places, name).await;
+        assert_eq!(places.partitions(name), ["t-0"]);
+    }
+    stop.send(true).unwrap();
+    let count = producer.await.unwrap();
+    assert!(count > 100, "{count} appends are few");
+    assert_numbers(&mut client, &topic, count).await;
+    assert_eq!(alter(&mut client, &places, "t", "b").await, 0);
+    assert_eq!(alter(&mut client, &places, "u", "b").await, UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!(alter(&mut client, &places, "t", "nowhere").await, LOG_DIR_NOT_FOUND);
+    broker.stop().await;
+    assert!(places.path("b").join(".kafka_cleanshutdown").exists());
+    let broker = places.broker(&["a", "b", "c"]).await;
+    assert_numbers(&mut broker.client().await, &topic, count).await;
+    broker.stop().await;
+}
+
+/// Of a move that a throttle holds up a client sees how far it is; a stop and a start change nothing about it.
+#[tokio::test]
+async fn a_move_is_seen_and_goes_on_after_a_restart() {
+    let places = Places::new();
+    let broker = places.broker(&["a", "b"]).await;
+    let mut client = broker.client().await;
+    let topic = client.create_topic("t", 1, &[("segment.bytes", "1048576")]).await;
+    let padding = "x".repeat(100_000);
+    for number in 0..30 {
+        client.append(&topic, 0, &[&format!("{number}-{padding}")]).await;
+    }
+    let rate = AlterableConfig::default().with_name(text(RATE)).with_value(Some(text("1000000")));
+    let resource = AlterConfigsResource::default().with_resource_type(4).with_resource_name(text("1"));
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource.with_configs(vec![rate])]);
+    assert_eq!(client.ask(1, &request).await.responses[0].error_code, 0);
+    assert_eq!(alter(&mut client, &places, "t", "b").await, 0);
+    let results = described(&mut client).await;
+    let of = |result: &DescribeLogDirsResult| {
+        let partition = &result.topics[0].partitions[0];
+        (partition.is_future_key, partition.partition_size > 2_000_000, partition.offset_lag > 0)
+    };
+    assert_eq!([of(&results[0]), of(&results[1])], [(false, true, false), (true, false, true)]);
+    broker.stop().await;
+    let broker = places.broker(&["a", "b"]).await;
+    let mut client = broker.client().await;
+    until_moved(&mut client, &places, "b").await;
+    assert_numbers(&mut client, &topic, 30).await;
     broker.stop().await;
 }

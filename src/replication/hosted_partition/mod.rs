@@ -5,13 +5,14 @@
 
 mod append;
 mod flush;
+mod moving;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use super::append_outcome::PartitionAppendError;
 use super::cleaning_turn::CleaningTurns;
@@ -29,6 +30,7 @@ use crate::storage::{
     remove_files,
 };
 pub use append::Appended;
+pub(super) use moving::{FutureReplica, SwapOutcome, flush as flush_future};
 
 /// What a reader wants of one partition.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +150,8 @@ pub struct HostedPartition {
     syncing: Mutex<()>,
     cleaning: CleaningTurns,
     log_dir: ArcSwap<LogDir>,
+    /// The log in another directory that is to take its place.
+    future: ArcSwapOption<FutureReplica>,
     traffic: Arc<Traffic>,
     storage_errors: Arc<StorageErrors>,
     disk_turns: Arc<DiskTurns>,
@@ -178,6 +182,7 @@ impl HostedPartition {
             syncing: Mutex::new(()),
             cleaning: CleaningTurns::default(),
             log_dir: ArcSwap::new(log_dir),
+            future: ArcSwapOption::empty(),
             traffic,
             storage_errors,
             disk_turns,

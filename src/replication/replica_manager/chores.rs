@@ -116,9 +116,16 @@ impl ReplicaManager {
 
     /// What the checkpoint files of one log directory say.
     fn checkpoint_entries(&self, dir: &Arc<LogDir>) -> Vec<CheckpointEntry> {
-        let partitions = self.partitions();
-        let here = partitions.iter().filter(|partition| Arc::ptr_eq(&partition.log_dir(), dir));
-        here.filter_map(|partition| partition.checkpoint_entry()).collect()
+        let entry_of = |partition: &Arc<HostedPartition>| {
+            if Arc::ptr_eq(&partition.log_dir(), dir) {
+                partition.checkpoint_entry()
+            } else {
+                // As in Kafka: the start that goes on with the move must know it.
+                let is_here = partition.future().is_some_and(|future| Arc::ptr_eq(future.log_dir(), dir));
+                is_here.then(|| partition.future_checkpoint_entry()).flatten()
+            }
+        };
+        self.partitions().iter().filter_map(entry_of).collect()
     }
 
     /// Writes the checkpoint files if anything in them has changed. Blocks on fsyncs.
@@ -171,13 +178,14 @@ impl ReplicaManager {
     }
 
     /// Flushes the logs in `dir`; what its checkpoint files are to say then, and how many logs could not be flushed.
-    fn flush_all(&self, dir: &LogDir, partitions: &[Arc<HostedPartition>]) -> (Vec<CheckpointEntry>, usize) {
+    fn flush_all(&self, dir: &Arc<LogDir>, partitions: &[Arc<HostedPartition>]) -> (Vec<CheckpointEntry>, usize) {
         let now = self.clock.now();
         if partitions.iter().filter(|partition| partition.has_unflushed()).count() > MANY_UNFLUSHED {
             dir.write_back();
         }
-        let failed = partitions.iter().filter(|partition| partition.flush(now).is_err()).count();
-        (partitions.iter().filter_map(|partition| partition.checkpoint_entry()).collect(), failed)
+        let mut failed = partitions.iter().filter(|partition| partition.flush(now).is_err()).count();
+        failed += self.partitions().iter().filter(|partition| partition.close_future_in(dir, now).is_err()).count();
+        (self.checkpoint_entries(dir), failed)
     }
 }
 

@@ -19,12 +19,19 @@ pub struct DescribedLogDir {
     pub space: Result<Option<(i64, i64)>, ErrorCode>,
     /// The partitions in it, in no order; none where it has failed.
     pub partitions: Vec<Arc<HostedPartition>>,
+    /// Those that are moving to it.
+    pub futures: Vec<Arc<HostedPartition>>,
 }
 
 impl ReplicaManager {
     /// The absolute paths of the log directories, and whether each has failed.
     pub fn log_dirs(&self) -> Vec<(String, bool)> {
         self.log_dirs.all().iter().map(|dir| (path_of(dir), dir.is_offline())).collect()
+    }
+
+    /// The log directory that clients are told to be at `path`.
+    pub(super) fn log_dir_at(&self, path: &str) -> Option<&Arc<LogDir>> {
+        self.log_dirs.all().iter().find(|dir| path_of(dir) == path)
     }
 
     /// Whether all log directories have failed, or that of the metadata, so that the broker cannot go on.
@@ -43,8 +50,12 @@ impl ReplicaManager {
         let describe = |dir: &Arc<LogDir>| {
             let space = space_of(dir);
             let is_here = |partition: &&Arc<HostedPartition>| space.is_ok() && Arc::ptr_eq(&partition.log_dir(), dir);
+            let comes_here = |partition: &&Arc<HostedPartition>| {
+                space.is_ok() && partition.future().is_some_and(|future| Arc::ptr_eq(future.log_dir(), dir))
+            };
+            let futures = partitions.iter().filter(comes_here).cloned().collect();
             let partitions = partitions.iter().filter(is_here).cloned().collect();
-            DescribedLogDir { path: path_of(dir), partitions, space }
+            DescribedLogDir { path: path_of(dir), partitions, futures, space }
         };
         self.log_dirs.all().iter().map(describe).collect()
     }

@@ -5,6 +5,7 @@
 
 mod chores;
 mod directories;
+mod moves;
 #[cfg(test)]
 mod tests;
 
@@ -66,6 +67,8 @@ struct HostedTopic {
 /// Logs found on disk that no image has named yet. One lock, so that changes are applied one after the other.
 struct Unclaimed {
     logs: HashMap<TopicPartition, LoadedLog>,
+    /// Logs to which partitions were moving.
+    futures: HashMap<TopicPartition, LoadedLog>,
     /// What is known of partitions whose directories are not there.
     missing: HashMap<TopicPartition, KnownOffsets>,
     /// Whether the first change was applied; what was left then belonged to no topic and is gone.
@@ -85,6 +88,10 @@ pub struct ReplicaManager {
     has_offline: AtomicBool,
     checkpointing: Mutex<()>,
     deleting_records: Arc<tokio::sync::Mutex<()>>,
+    /// Held by who begins a move or gives one up.
+    altering: Mutex<()>,
+    /// Told of each move that begins.
+    moves_begun: watch::Sender<()>,
     /// Where segments were deleted whose files are still there.
     with_deleted_segments: Mutex<Vec<Arc<HostedPartition>>>,
     storage_errors: Arc<StorageErrors>,
@@ -110,14 +117,18 @@ impl ReplicaManager {
         log_dirs: Arc<LogDirs>,
         known: KnownTopics<'_>,
     ) -> Result<Self, LogDirError> {
-        let found = claim(log_dirs.find_logs()?, known, node_id)?;
+        let found = log_dirs.find_logs()?;
+        let found = claim(found, known, node_id, log_dirs.check_complete().is_ok())?;
         let config_for = |topic: &str| {
             let configs = known.image.topic(topic).map(|topic| config.topic(&topic.configs));
             LogConfig::new(&config.broker, configs.as_ref().unwrap_or(&config.topic_defaults))
         };
         let threads = usize::try_from(config.broker.num_recovery_threads_per_data_dir).unwrap_or(1);
-        let LoadedLogs { logs, missing } = log_dirs.load(found, &config_for, threads, clock.now())?;
-        let logs = logs.into_iter().map(|loaded| (loaded.topic_partition.clone(), loaded)).collect();
+        let LoadedLogs { logs, futures, missing } = log_dirs.load(found, &config_for, threads, clock.now())?;
+        let by_partition = |logs: Vec<LoadedLog>| {
+            logs.into_iter().map(|loaded| (loaded.topic_partition.clone(), loaded)).collect::<HashMap<_, _>>()
+        };
+        let (logs, futures) = (by_partition(logs), by_partition(futures));
         Ok(Self {
             node_id,
             storage_errors: Arc::new(StorageErrors::new(clock.clone())),
@@ -126,10 +137,12 @@ impl ReplicaManager {
             log_dirs,
             topics: RwLock::default(),
             traffic: Arc::default(),
-            unclaimed: Mutex::new(Unclaimed { logs, missing, is_told: false }),
+            unclaimed: Mutex::new(Unclaimed { logs, futures, missing, is_told: false }),
             has_offline: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
             deleting_records: Arc::default(),
+            altering: Mutex::new(()),
+            moves_begun: watch::Sender::new(()),
             with_deleted_segments: Mutex::default(),
             cleaner_metrics: CleanerMetrics::default(),
             reconfigured: watch::Sender::new(()),
@@ -248,6 +261,8 @@ impl ReplicaManager {
             // It will never be as large again.
             unclaimed.logs.shrink_to_fit();
             self.tell_unreachable();
+            unclaimed.futures.drain().for_each(|(_, future)| self.delete_future_log(future.log));
+            self.moves_begun.send_replace(());
             if !std::mem::take(&mut unclaimed.missing).is_empty() {
                 // What the checkpoints say of a log that is gone must not be taken for the one that is made in its place.
                 self.write_checkpoints();
@@ -390,7 +405,12 @@ impl ReplicaManager {
                     storage_errors: Arc::clone(&self.storage_errors),
                     disk_turns: Arc::clone(&self.disk_turns),
                 };
+                let future = unclaimed.futures.remove(topic_partition).map(|future| future.log);
+                let future = future.and_then(|future| self.future_of(&log, future));
                 let hosted = HostedPartition::new(partition, log, *topic_id, min_isr(&config), surroundings);
+                if let Some(future) = future {
+                    self.resume_move(&hosted, future);
+                }
                 PartitionSlot::Hosted(Arc::new(hosted))
             }
             Err(error) => {
@@ -448,10 +468,15 @@ impl ReplicaManager {
         let gone = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
         for place in gone.into_iter().flat_map(|topic| topic.slots) {
             let PartitionSlot::Hosted(hosted) = place else { continue };
-            if hosted.is_offline() {
+            let is_offline = hosted.is_offline();
+            let log = hosted.take_log();
+            if let Some(future) = hosted.end_move() {
+                self.delete_future_log(future);
+            }
+            if is_offline {
                 // The metadata says that the topic is deleted, to the start that finds the directory again.
-                drop(hosted.take_log());
-            } else if let Some(log) = hosted.take_log()
+                drop(log);
+            } else if let Some(log) = log
                 && let Err(error) = self.log_dirs.delete_log(log, now)
             {
                 tracing::error!(partition = %hosted.topic_partition(), %error, "deleting the log failed");

@@ -7,6 +7,7 @@ mod append;
 mod cleaning;
 mod flush;
 mod maintenance;
+mod moving;
 mod read;
 
 use std::io;
@@ -27,6 +28,7 @@ pub use append::{AppendInfo, AppendTask, WrittenAppend};
 pub(super) use cleaning::PendingSwap;
 pub use cleaning::{CleaningBasis, LogCleaning, SegmentToClean};
 pub use flush::{FlushTask, Flushed};
+pub use moving::Heritage;
 pub use read::TimestampOffset;
 
 /// See the module.
