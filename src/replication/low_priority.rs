@@ -1,9 +1,8 @@
 //! Threads for work that can wait: they give way to those that serve clients.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
 
 /// How much they give way, as the command `nice` has it by default. With less of a claim still, one that is held up with a
 /// lock would hold up others for long.
@@ -20,25 +19,37 @@ pub(super) enum LowPriorityError {
     Panicked,
 }
 
-/// Does `work`, which blocks, on a thread of its own: one that has given way cannot be given its claim back.
+/// Does `work`, which blocks, on a thread of its own: one that has given way cannot be given its claim back. A thread of the
+/// runtime waits for it, so that the runtime does not end before, and the work may wait for the runtime's clock.
 pub(super) async fn run<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, LowPriorityError> {
-    let (done, result) = oneshot::channel();
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Err(error) = rustix::process::nice(NICENESS) {
-            tracing::debug!(%error, "a thread works with full priority");
-        }
-        // Whoever asked may be gone; then nobody misses the result. The panic has been printed.
-        let _unheard = catch_unwind(AssertUnwindSafe(work)).map(|worked| done.send(worked));
-    })?;
-    result.await.map_err(|_| LowPriorityError::Panicked)
+    let (name, runtime) = (name.to_owned(), Handle::current());
+    let worked = tokio::task::spawn_blocking(move || {
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            let _runtime = runtime.enter();
+            if let Err(error) = rustix::process::nice(NICENESS) {
+                tracing::debug!(%error, "a thread works with full priority");
+            }
+            work()
+        })?;
+        // The panic has been printed.
+        thread.join().map_err(|_| LowPriorityError::Panicked)
+    });
+    worked.await.unwrap_or(Err(LowPriorityError::Panicked))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_work_may_wait_for_the_clock() {
+        let clock = crate::clock::Clock::system();
+        let wait = move || Handle::current().block_on(clock.sleep(std::time::Duration::from_millis(1)));
+        run("waits", wait).await.unwrap();
+    }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
