@@ -12,6 +12,7 @@ use super::config::CoordinatorRuntimeConfig;
 use super::writer::{BatchWriter, MachineAnswer, PendingReply};
 use crate::clock::{Alarm, Clock, Now};
 use crate::coordinator::machine::CoordinatorMachine;
+use crate::ids::LeaderEpoch;
 use crate::protocol::ErrorCode;
 use crate::replication::hosted_partition::HostedPartition;
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
@@ -40,6 +41,8 @@ enum Ended {
 pub(super) struct Actor<M: CoordinatorMachine> {
     pub(super) machine: M,
     pub(super) hosted: Arc<HostedPartition>,
+    /// The leadership in which the machine decides.
+    pub(super) leader_epoch: LeaderEpoch,
     pub(super) clock: Clock,
     new_machine: NewMachine<M>,
     writer: BatchWriter<M>,
@@ -52,13 +55,15 @@ impl<M: CoordinatorMachine> Actor<M> {
     pub(super) fn new(
         new_machine: NewMachine<M>,
         hosted: Arc<HostedPartition>,
+        leader_epoch: LeaderEpoch,
         clock: Clock,
         config: CoordinatorRuntimeConfig,
     ) -> Self {
         Self {
             machine: new_machine(),
-            writer: BatchWriter::new(Arc::clone(&hosted), config),
+            writer: BatchWriter::new(Arc::clone(&hosted), leader_epoch, config),
             hosted,
+            leader_epoch,
             clock,
             new_machine,
             waiting: HashMap::new(),

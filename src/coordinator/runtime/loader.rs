@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::Actor;
 use crate::coordinator::machine::CoordinatorMachine;
+use crate::ids::LeaderEpoch;
 use crate::protocol::ErrorCode;
 use crate::protocol::record_batch::{BatchError, RecordBatch, batches, visit_raw_records};
 use crate::replication::hosted_partition::{HostedPartition, ReadRequest};
@@ -25,7 +26,7 @@ impl<M: CoordinatorMachine> Actor<M> {
     /// Replays the partition on a thread of its own. `None` if `stop` comes first, if the partition is no longer ours,
     /// or, with an ERROR, if it cannot be read and stays without a coordinator.
     pub(super) async fn load(mut self, stop: &CancellationToken) -> Option<Self> {
-        let end_offset = stop.run_until_cancelled(committed_end(Arc::clone(&self.hosted))).await?;
+        let end_offset = stop.run_until_cancelled(committed_end(Arc::clone(&self.hosted), self.leader_epoch)).await?;
         let stop = stop.clone();
         let load = tokio::task::spawn_blocking(move || {
             match end_offset.and_then(|end_offset| self.replay_log(end_offset, &stop)) {
@@ -37,8 +38,10 @@ impl<M: CoordinatorMachine> Actor<M> {
                 Err(reason) => {
                     let partition = self.hosted.topic_partition();
                     let is_here = !matches!(
-                        self.hosted.offsets(-1),
-                        Err(ErrorCode::NotLeaderOrFollower | ErrorCode::UnknownTopicOrPartition)
+                        self.hosted.offsets(self.leader_epoch),
+                        Err(ErrorCode::NotLeaderOrFollower
+                            | ErrorCode::UnknownTopicOrPartition
+                            | ErrorCode::FencedLeaderEpoch)
                     );
                     if is_here {
                         tracing::error!(%partition, %reason, "the coordinator's partition cannot be loaded");
@@ -52,14 +55,14 @@ impl<M: CoordinatorMachine> Actor<M> {
 
     /// Stops early, its work unfinished, once `stop` is cancelled.
     fn replay_log(&mut self, end_offset: i64, stop: &CancellationToken) -> Result<(), String> {
-        let offsets = self.hosted.offsets(-1).map_err(|code| code.to_string())?;
+        let offsets = self.hosted.offsets(self.leader_epoch).map_err(|code| code.to_string())?;
         let mut fetch_offset = offsets.log_start_offset;
         while fetch_offset < end_offset && !stop.is_cancelled() {
             let request = ReadRequest {
                 fetch_offset,
                 max_bytes: LOAD_CHUNK_BYTES,
                 min_one: true,
-                current_leader_epoch: -1,
+                current_leader_epoch: self.leader_epoch,
                 last_fetched_epoch: -1,
                 read_committed: false,
             };
@@ -124,8 +127,8 @@ impl<M: CoordinatorMachine> Actor<M> {
 
 /// The end of the log, once everything before it is committed: what a former leader has acknowledged may be beyond the
 /// high watermark that a new one begins with.
-async fn committed_end(hosted: Arc<HostedPartition>) -> Result<i64, String> {
-    let end_offset = hosted.offsets(-1).map_err(|code| code.to_string())?.log_end_offset;
+async fn committed_end(hosted: Arc<HostedPartition>, leader_epoch: LeaderEpoch) -> Result<i64, String> {
+    let end_offset = hosted.offsets(leader_epoch).map_err(|code| code.to_string())?.log_end_offset;
     let committed = hosted.committed(end_offset).await;
     committed.map(|()| end_offset).map_err(|code| code.to_string())
 }

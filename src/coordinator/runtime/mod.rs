@@ -4,6 +4,8 @@
 //! partition by replaying it, then lets the machine decide, adds its records to a batch, replays them, and lets replies
 //! leave once their records are committed. What arrives together becomes one batch, and deciding goes on while batches
 //! wait to be committed. While a machine loads, requests to it are told so at once, and tidings wait for it.
+//!
+//! A machine belongs to one leader epoch: a newer one ends it, also while it loads, and another is made.
 
 mod actor;
 mod config;
@@ -18,12 +20,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::machine::CoordinatorMachine;
 use crate::clock::Clock;
-use crate::ids::{NodeId, TopicName};
+use crate::ids::{LeaderEpoch, NodeId, TopicName};
 use crate::metadata::{MetadataDelta, MetadataImage};
 use crate::protocol::ErrorCode;
 use crate::replication::hosted_partition::HostedPartition;
@@ -57,7 +60,16 @@ struct Mailboxes<M: StateMachine> {
     /// How many partitions the internal topic had when this broker first saw it; 0 while it does not exist. As in Kafka,
     /// it is by that number that a key finds its partition until the next start, also where the topic is enlarged.
     partition_count: i32,
-    by_partition: HashMap<i32, Mailbox<M>>,
+    by_partition: HashMap<i32, Tenure<M>>,
+    /// The task of each partition's last machine, which may not have ended yet.
+    tasks: HashMap<i32, JoinHandle<()>>,
+}
+
+/// A machine in the leadership that it was made for; dropping it resigns.
+struct Tenure<M: StateMachine> {
+    leader_epoch: LeaderEpoch,
+    mailbox: Mailbox<M>,
+    _resigned: DropGuard,
 }
 
 impl<M: StateMachine> Mailboxes<M> {
@@ -68,7 +80,7 @@ impl<M: StateMachine> Mailboxes<M> {
 
 impl<M: StateMachine> Default for Mailboxes<M> {
     fn default() -> Self {
-        Self { partition_count: 0, by_partition: HashMap::new() }
+        Self { partition_count: 0, by_partition: HashMap::new(), tasks: HashMap::new() }
     }
 }
 
@@ -192,24 +204,46 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
             mailboxes.partition_count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
         }
         for (partition, state) in (0_i32..).zip(partitions) {
-            if state.leader != self.0.node_id {
-                // The machine stops when its mailbox has no sender left.
-                mailboxes.by_partition.remove(&partition);
-            } else if !mailboxes.by_partition.contains_key(&partition)
-                && let Ok(hosted) = self.0.replicas.partition(self.0.topic, partition)
-            {
-                mailboxes.by_partition.insert(partition, self.spawn(hosted));
+            let is_ours = state.leader == self.0.node_id;
+            let has_machine = mailboxes.by_partition.get(&partition);
+            if is_ours && has_machine.is_some_and(|tenure| tenure.leader_epoch == state.leader_epoch) {
+                continue;
+            }
+            // Of a leadership that was lost and won again, no machine may go on: others may have written meanwhile.
+            mailboxes.by_partition.remove(&partition);
+            if is_ours && let Ok(hosted) = self.0.replicas.partition(self.0.topic, partition) {
+                let predecessor = mailboxes.tasks.remove(&partition);
+                let (tenure, task) = self.elect(hosted, state.leader_epoch, predecessor);
+                mailboxes.by_partition.insert(partition, tenure);
+                mailboxes.tasks.insert(partition, task);
             }
         }
     }
 
-    fn spawn(&self, hosted: Arc<HostedPartition>) -> Mailbox<M> {
+    /// Makes a machine for one leadership. It loads once its predecessor is gone, so that it misses nothing of what that
+    /// one may still write.
+    fn elect(
+        &self,
+        hosted: Arc<HostedPartition>,
+        leader_epoch: LeaderEpoch,
+        predecessor: Option<JoinHandle<()>>,
+    ) -> (Tenure<M>, JoinHandle<()>) {
         let (envelopes, inbox) = mpsc::channel(MAILBOX_CAPACITY + TIDINGS_CAPACITY);
         let (has_loaded, loaded) = watch::channel(false);
         let shared = &self.0;
-        let actor = Actor::new(Arc::clone(&shared.new_machine), hosted, shared.clock.clone(), shared.config);
-        self.0.tasks.spawn(actor.run(inbox, has_loaded, self.0.stop.clone()));
-        Mailbox { envelopes, loaded }
+        let actor =
+            Actor::new(Arc::clone(&shared.new_machine), hosted, leader_epoch, shared.clock.clone(), shared.config);
+        let resigned = shared.stop.child_token();
+        let tenure =
+            Tenure { leader_epoch, mailbox: Mailbox { envelopes, loaded }, _resigned: resigned.clone().drop_guard() };
+        let task = shared.tasks.spawn(async move {
+            if let Some(predecessor) = predecessor {
+                // However it ended, it ended.
+                drop(predecessor.await);
+            }
+            actor.run(inbox, has_loaded, resigned).await;
+        });
+        (tenure, task)
     }
 
     /// The partition of the internal topic that `key` (a group id) belongs to: Kafka's `abs(hashCode) % partitions`.
@@ -228,8 +262,8 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     ) -> impl Future<Output = Result<Q::Answer, ErrorCode>> + Send + use<Q, M> {
         let request = question.into_request();
         let mailboxes = self.read_mailboxes();
-        let mailbox = mailboxes.partition_for(key).and_then(|partition| mailboxes.by_partition.get(&partition));
-        wait::<M, Q>(mailbox.map_or(Err(ErrorCode::NotCoordinator), |mailbox| mailbox.post(request)))
+        let tenure = mailboxes.partition_for(key).and_then(|partition| mailboxes.by_partition.get(&partition));
+        wait::<M, Q>(tenure.map_or(Err(ErrorCode::NotCoordinator), |tenure| tenure.mailbox.post(request)))
     }
 
     /// Asks every machine of this broker the same; answers in the order of their partitions.
@@ -253,7 +287,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
     fn all_mailboxes(&self) -> Vec<Mailbox<M>> {
         let mut partitions: Vec<(i32, Mailbox<M>)> = {
             let mailboxes = self.read_mailboxes();
-            mailboxes.by_partition.iter().map(|(&partition, mailbox)| (partition, mailbox.clone())).collect()
+            mailboxes.by_partition.iter().map(|(&partition, tenure)| (partition, tenure.mailbox.clone())).collect()
         };
         partitions.sort_by_key(|(partition, _)| *partition);
         partitions.into_iter().map(|(_, mailbox)| mailbox).collect()

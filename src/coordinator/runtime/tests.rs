@@ -160,6 +160,12 @@ impl House {
         self.apply(vec![TopicRecord::PartitionChange { topic_id: TOPIC_ID, partition: 0, isr, leader: None }]);
     }
 
+    /// This broker becomes the leader, once more if it was.
+    fn elect(&mut self, isr: &[i32]) {
+        let (isr, leader) = (Some(isr.into()), Some(1));
+        self.apply(vec![TopicRecord::PartitionChange { topic_id: TOPIC_ID, partition: 0, isr, leader }]);
+    }
+
     fn configure(&mut self, key: &str, value: &str) {
         let (key, value) = (key.into(), Some(value.into()));
         self.apply(vec![TopicRecord::TopicConfig { topic_id: TOPIC_ID, key, value }]);
@@ -405,5 +411,60 @@ async fn who_waits_for_a_disk_that_hangs_is_told_so_in_time_and_the_decision_sta
     settle().await;
     drop(hanging);
     assert_eq!(next.await, Ok(vec!["late".to_owned()]));
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_leadership_that_was_lost_and_won_again_has_a_machine_of_its_own() {
+    let mut house = House::start().await;
+    house.note(&["a"]).await.unwrap();
+    let waiting = house.ask(Ask::Wait);
+    settle().await;
+    // To the broker it has been the leader all along: what lay between came in one delta.
+    house.elect(&[1]);
+    assert_eq!(waiting.await, Err(ErrorCode::NotCoordinator), "the next machine does not know of it");
+    house.runtime.loaded().await;
+    assert_eq!(house.note(&["b"]).await.unwrap(), ["a"]);
+    house.change_isr(&[1]);
+    assert_eq!(house.note(&[]).await.unwrap(), ["a", "b"], "who is in sync is no matter of leadership");
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_is_behind_a_newer_epoch_writes_no_more() {
+    let mut house = House::with(AppendLinger::For(Duration::from_millis(5)), &[1]).await;
+    let lost = house.note(&["lost"]);
+    settle().await;
+    // The partition is led anew before the runtime hears of it.
+    let elected = TopicRecord::PartitionChange { topic_id: TOPIC_ID, partition: 0, isr: None, leader: Some(1) };
+    let delta = house.step(vec![elected]);
+    house.replicas.apply(&delta, &house.image);
+    house.clock.advance(Duration::from_millis(5));
+    assert_eq!(lost.await, Err(ErrorCode::NotCoordinator));
+    assert_eq!(house.batches(), [[""; 0]; 0]);
+    house.runtime.apply(&delta, &house.image);
+    house.runtime.loaded().await;
+    let kept = house.note(&["kept"]);
+    settle().await;
+    house.clock.advance(Duration::from_millis(5));
+    assert_eq!(kept.await.unwrap(), [""; 0]);
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_newer_epoch_cuts_a_load_off() {
+    let mut house = House::with(AppendLinger::Adaptive, &[1, 2]).await;
+    let uncommitted = house.note(&["a"]);
+    settle().await;
+    // The log's end is not committed, so that neither of the two loads could end.
+    house.elect(&[1, 2]);
+    assert_eq!(uncommitted.await, Err(ErrorCode::NotCoordinator));
+    house.elect(&[1, 2]);
+    settle().await;
+    assert_eq!(house.runtime.0.tasks.len(), 1, "the first load has ended");
+    assert_eq!(house.note(&[]).await, Err(ErrorCode::CoordinatorLoadInProgress));
+    house.change_isr(&[1]);
+    house.runtime.loaded().await;
+    assert_eq!(house.note(&[]).await.unwrap(), ["a"]);
     house.runtime.shutdown().await;
 }

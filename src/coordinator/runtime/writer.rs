@@ -15,10 +15,11 @@ use tokio::sync::oneshot;
 
 use super::config::{AppendLinger, CoordinatorRuntimeConfig};
 use crate::clock::{Clock, Monotonic, Now};
+use crate::ids::LeaderEpoch;
 use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::EncodedRecord;
 use crate::protocol::record_batch::BatchBuilder;
-use crate::replication::hosted_partition::{HostedPartition, PartitionAppendError};
+use crate::replication::hosted_partition::{Appended, HostedPartition, PartitionAppendError};
 use crate::replication::partition::RequiredAcks;
 use crate::state_machine::StateMachine;
 use crate::storage::{self, AppendOrigin};
@@ -96,6 +97,8 @@ pub(super) struct Settled {
 /// Writes one machine's records; see the module.
 pub(super) struct BatchWriter<M: StateMachine> {
     hosted: Arc<HostedPartition>,
+    /// The leadership whose machine decided.
+    leader_epoch: LeaderEpoch,
     config: CoordinatorRuntimeConfig,
     open: Option<OpenBatch>,
     /// Those who wait for the open batch.
@@ -107,8 +110,13 @@ pub(super) struct BatchWriter<M: StateMachine> {
 }
 
 impl<M: StateMachine> BatchWriter<M> {
-    pub(super) fn new(hosted: Arc<HostedPartition>, config: CoordinatorRuntimeConfig) -> Self {
-        Self { hosted, config, open: None, replies: Vec::new(), written: VecDeque::new(), failure: None }
+    pub(super) fn new(
+        hosted: Arc<HostedPartition>,
+        leader_epoch: LeaderEpoch,
+        config: CoordinatorRuntimeConfig,
+    ) -> Self {
+        let (replies, written) = (Vec::new(), VecDeque::new());
+        Self { hosted, leader_epoch, config, open: None, replies, written, failure: None }
     }
 
     /// Adds one decision's records to a batch, all to the same one. After an error none of them is in any.
@@ -191,8 +199,7 @@ impl<M: StateMachine> BatchWriter<M> {
     fn write(&mut self, now: Now) {
         let Some(batch) = self.open.take() else { return };
         let replies = std::mem::take(&mut self.replies);
-        let appended = self.hosted.append(&batch.records.build(), RequiredAcks::All, AppendOrigin::Coordinator, now);
-        let appended = match appended {
+        let appended = match self.append(&batch, now) {
             Ok(appended) => appended,
             Err(error) => {
                 let code = coordinator_error(&error, &self.hosted);
@@ -213,6 +220,12 @@ impl<M: StateMachine> BatchWriter<M> {
         }
     }
 
+    /// Appends in the epoch in which the batch was decided on: in a later one, others may have written meanwhile.
+    fn append(&self, batch: &OpenBatch, now: Now) -> Result<Appended, PartitionAppendError> {
+        self.hosted.offsets(self.leader_epoch).map_err(PartitionAppendError::Refused)?;
+        self.hosted.append(&batch.records.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
+    }
+
     /// What waits until the first of the written batches is committed, and on disk where that was asked for; its outcome
     /// goes to [`BatchWriter::settled`]. `None` where nobody waits.
     pub(super) fn settling(
@@ -223,7 +236,7 @@ impl<M: StateMachine> BatchWriter<M> {
         // One fsync serves all that were written by then.
         let flushed_to = first.needs_flush.then_some(last.end_offset);
         let (end_offset, deadline) = (first.end_offset, first.deadline);
-        let (hosted, clock) = (Arc::clone(&self.hosted), clock.clone());
+        let (hosted, leader_epoch, clock) = (Arc::clone(&self.hosted), self.leader_epoch, clock.clone());
         Some(async move {
             if let Some(offset) = flushed_to {
                 let flushed = clock.timeout_at(deadline, Arc::clone(&hosted).flushed_to(offset, clock.now())).await;
@@ -235,8 +248,9 @@ impl<M: StateMachine> BatchWriter<M> {
                 ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
                 _ => ErrorCode::NotCoordinator,
             })?;
-            let high_watermark = hosted.offsets(-1).map_or(end_offset, |offsets| offsets.high_watermark);
-            Ok(Settled { high_watermark, flushed_to })
+            // In a newer epoch, the offset may be another record's.
+            let offsets = hosted.offsets(leader_epoch).map_err(|_| ErrorCode::NotCoordinator)?;
+            Ok(Settled { high_watermark: offsets.high_watermark, flushed_to })
         })
     }
 
