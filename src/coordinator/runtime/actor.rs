@@ -111,7 +111,7 @@ impl<M: CoordinatorMachine> Actor<M> {
                     settling = None;
                     self.writer.settled(outcome);
                 }
-                () = due => self.decide(M::handle_timeout),
+                () = due => self.time_passed(inbox),
                 envelope = inbox.recv() => match envelope {
                     Some(envelope) => self.take_burst(envelope, inbox),
                     None => return Ended::Abandoned,
@@ -120,6 +120,21 @@ impl<M: CoordinatorMachine> Actor<M> {
             self.writer.idle(&self.clock);
         }
         Ended::Astray
+    }
+
+    /// Has the machine hear what is in its mailbox by now, and only then what is due: after a stall, a heartbeat may lie
+    /// there that moves the very deadline.
+    fn time_passed(&mut self, inbox: &mut mpsc::Receiver<Envelope<M>>) {
+        for _ in 0..inbox.len() {
+            if self.writer.has_failed() {
+                return;
+            }
+            let Ok(envelope) = inbox.try_recv() else { break };
+            self.handle(envelope);
+        }
+        if !self.writer.has_failed() {
+            self.decide(M::handle_timeout);
+        }
     }
 
     fn take_burst(&mut self, first: Envelope<M>, inbox: &mut mpsc::Receiver<Envelope<M>>) {

@@ -29,6 +29,7 @@ type Told = Arc<Mutex<Vec<String>>>;
 /// What is written down; each note is a record.
 struct Notebook {
     notes: Vec<String>,
+    due: Option<Monotonic>,
     told: Told,
 }
 
@@ -38,6 +39,8 @@ enum Ask {
     Note { notes: Vec<String>, is_atomic: bool },
     /// Never answered.
     Wait,
+    /// To be told within that time, counted from when the machine hears it.
+    Remind(Duration),
     /// Tidings.
     TopicsDeleted(Vec<TopicName>),
 }
@@ -47,7 +50,7 @@ impl StateMachine for Notebook {
     type Response = Vec<String>;
     type Record = String;
 
-    fn handle(&mut self, request: Ask, reply_to: ReplyTo, _now: Now, effects: &mut Effects<Self>) {
+    fn handle(&mut self, request: Ask, reply_to: ReplyTo, now: Now, effects: &mut Effects<Self>) {
         let mut told = self.told.lock().unwrap();
         match request {
             Ask::Note { notes, is_atomic } => {
@@ -57,14 +60,19 @@ impl StateMachine for Notebook {
                 effects.reply(reply_to, self.notes.clone());
             }
             Ask::Wait => told.push("wait".into()),
+            Ask::Remind(delay) => self.due = Some(now.monotonic + delay),
             Ask::TopicsDeleted(topics) => told.extend(topics.iter().map(ToString::to_string)),
         }
     }
 
-    fn handle_timeout(&mut self, _now: Now, _effects: &mut Effects<Self>) {}
+    fn handle_timeout(&mut self, now: Now, _effects: &mut Effects<Self>) {
+        if self.due.take_if(|due| *due <= now.monotonic).is_some() {
+            self.told.lock().unwrap().push("due".into());
+        }
+    }
 
     fn next_deadline(&self) -> Option<Monotonic> {
-        None
+        self.due
     }
 
     fn replay(&mut self, record: &String) {
@@ -214,7 +222,7 @@ fn runtime(
     told: &Told,
 ) -> CoordinatorRuntime<Notebook> {
     let told = Arc::clone(told);
-    let new_machine = move || Notebook { notes: Vec::new(), told: Arc::clone(&told) };
+    let new_machine = move || Notebook { notes: Vec::new(), due: None, told: Arc::clone(&told) };
     let config = CoordinatorRuntimeConfig { append_linger, ..CoordinatorRuntimeConfig::default() };
     CoordinatorRuntime::new(GROUP_METADATA_TOPIC, 1, clock.clone(), Arc::clone(replicas), config, new_machine)
 }
@@ -466,5 +474,22 @@ async fn a_newer_epoch_cuts_a_load_off() {
     house.change_isr(&[1]);
     house.runtime.loaded().await;
     assert_eq!(house.note(&[]).await.unwrap(), ["a"]);
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn after_a_stall_the_mailbox_is_read_before_the_timers_run() {
+    let house = House::start().await;
+    let delay = Duration::from_secs(10);
+    let _first = house.ask(Ask::Remind(delay));
+    settle().await;
+    // The machine runs on this thread, which is busy while the deadline passes.
+    house.clock.advance(delay * 2);
+    let _heartbeat = house.ask(Ask::Remind(delay));
+    settle().await;
+    assert_eq!(house.told(), [""; 0], "the deadline was moved in time");
+    house.clock.advance(delay);
+    settle().await;
+    assert_eq!(house.told(), ["due"]);
     house.runtime.shutdown().await;
 }
