@@ -2,8 +2,8 @@
 //!
 //! A machine takes a request and the time and returns data: records to remember and replies to give. Its hard state
 //! changes only in [`StateMachine::replay`], so that recovery, fail-over and normal operation are the same code. A
-//! runtime (I/O, elsewhere) appends the records, replays them, and lets the replies leave once the log is committed up
-//! to what they depend on.
+//! runtime (I/O, elsewhere) appends the records, replays them, and lets the replies and messages leave once the log is
+//! committed up to what they depend on.
 
 use crate::clock::{Monotonic, Now};
 
@@ -21,12 +21,14 @@ pub struct Effects<M: StateMachine + ?Sized> {
     pub is_atomic: bool,
     /// To be given once `records`, and all earlier ones, are committed.
     pub replies: Vec<(ReplyTo, M::Response)>,
+    /// To be told to others then, in order; who that is, and how they are reached, is not the machine's to know.
+    pub messages: Vec<M::Message>,
 }
 
 impl<M: StateMachine + ?Sized> Effects<M> {
     /// No effects yet.
     pub fn new() -> Self {
-        Self { records: Vec::new(), is_atomic: true, replies: Vec::new() }
+        Self { records: Vec::new(), is_atomic: true, replies: Vec::new(), messages: Vec::new() }
     }
 
     /// Appends one record.
@@ -37,6 +39,11 @@ impl<M: StateMachine + ?Sized> Effects<M> {
     /// Answers the request `reply_to`.
     pub fn reply(&mut self, reply_to: ReplyTo, response: M::Response) {
         self.replies.push((reply_to, response));
+    }
+
+    /// Tells others.
+    pub fn message(&mut self, message: M::Message) {
+        self.messages.push(message);
     }
 }
 
@@ -54,6 +61,9 @@ pub trait StateMachine {
     type Response;
     /// What it remembers.
     type Record;
+    /// What it tells others, such as the leaders of partitions; `Infallible` where it tells nobody anything. The outcome
+    /// comes back as a request.
+    type Message;
 
     /// Decides on one request. A reply may be given now or, from a later call, when something else happened.
     fn handle(&mut self, request: Self::Request, reply_to: ReplyTo, now: Now, effects: &mut Effects<Self>);

@@ -5,6 +5,7 @@
 //! but for its client; [`crate::quorum::driver`] runs it.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 
 use crate::clock::{Monotonic, Now};
 use crate::ids::TopicName;
@@ -217,6 +218,7 @@ impl StateMachine for Controller {
     type Request = ControllerRequest;
     type Response = ControllerResponse;
     type Record = MetadataRecord;
+    type Message = Infallible;
 
     fn handle(&mut self, request: ControllerRequest, reply_to: ReplyTo, _now: Now, effects: &mut Effects<Self>) {
         let response = self.decide(request, &mut effects.records);

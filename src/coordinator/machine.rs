@@ -2,20 +2,22 @@
 
 use super::group::{GroupCoordinator, GroupRequest};
 use crate::clock::Now;
-use crate::ids::TopicName;
+use crate::ids::{LeaderEpoch, TopicName};
 use crate::protocol::coordinator_records::{CoordinatorRecord, CoordinatorRecordError, EncodedRecord};
-use crate::state_machine::StateMachine;
+use crate::state_machine::{Effects, StateMachine};
 
 /// A machine whose records are kept in a partition of an internal topic, as key and value.
-pub trait CoordinatorMachine: StateMachine<Request: Send, Response: Send, Record: Send> + Send + 'static {
+pub trait CoordinatorMachine:
+    StateMachine<Request: Send, Response: Send, Record: Send, Message: Send> + Send + 'static
+{
     /// The record's key and value on the log; no value is a tombstone.
     fn encode(record: &Self::Record) -> Result<EncodedRecord, CoordinatorRecordError>;
 
     /// Reads a record back; `None` for a kind that this version does not know and therefore skips.
     fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, CoordinatorRecordError>;
 
-    /// Called once everything on the log has been replayed.
-    fn loaded(&mut self, now: Now);
+    /// Called once everything on the log has been replayed, in the leadership in which the machine will decide.
+    fn loaded(&mut self, leader_epoch: LeaderEpoch, now: Now, effects: &mut Effects<Self>);
 
     /// What the machine is told when `topics` are gone, if that concerns it.
     fn topics_deleted(topics: &[TopicName]) -> Option<Self::Request>;
@@ -30,7 +32,7 @@ impl CoordinatorMachine for GroupCoordinator {
         CoordinatorRecord::decode(key, value)
     }
 
-    fn loaded(&mut self, now: Now) {
+    fn loaded(&mut self, _leader_epoch: LeaderEpoch, now: Now, _effects: &mut Effects<Self>) {
         Self::loaded(self, now);
     }
 

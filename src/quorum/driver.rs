@@ -4,6 +4,7 @@
 //! their records as one batch, and answers once that is committed and published.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures_util::future::OptionFuture;
@@ -76,7 +77,7 @@ impl Driver {
         machine: impl Fn(&MetadataImage) -> M + Send + 'static,
     ) -> (Self, MachineClient<M>)
     where
-        M: StateMachine<Record = MetadataRecord, Request: Send, Response: Send> + Send + 'static,
+        M: StateMachine<Record = MetadataRecord, Message = Infallible, Request: Send, Response: Send> + Send + 'static,
     {
         let (requests, received) = mpsc::channel(QUEUE);
         let (stop, stopped) = oneshot::channel();
@@ -109,7 +110,7 @@ struct Run<M: StateMachine, F> {
 
 impl<M, F> Run<M, F>
 where
-    M: StateMachine<Record = MetadataRecord>,
+    M: StateMachine<Record = MetadataRecord, Message = Infallible>,
     F: Fn(&MetadataImage) -> M,
 {
     async fn run(mut self, mut requests: mpsc::Receiver<(M::Request, AnswerSender<M>)>) {

@@ -11,6 +11,7 @@ mod tests;
 mod told_addresses;
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -409,7 +410,10 @@ fn group_coordinators(
     let groups = GroupCoordinatorConfig::from(&config.broker);
     let new_machine = move || GroupCoordinator::new(groups.clone());
     let (replicas, runtime) = (Arc::clone(replicas), CoordinatorRuntimeConfig::from(&config.broker));
-    CoordinatorRuntime::new(GROUP_METADATA_TOPIC, config.node_id, clock.clone(), replicas, runtime, new_machine)
+    let (topic, clock) = (GROUP_METADATA_TOPIC, clock.clone());
+    // Groups tell nobody anything.
+    let deliver = |never: Infallible| match never {};
+    CoordinatorRuntime::new(topic, config.node_id, clock, replicas, runtime, new_machine, deliver)
 }
 
 fn fetch_session_cache(config: &Config) -> FetchSessionCache {

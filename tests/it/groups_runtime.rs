@@ -67,7 +67,8 @@ async fn a_machine_that_loads_says_so_and_misses_nothing() {
         let new_machine = || GroupCoordinator::new(GroupCoordinatorConfig::default());
         let replicas = Arc::clone(&shared.replicas);
         let config = CoordinatorRuntimeConfig::default();
-        let groups = Groups::new(GROUP_METADATA_TOPIC, shared.node_id, Clock::system(), replicas, config, new_machine);
+        let (topic, clock) = (GROUP_METADATA_TOPIC, Clock::system());
+        let groups = Groups::new(topic, shared.node_id, clock, replicas, config, new_machine, |never| match never {});
         let image = shared.image();
         let topic_id = image.topic(GROUP_METADATA_TOPIC).unwrap().id;
         let mut delta = MetadataDelta::default();

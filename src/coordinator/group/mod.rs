@@ -35,6 +35,7 @@ mod sync;
 mod timers;
 mod turn;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -129,6 +130,7 @@ impl StateMachine for GroupCoordinator {
     type Request = GroupRequest;
     type Response = GroupResponse;
     type Record = CoordinatorRecord;
+    type Message = Infallible;
 
     fn handle(&mut self, request: GroupRequest, reply_to: ReplyTo, now: Now, effects: &mut Effects<Self>) {
         let response = match request {

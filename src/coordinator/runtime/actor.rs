@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::config::CoordinatorRuntimeConfig;
-use super::writer::{BatchWriter, MachineAnswer, PendingReply};
+use super::writer::{BatchWriter, Consequences, Deliver, MachineAnswer, PendingReply};
 use crate::clock::{Alarm, Clock, Now};
 use crate::coordinator::machine::CoordinatorMachine;
 use crate::ids::LeaderEpoch;
@@ -58,10 +58,11 @@ impl<M: CoordinatorMachine> Actor<M> {
         leader_epoch: LeaderEpoch,
         clock: Clock,
         config: CoordinatorRuntimeConfig,
+        deliver: Deliver<M>,
     ) -> Self {
         Self {
             machine: new_machine(),
-            writer: BatchWriter::new(Arc::clone(&hosted), leader_epoch, config),
+            writer: BatchWriter::new(Arc::clone(&hosted), leader_epoch, config, deliver),
             hosted,
             leader_epoch,
             clock,
@@ -92,6 +93,8 @@ impl<M: CoordinatorMachine> Actor<M> {
     async fn work(&mut self, inbox: &mut mpsc::Receiver<Envelope<M>>) -> Ended {
         let mut alarm = Alarm::new(self.clock.clone());
         let mut settling = None;
+        // Loading may have led to records.
+        self.writer.idle(&self.clock);
         while !self.writer.has_failed() {
             if settling.is_none() {
                 settling = self.writer.settling(&self.clock).map(Box::pin);
@@ -157,8 +160,8 @@ impl<M: CoordinatorMachine> Actor<M> {
         self.decide(|machine, now, effects| machine.handle(request, reply_to, now, effects));
     }
 
-    /// Lets the machine decide, has its records written and replays them, and lets its replies follow them.
-    fn decide(&mut self, decide: impl FnOnce(&mut M, Now, &mut Effects<M>)) {
+    /// Lets the machine decide, has its records written and replays them, and lets its replies and messages follow them.
+    pub(super) fn decide(&mut self, decide: impl FnOnce(&mut M, Now, &mut Effects<M>)) {
         let now = self.clock.now();
         let mut effects = Effects::new();
         decide(&mut self.machine, now, &mut effects);
@@ -168,9 +171,10 @@ impl<M: CoordinatorMachine> Actor<M> {
             let answer = waiting.remove(&reply_to)?;
             Some(PendingReply { answer, response })
         });
+        let consequences = Consequences { replies: replies.collect(), messages: effects.messages };
         match outcome {
-            Ok(()) => self.writer.reply(replies),
-            Err(code) => replies.for_each(|reply| reply.give(Err(code))),
+            Ok(()) => self.writer.follow(consequences),
+            Err(code) => consequences.refuse(code),
         }
         self.writer.decided(now);
     }

@@ -32,7 +32,8 @@ impl<M: CoordinatorMachine> Actor<M> {
             match end_offset.and_then(|end_offset| self.replay_log(end_offset, &stop)) {
                 _ if stop.is_cancelled() => None,
                 Ok(()) => {
-                    self.machine.loaded(self.clock.now());
+                    let leader_epoch = self.leader_epoch;
+                    self.decide(|machine, now, effects| machine.loaded(leader_epoch, now, effects));
                     Some(self)
                 }
                 Err(reason) => {

@@ -33,7 +33,7 @@ use crate::replication::hosted_partition::HostedPartition;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Question, StateMachine};
 use actor::{Actor, Envelope, NewMachine};
-use writer::MachineAnswer;
+use writer::{Deliver, MachineAnswer};
 
 pub use config::{AppendLinger, CoordinatorRuntimeConfig};
 
@@ -51,6 +51,7 @@ struct SharedRuntime<M: CoordinatorMachine> {
     replicas: Arc<ReplicaManager>,
     config: CoordinatorRuntimeConfig,
     new_machine: NewMachine<M>,
+    deliver: Deliver<M>,
     mailboxes: RwLock<Mailboxes<M>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -135,7 +136,9 @@ impl<M: CoordinatorMachine> Clone for CoordinatorRuntime<M> {
 }
 
 impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
-    /// No machine runs until [`CoordinatorRuntime::apply`] has seen the partitions of `topic`.
+    /// No machine runs until [`CoordinatorRuntime::apply`] has seen the partitions of `topic`. What machines tell others
+    /// goes to `deliver`, which must not block: it tries until it succeeds, or until the leadership is over in which it
+    /// was told, and brings the outcome back as a question.
     pub fn new(
         topic: &'static str,
         node_id: NodeId,
@@ -143,6 +146,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         replicas: Arc<ReplicaManager>,
         config: CoordinatorRuntimeConfig,
         new_machine: impl Fn() -> M + Send + Sync + 'static,
+        deliver: impl Fn(M::Message) + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(SharedRuntime {
             topic,
@@ -151,6 +155,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
             replicas,
             config,
             new_machine: Arc::new(new_machine),
+            deliver: Arc::new(deliver),
             mailboxes: RwLock::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -231,8 +236,8 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         let (envelopes, inbox) = mpsc::channel(MAILBOX_CAPACITY + TIDINGS_CAPACITY);
         let (has_loaded, loaded) = watch::channel(false);
         let shared = &self.0;
-        let actor =
-            Actor::new(Arc::clone(&shared.new_machine), hosted, leader_epoch, shared.clock.clone(), shared.config);
+        let (new_machine, deliver) = (Arc::clone(&shared.new_machine), Arc::clone(&shared.deliver));
+        let actor = Actor::new(new_machine, hosted, leader_epoch, shared.clock.clone(), shared.config, deliver);
         let resigned = shared.stop.child_token();
         let tenure =
             Tenure { leader_epoch, mailbox: Mailbox { envelopes, loaded }, _resigned: resigned.clone().drop_guard() };

@@ -12,7 +12,7 @@ use super::{AppendLinger, CoordinatorRuntime, CoordinatorRuntimeConfig};
 use crate::clock::{Clock, Monotonic, Now};
 use crate::config::Config;
 use crate::coordinator::machine::CoordinatorMachine;
-use crate::ids::{GROUP_METADATA_TOPIC, TopicName, Uuid};
+use crate::ids::{GROUP_METADATA_TOPIC, LeaderEpoch, TopicName, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
 use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::{CoordinatorRecordError, EncodedRecord};
@@ -23,20 +23,28 @@ use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
 use crate::storage::{LogDir, LogDirs};
 
-/// What the machines of one test have decided on.
-type Told = Arc<Mutex<Vec<String>>>;
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// What the machines of one test have decided on, and what others have heard of them.
+#[derive(Default)]
+struct Told {
+    decided: Lines,
+    heard: Lines,
+}
 
 /// What is written down; each note is a record.
 struct Notebook {
     notes: Vec<String>,
     due: Option<Monotonic>,
-    told: Told,
+    told: Lines,
 }
 
 #[derive(Clone)]
 enum Ask {
     /// Answered with what was there before.
     Note { notes: Vec<String>, is_atomic: bool },
+    /// Noted, and told to others.
+    Tell(String),
     /// Never answered.
     Wait,
     /// To be told within that time, counted from when the machine hears it.
@@ -49,6 +57,7 @@ impl StateMachine for Notebook {
     type Request = Ask;
     type Response = Vec<String>;
     type Record = String;
+    type Message = String;
 
     fn handle(&mut self, request: Ask, reply_to: ReplyTo, now: Now, effects: &mut Effects<Self>) {
         let mut told = self.told.lock().unwrap();
@@ -58,6 +67,11 @@ impl StateMachine for Notebook {
                 effects.records = notes;
                 effects.is_atomic = is_atomic;
                 effects.reply(reply_to, self.notes.clone());
+            }
+            Ask::Tell(note) => {
+                effects.record(note.clone());
+                effects.message(note);
+                effects.reply(reply_to, Vec::new());
             }
             Ask::Wait => told.push("wait".into()),
             Ask::Remind(delay) => self.due = Some(now.monotonic + delay),
@@ -101,7 +115,9 @@ impl CoordinatorMachine for Notebook {
         Ok(Some(String::from_utf8(key.to_vec()).unwrap()))
     }
 
-    fn loaded(&mut self, _now: Now) {}
+    fn loaded(&mut self, leader_epoch: LeaderEpoch, _now: Now, effects: &mut Effects<Self>) {
+        effects.message(format!("elected in {leader_epoch}"));
+    }
 
     fn topics_deleted(topics: &[TopicName]) -> Option<Ask> {
         Some(Ask::TopicsDeleted(topics.to_vec()))
@@ -189,7 +205,11 @@ impl House {
     }
 
     fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
+        self.told.decided.lock().unwrap().clone()
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.told.heard.lock().unwrap().clone()
     }
 
     fn partition(&self) -> Arc<HostedPartition> {
@@ -221,10 +241,12 @@ fn runtime(
     replicas: &Arc<ReplicaManager>,
     told: &Told,
 ) -> CoordinatorRuntime<Notebook> {
-    let told = Arc::clone(told);
+    let (told, heard) = (Arc::clone(&told.decided), Arc::clone(&told.heard));
+    let deliver = move |message| heard.lock().unwrap().push(message);
     let new_machine = move || Notebook { notes: Vec::new(), due: None, told: Arc::clone(&told) };
     let config = CoordinatorRuntimeConfig { append_linger, ..CoordinatorRuntimeConfig::default() };
-    CoordinatorRuntime::new(GROUP_METADATA_TOPIC, 1, clock.clone(), Arc::clone(replicas), config, new_machine)
+    let (clock, replicas) = (clock.clone(), Arc::clone(replicas));
+    CoordinatorRuntime::new(GROUP_METADATA_TOPIC, 1, clock, replicas, config, new_machine, deliver)
 }
 
 /// Lets all tasks go as far as they can.
@@ -491,5 +513,31 @@ async fn after_a_stall_the_mailbox_is_read_before_the_timers_run() {
     house.clock.advance(delay);
     settle().await;
     assert_eq!(house.told(), ["due"]);
+    house.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn messages_leave_once_their_records_are_committed_however_long_that_takes() {
+    let mut house = House::with(AppendLinger::Adaptive, &[1, 2]).await;
+    assert_eq!(house.heard(), ["elected in 0"]);
+    let told = house.ask(Ask::Tell("a".into()));
+    settle().await;
+    house.clock.advance(Duration::from_secs(5));
+    assert_eq!(told.await, Err(ErrorCode::CoordinatorNotAvailable), "who waits for a reply waits five seconds");
+    let behind = house.ask(Ask::Tell("b".into()));
+    settle().await;
+    house.clock.advance(Duration::from_secs(7));
+    settle().await;
+    assert_eq!(house.heard().len(), 1);
+    house.change_isr(&[1]);
+    assert_eq!(behind.await, Err(ErrorCode::CoordinatorNotAvailable));
+    settle().await;
+    assert_eq!(house.heard()[1..], ["a", "b"]);
+    house.elect(&[1]);
+    house.runtime.loaded().await;
+    assert_eq!(house.heard()[3..], ["elected in 1"]);
+    house.configure("min.insync.replicas", "2");
+    assert_eq!(house.ask(Ask::Tell("c".into())).await, Err(ErrorCode::CoordinatorNotAvailable));
+    assert_eq!(house.heard().len(), 4, "of what was refused nobody hears");
     house.runtime.shutdown().await;
 }

@@ -41,10 +41,33 @@ impl<M: StateMachine> PendingReply<M> {
     }
 }
 
-/// Gives each of the responses, which depended on the same.
-fn give_all<M: StateMachine>(replies: Vec<PendingReply<M>>, outcome: Result<(), ErrorCode>) {
-    for reply in replies {
-        reply.give(outcome);
+/// Takes what a machine tells others to them.
+pub(super) type Deliver<M> = Arc<dyn Fn(<M as StateMachine>::Message) + Send + Sync>;
+
+/// What leaves once the records that it follows from are committed.
+pub(super) struct Consequences<M: StateMachine> {
+    pub(super) replies: Vec<PendingReply<M>>,
+    pub(super) messages: Vec<M::Message>,
+}
+
+impl<M: StateMachine> Consequences<M> {
+    fn none() -> Self {
+        Self { replies: Vec::new(), messages: Vec::new() }
+    }
+
+    fn append(&mut self, mut others: Self) {
+        self.replies.append(&mut others.replies);
+        self.messages.append(&mut others.messages);
+    }
+
+    fn leave(self, deliver: &Deliver<M>) {
+        self.replies.into_iter().for_each(|reply| reply.give(Ok(())));
+        self.messages.into_iter().for_each(|message| deliver(message));
+    }
+
+    /// The records came to nothing, and so does what the machine had to tell.
+    pub(super) fn refuse(self, code: ErrorCode) {
+        self.replies.into_iter().for_each(|reply| reply.give(Err(code)));
     }
 }
 
@@ -83,7 +106,7 @@ struct WrittenBatch<M: StateMachine> {
     needs_flush: bool,
     /// When those who wait are told that it takes too long.
     deadline: Monotonic,
-    replies: Vec<PendingReply<M>>,
+    consequences: Consequences<M>,
 }
 
 /// How far the log has become durable.
@@ -101,8 +124,9 @@ pub(super) struct BatchWriter<M: StateMachine> {
     leader_epoch: LeaderEpoch,
     config: CoordinatorRuntimeConfig,
     open: Option<OpenBatch>,
-    /// Those who wait for the open batch.
-    replies: Vec<PendingReply<M>>,
+    deliver: Deliver<M>,
+    /// What waits for the open batch.
+    consequences: Consequences<M>,
     /// In the order of their offsets.
     written: VecDeque<WrittenBatch<M>>,
     /// Why a batch was refused that the machine has taken for written.
@@ -114,9 +138,10 @@ impl<M: StateMachine> BatchWriter<M> {
         hosted: Arc<HostedPartition>,
         leader_epoch: LeaderEpoch,
         config: CoordinatorRuntimeConfig,
+        deliver: Deliver<M>,
     ) -> Self {
-        let (replies, written) = (Vec::new(), VecDeque::new());
-        Self { hosted, leader_epoch, config, open: None, replies, written, failure: None }
+        let (consequences, written) = (Consequences::none(), VecDeque::new());
+        Self { hosted, leader_epoch, config, open: None, deliver, consequences, written, failure: None }
     }
 
     /// Adds one decision's records to a batch, all to the same one. After an error none of them is in any.
@@ -145,14 +170,14 @@ impl<M: StateMachine> BatchWriter<M> {
         Ok(())
     }
 
-    /// Has the replies leave once everything that was added so far is committed, which may be now.
-    pub(super) fn reply(&mut self, replies: impl Iterator<Item = PendingReply<M>>) {
+    /// Has them leave once everything that was added so far is committed, which may be now.
+    pub(super) fn follow(&mut self, consequences: Consequences<M>) {
         if self.open.is_some() {
-            self.replies.extend(replies);
+            self.consequences.append(consequences);
         } else if let Some(last) = self.written.back_mut() {
-            last.replies.extend(replies);
+            last.consequences.append(consequences);
         } else {
-            replies.for_each(|reply| reply.give(Ok(())));
+            consequences.leave(&self.deliver);
         }
     }
 
@@ -198,24 +223,24 @@ impl<M: StateMachine> BatchWriter<M> {
     /// Writes the open batch; what those who wait are told of an error is also kept as the failure.
     fn write(&mut self, now: Now) {
         let Some(batch) = self.open.take() else { return };
-        let replies = std::mem::take(&mut self.replies);
+        let consequences = std::mem::replace(&mut self.consequences, Consequences::none());
         let appended = match self.append(&batch, now) {
             Ok(appended) => appended,
             Err(error) => {
                 let code = coordinator_error(&error, &self.hosted);
-                give_all(replies, Err(code));
+                consequences.refuse(code);
                 self.failure = Some(code);
                 return;
             }
         };
         if appended.committed && !appended.needs_flush && self.written.is_empty() {
-            give_all(replies, Ok(()));
+            consequences.leave(&self.deliver);
         } else {
             self.written.push_back(WrittenBatch {
                 end_offset: appended.info.last_offset + 1,
                 needs_flush: appended.needs_flush,
                 deadline: now.monotonic.saturating_add(self.config.commit_timeout),
-                replies,
+                consequences,
             });
         }
     }
@@ -254,8 +279,9 @@ impl<M: StateMachine> BatchWriter<M> {
         })
     }
 
-    /// Lets the replies leave that waited for what is durable now, or tells those who wait for the first batch of an
-    /// error. That batch stays on the log, and may be committed yet.
+    /// Lets leave what waited for what is durable now, or tells those who wait for the first batch of an error. That
+    /// batch stays on the log, and may be committed yet: where it takes too long, its messages go on waiting, because
+    /// the machine goes by it.
     pub(super) fn settled(&mut self, outcome: Result<Settled, ErrorCode>) {
         match outcome {
             Ok(Settled { high_watermark, flushed_to }) => {
@@ -264,14 +290,29 @@ impl<M: StateMachine> BatchWriter<M> {
                         && (!batch.needs_flush || flushed_to.is_some_and(|offset| batch.end_offset <= offset))
                 };
                 while let Some(batch) = self.written.pop_front_if(is_durable) {
-                    give_all(batch.replies, Ok(()));
+                    batch.consequences.leave(&self.deliver);
                 }
             }
             Err(code) => {
-                if let Some(first) = self.written.pop_front() {
-                    give_all(first.replies, Err(code));
+                let Some(mut first) = self.written.pop_front() else { return };
+                let messages = std::mem::take(&mut first.consequences.messages);
+                first.consequences.refuse(code);
+                if code == ErrorCode::CoordinatorNotAvailable && !messages.is_empty() {
+                    self.keep_waiting(first.end_offset, first.needs_flush, first.deadline, messages);
                 }
             }
+        }
+    }
+
+    /// Lets messages of the first batch, whose replies did not wait as long, leave with the next one's, or by themselves.
+    fn keep_waiting(&mut self, end_offset: i64, needs_flush: bool, deadline: Monotonic, messages: Vec<M::Message>) {
+        if let Some(next) = self.written.front_mut() {
+            next.needs_flush |= needs_flush;
+            next.consequences.messages.splice(0..0, messages);
+        } else {
+            let consequences = Consequences { replies: Vec::new(), messages };
+            let deadline = deadline.saturating_add(self.config.commit_timeout);
+            self.written.push_front(WrittenBatch { end_offset, needs_flush, deadline, consequences });
         }
     }
 }
