@@ -20,6 +20,9 @@ pub enum CoordinatorRecordError {
     /// The value is of a version that is not known.
     #[error("version {0} of a coordinator record's value is not known")]
     UnknownVersion(i16),
+    /// A transaction is in a state that there is not.
+    #[error("{0} is no state of a transaction")]
+    UnknownState(i8),
     /// A field exceeds what its type can hold on disk.
     #[error("a field is too long for a coordinator record")]
     TooLong,
@@ -49,6 +52,10 @@ impl<'a> Reader<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], CoordinatorRecordError> {
         self.take(N)?.try_into().map_err(|_| CoordinatorRecordError::Truncated)
+    }
+
+    pub(super) fn int8(&mut self) -> Result<i8, CoordinatorRecordError> {
+        self.array().map(i8::from_be_bytes)
     }
 
     pub(super) fn int16(&mut self) -> Result<i16, CoordinatorRecordError> {
@@ -104,17 +111,29 @@ impl<'a> Reader<'a> {
         Ok(Bytes::copy_from_slice(self.take(length)?))
     }
 
+    pub(super) fn nullable_array_length(&mut self) -> Result<Option<usize>, CoordinatorRecordError> {
+        self.length(Self::int32)
+    }
+
     pub(super) fn array_length(&mut self) -> Result<usize, CoordinatorRecordError> {
-        self.length(Self::int32)?.ok_or(CoordinatorRecordError::BadLength)
+        self.nullable_array_length()?.ok_or(CoordinatorRecordError::BadLength)
     }
 
     /// Skips tagged fields, which a reader that does not know them must do; there are none before flexible versions.
     pub(super) fn tagged_fields(&mut self) -> Result<(), CoordinatorRecordError> {
+        self.visit_tagged_fields(|_, _| Ok(()))
+    }
+
+    /// Hands each tagged field to `visit`, as its tag and its bytes.
+    pub(super) fn visit_tagged_fields(
+        &mut self,
+        mut visit: impl FnMut(u32, &[u8]) -> Result<(), CoordinatorRecordError>,
+    ) -> Result<(), CoordinatorRecordError> {
         if self.flexible {
             for _ in 0..self.unsigned_varint()? {
-                self.unsigned_varint()?;
+                let tag = self.unsigned_varint()?;
                 let length = self.unsigned_varint()? as usize;
-                self.take(length)?;
+                visit(tag, self.take(length)?)?;
             }
         }
         Ok(())
@@ -143,5 +162,53 @@ pub(super) fn put_bytes(buffer: &mut BytesMut, bytes: &[u8]) -> Result<(), Coord
     let length = i32::try_from(bytes.len()).map_err(|_| CoordinatorRecordError::TooLong)?;
     buffer.extend_from_slice(&length.to_be_bytes());
     buffer.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// The bytes of a tagged field that is an int16.
+pub(super) fn tagged_int16(bytes: &[u8]) -> Result<i16, CoordinatorRecordError> {
+    bytes.try_into().map(i16::from_be_bytes).map_err(|_| CoordinatorRecordError::BadLength)
+}
+
+/// The bytes of a tagged field that is an int64.
+pub(super) fn tagged_int64(bytes: &[u8]) -> Result<i64, CoordinatorRecordError> {
+    bytes.try_into().map(i64::from_be_bytes).map_err(|_| CoordinatorRecordError::BadLength)
+}
+
+fn put_unsigned_varint(buffer: &mut BytesMut, mut value: u32) {
+    while value > 0x7f {
+        buffer.extend_from_slice(&[(value & 0x7f) as u8 | 0x80]);
+        value >>= 7;
+    }
+    buffer.extend_from_slice(&[value as u8]);
+}
+
+/// Writes a length in its compact form, or that there is none.
+pub(super) fn put_compact_length(buffer: &mut BytesMut, length: Option<usize>) -> Result<(), CoordinatorRecordError> {
+    let value = length.map_or(Some(0), |length| u32::try_from(length).ok()?.checked_add(1));
+    put_unsigned_varint(buffer, value.ok_or(CoordinatorRecordError::TooLong)?);
+    Ok(())
+}
+
+/// Writes a string in its compact form; its bytes may be as many as in the other.
+pub(super) fn put_compact_string(buffer: &mut BytesMut, text: &str) -> Result<(), CoordinatorRecordError> {
+    i16::try_from(text.len()).map_err(|_| CoordinatorRecordError::TooLong)?;
+    put_compact_length(buffer, Some(text.len()))?;
+    buffer.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+/// Writes tagged fields, each a tag and its bytes, in the order of their tags.
+pub(super) fn put_tagged_fields(
+    buffer: &mut BytesMut,
+    fields: &[(u32, Vec<u8>)],
+) -> Result<(), CoordinatorRecordError> {
+    let count = |length| u32::try_from(length).map_err(|_| CoordinatorRecordError::TooLong);
+    put_unsigned_varint(buffer, count(fields.len())?);
+    for (tag, bytes) in fields {
+        put_unsigned_varint(buffer, *tag);
+        put_unsigned_varint(buffer, count(bytes.len())?);
+        buffer.extend_from_slice(bytes);
+    }
     Ok(())
 }

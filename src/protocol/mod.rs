@@ -14,6 +14,7 @@ pub(crate) mod kraft_records;
 pub mod record_batch;
 pub mod request;
 pub mod response;
+pub mod transaction_records;
 
 /// Kafka's error codes; `code()` gives the number on the wire, and 0 there means no error.
 pub use kafka_protocol::error::ResponseError as ErrorCode;
