@@ -21,3 +21,8 @@ fn controller() {
 fn group() {
     script::run_all("group", script::group::machine);
 }
+
+#[test]
+fn transaction() {
+    script::run_all("transaction", script::transaction::machine);
+}

@@ -1,4 +1,4 @@
-//! What remembers for clients: consumer groups with their committed offsets, and later transactions.
+//! What remembers for clients: consumer groups with their committed offsets, and transactions.
 //!
 //! A coordinator is one pure [`StateMachine`](crate::state_machine::StateMachine) per partition of an internal topic.
 //! The runtime loads it by replaying the partition, drives it while this broker leads the partition, and unloads it
@@ -9,5 +9,6 @@ pub mod group;
 mod machine;
 mod partition;
 pub mod runtime;
+pub mod transaction;
 
 pub use partition::partition_for;

@@ -136,7 +136,7 @@ fn result_text(result: Result<(), ErrorCode>) -> String {
 }
 
 /// Kafka's name of the error, and its number.
-fn error_text(error: ErrorCode) -> String {
+pub(crate) fn error_text(error: ErrorCode) -> String {
     let mut name = String::new();
     for letter in format!("{error:?}").chars() {
         if letter.is_uppercase() && !name.is_empty() {

@@ -11,6 +11,8 @@ mod controller_admin;
 mod controller_records;
 pub(crate) mod group;
 mod group_text;
+pub(crate) mod transaction;
+mod transaction_text;
 
 /// Where commands go: takes one line, returns its output without blank lines.
 pub(crate) type Execute = Box<dyn FnMut(&str) -> String>;

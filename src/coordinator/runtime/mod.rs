@@ -12,6 +12,8 @@ mod config;
 mod loader;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;
 mod writer;
 
 use std::collections::HashMap;
