@@ -19,6 +19,9 @@ RULES = [
     (re.compile(r"(Epoch|HighWatermark|MaxFollowerLagTimeMs): \d+"), r"\1: N"),
     (re.compile(r"^1 ID \d+ ", re.MULTILINE), "1 ID N "),
     (re.compile(r'("avg_throughput":)[\d.]+'), r"\1N"),
+    # Of records that a producer has put into one batch or two, with few or many milliseconds between them; the line stays
+    # JSON.
+    (re.compile(r'("partition": ?"[^"]+", ?"size": ?)[1-9]\d*'), r"\g<1>1"),
 ]
 # Tools that print what they counted and how long it took.
 MEASURING = {"kafka-producer-perf-test", "kafka-consumer-perf-test", "kafka-e2e-latency"}
