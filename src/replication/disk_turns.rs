@@ -3,8 +3,9 @@
 //! An append into the page cache takes microseconds, and is done where it is asked for: handing it to another thread would
 //! cost more than it takes. But when the disk hangs, the write waits as long, and whoever appends to the partition waits
 //! with it. When no worker is left, nothing is answered any more, not even what needs no disk; so who would be the last one
-//! hands the others' work to a new thread before, and so does everybody once the disk is known to hang. And the runtime leaves the sockets to one worker, whom the others do not
-//! replace while it is held up in an append; so a thread wakes another one where no append ends any more.
+//! hands the others' work to a new thread before, and so does everybody once the disk is known to hang. And the runtime
+//! leaves the sockets to one worker, whom the others do not replace while it is held up in an append; so a thread wakes
+//! another one where no append ends any more.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};

@@ -176,9 +176,10 @@ impl HostedPartition {
         self.with_log(|current| current.heritage()).map(|heritage| future.inherit(heritage))
     }
 
-    /// Lets `future`, which [`Self::prepare_swap`] and a checkpoint have prepared, take the place of the current log. What was appended since the mover looked, up to `most_bytes`, is
-    /// copied under the partition's lock. Meanwhile nothing is flushed, so that what is on the disk of the current log is on
-    /// that of the future one. Blocks on the flush of the future log and on one fsync of a directory.
+    /// Lets `future`, which [`Self::prepare_swap`] and a checkpoint have prepared, take the place of the current log. What was
+    /// appended since the mover looked, up to `most_bytes`, is copied under the partition's lock. Meanwhile nothing is flushed,
+    /// so that what is on the disk of the current log is on that of the future one. Blocks on the flush of the future log and
+    /// on one fsync of a directory.
     ///
     /// # Errors
     /// The move cannot go on now; `future` holds its log.
