@@ -18,13 +18,12 @@ import random
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 from injection import FaultyKlamm
 from load import PATIENCE_S, Klamm, Load, create_topics, main, parser, stored, toolchains
-from probes import Connection
+from probes import Connection, Fetcher
 
 from harness.dump_log import complaints
 
@@ -75,30 +74,12 @@ class KeyedLoad(Load):
         self.producer.flush(PATIENCE_S)
 
 
-class OldReader:
-    """Reads a partition from its start, over and over."""
+class OldReader(Fetcher):
+    """Reads a partition from the old end of its log, over and over."""
 
     def __init__(self, port, partition, starts):
-        self.port = port
-        self.partition = partition
         self.starts = starts
-        self.reads = 0
-        self.out_of_range = 0
-        self.wrong = []
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def run(self):
-        """Goes on until told to stop, over new connections when the broker was killed."""
-        offset = 0
-        while not self.stopping.is_set():
-            try:
-                connection = Connection(self.port, timeout_s=5)
-                while not self.stopping.is_set():
-                    offset = self.step(connection, offset)
-            except OSError:
-                time.sleep(0.02)
+        super().__init__(port, partition)
 
     def step(self, connection, offset):
         """One fetch; returns where to go on."""
@@ -125,11 +106,6 @@ class OldReader:
         # From before the log's start on, when its end is reached.
         return following if records else max(0, self.starts[self.partition] - random.randrange(200))
 
-    def stop(self):
-        """Ends the reading."""
-        self.stopping.set()
-        self.thread.join()
-
 
 def last_values(records):
     """The last value of each key, with its offset."""
@@ -153,7 +129,9 @@ def check(broker, partitions, loads, starts, wrong):
         wrong += [f"{value[:20]} moved" for offset, value in promised if place.get(value, offset) != offset]
         for key, (offset, value) in last_values(promised).items():
             if offset >= start and (key not in last or number_of(last[key][1]) < number_of(value)):
-                wrong.append(f"{partition}@{offset}: {value[:20]} was the last one of {key}, and there is {last.get(key)}")
+                wrong.append(
+                    f"{partition}@{offset}: {value[:20]} was the last one of {key}, and there is {last.get(key)}"
+                )
     return count
 
 
@@ -161,7 +139,9 @@ def delete_records(broker, partitions, loads, starts):
     """Lets each log begin in the middle of what was acknowledged."""
     connection = Connection(broker.port)
     for partition in partitions:
-        last = max((where[2] for load in loads for where in load.acknowledged.copy().values() if where[:2] == partition))
+        last = max(
+            (where[2] for load in loads for where in load.acknowledged.copy().values() if where[:2] == partition)
+        )
         # Noted before, since readers may be told so before the answer.
         starts[partition] = max(starts[partition], last // 2)
         while connection.delete_records(partition, starts[partition], PATIENCE_S * 1000) in SOON:
@@ -192,8 +172,8 @@ def run_under_load(promises, cycles):
               f"{refused} refused")  # fmt: skip
         promises.check("the last value of each key is the one that was acknowledged last", checked + left, wrong)
         promises.check("logs were compacted", sent, [] if left < sent - sum(starts.values()) else [f"{left} left"])
-        promises.check("old readers get what follows, or OFFSET_OUT_OF_RANGE before the start",
-                       sum(reader.reads for reader in readers), [line for reader in readers for line in reader.wrong])  # fmt: skip
+        reads, misread = sum(reader.reads for reader in readers), [line for reader in readers for line in reader.wrong]
+        promises.check("old readers get what follows, or OFFSET_OUT_OF_RANGE before the start", reads, misread)
         lines = broker.log.read_text(errors="replace").splitlines()
         promises.check("no panic, no error", cycles, [line for line in lines if "panicked" in line or "ERROR" in line])
 

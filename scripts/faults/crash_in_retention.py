@@ -11,11 +11,10 @@ goes back; old readers get right data or OFFSET_OUT_OF_RANGE; and the log does n
 
 import random
 import sys
-import threading
 import time
 
 from load import Klamm, Load, create_topics, main, parser, stored
-from probes import Connection
+from probes import Fetcher
 
 SETTINGS = {
     "log.segment.bytes": "1048576",
@@ -29,30 +28,8 @@ OFFSET_OUT_OF_RANGE = 1
 SOON = (3, 6)
 
 
-class OldReader:
-    """Reads a partition from its start, over and over, and compares what it gets with what was acknowledged there."""
-
-    def __init__(self, port, partition, loads):
-        self.port = port
-        self.partition = partition
-        self.loads = loads
-        self.reads = 0
-        self.out_of_range = 0
-        self.wrong = []
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def run(self):
-        """Goes on until told to stop, over new connections when the broker was killed."""
-        offset = 0
-        while not self.stopping.is_set():
-            try:
-                connection = Connection(self.port, timeout_s=5)
-                while not self.stopping.is_set():
-                    offset = self.step(connection, offset)
-            except OSError:
-                time.sleep(0.02)
+class OldReader(Fetcher):
+    """Reads a partition from its start, over and over; where it is refused, further on."""
 
     def step(self, connection, offset):
         """One fetch; returns where to go on."""
@@ -72,11 +49,6 @@ class OldReader:
             self.wrong.append(f"a batch of offset {first} for {offset}")
         return offset + 200 if records else 0
 
-    def stop(self):
-        """Ends the reading."""
-        self.stopping.set()
-        self.thread.join()
-
 
 def run(promises):
     """Runs it."""
@@ -87,7 +59,7 @@ def run(promises):
     with Klamm(SETTINGS) as broker:
         partitions = create_topics(broker.bootstrap, ["short"], 2, retention_bytes=RETENTION_BYTES)
         loads = [Load(broker.bootstrap, name, partitions, size=3000, pause_s=0.02) for name in ("one", "two")]
-        readers = [OldReader(broker.port, partition, loads) for partition in partitions]
+        readers = [OldReader(broker.port, partition) for partition in partitions]
         starts, wrong, checked = dict.fromkeys(partitions, 0), [], 0
         for _ in range(cycles):
             time.sleep(random.uniform(0.3, 1.0))

@@ -120,7 +120,9 @@ def run_with_hanging_calls(promises):
         load = Load(broker.bootstrap, "load", [source])
         time.sleep(0.5)
         (code, records), took = timed(client.fetch, source, 1, 100_000)
-        wrong = [] if records and not code and took <= GRACE_MS else [f"code {code}, {len(records)} bytes, {took:.0f} ms"]
+        wrong = (
+            [] if records and not code and took <= GRACE_MS else [f"code {code}, {len(records)} bytes, {took:.0f} ms"]
+        )
         print(f"a write hangs: Fetch of its partition: code {code}, {len(records)} bytes after {took:.0f} ms")
         promises.check("a partition is read while its append hangs", 1, wrong)
         promises.check("nothing is acknowledged meanwhile", 1, list(load.acknowledged))

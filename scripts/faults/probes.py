@@ -205,3 +205,37 @@ def beat(connection, body):
     """What is wrong with the answer to a heartbeat."""
     code = struct.unpack_from(">h", connection.call(HEARTBEAT, 0, body))[0]
     return f"code {code}" if code else None
+
+
+class Fetcher:
+    """Fetches from a partition until told to stop, over new connections when the broker was killed."""
+
+    def __init__(self, port, partition):
+        self.port = port
+        self.partition = partition
+        self.reads = 0
+        self.out_of_range = 0
+        self.wrong = []
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        """Goes on until told to stop."""
+        offset = 0
+        while not self.stopping.is_set():
+            try:
+                connection = Connection(self.port, timeout_s=5)
+                while not self.stopping.is_set():
+                    offset = self.step(connection, offset)
+            except OSError:
+                time.sleep(0.02)
+
+    def step(self, connection, offset):
+        """One fetch; returns where to go on."""
+        raise NotImplementedError
+
+    def stop(self):
+        """Ends the reading."""
+        self.stopping.set()
+        self.thread.join()
