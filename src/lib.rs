@@ -11,11 +11,11 @@
 //! | 5 | [`api`] | the table of Kafka's APIs; one handler file each; and [`api::http`]: health and metrics |
 //! | 4 | `broker` | what handlers share |
 //! | 3 | [`controller`] | what the cluster shall be, as a state machine |
-//! | 3 | [`coordinator`] | consumer groups and their offsets, as state machines, and the runtime that drives them |
+//! | 3 | [`coordinator`] | consumer groups with their offsets, and transactions, as state machines; the runtime that drives them |
 //! | 2 | [`quorum`] | the metadata log and its consensus |
 //! | 2 | [`replication`] | partitions as leader and followers see them; requests that wait |
 //! | 2 | [`client`] | our own Kafka client: what the command line asks brokers with |
-//! | 1 | [`storage`] | one partition's log as files in Kafka's formats |
+//! | 1 | [`storage`] | one partition's log as files in Kafka's formats, and the directories of all of them |
 //! | 1 | [`metadata`] | what the cluster is: an immutable image and its deltas |
 //! | 1 | [`network`] | sockets, frames, backpressure |
 //! | 1 | [`quota`] | what clients may take, and how long they wait when they have taken more |
@@ -29,12 +29,13 @@
 //! # What holds everywhere
 //!
 //! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `quota`, `security`, `state_machine`, `controller`
-//!   but for its client, `coordinator` but for its runtime, `replication::partition`, `replication::replica_move`, `storage::cleaner`, and what decides in `broker::hints`,
-//!   in `client` (where a record goes, who reads which partition, what an error is called) and in `cli` (the languages of
-//!   formats and offsets) are pure: inputs and the time go in, effects come out. They know no tasks, files, sockets,
-//!   threads, clocks, locks or randomness.
+//!   but for its client, `coordinator` but for its runtime, `replication::partition`, `replication::replica_move`,
+//!   `storage::cleaner`, and what decides in `broker::hints`, in `client` (where a record goes, who reads which partition,
+//!   what an error is called) and in `cli` (the languages of formats and offsets) are pure: inputs and the time go in,
+//!   effects come out. They know no tasks, files, sockets, threads, clocks, locks or randomness.
 //! - `storage` is synchronous; `async` begins at `network` and `replication`.
-//! - Handlers see neither bytes nor sockets nor files; a range of a file that they pass on to the network is only a name. Machines see neither headers nor futures.
+//! - Handlers see neither bytes nor sockets nor files; a range of a file that they pass on to the network is only a name.
+//!   Machines see neither headers nor futures.
 //! - A broker is a value: there are no statics, and two of them live in one process side by side.
 //! - Who starts a task also stops and awaits it.
 //! - One lock per partition; it is never held across an await, nor across an fsync, but for one of a file that must be

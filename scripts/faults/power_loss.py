@@ -149,8 +149,8 @@ class Rig:
         time.sleep(self.chance.uniform(0, 0.6))
         self.write_back_some()
         epoch = Connection(self.broker.port).leader_epoch(TOPICS[0])
-        # It acknowledges nothing while the file system shuts down: whoever has no power sends no answers, and an fsync
-        # that the shutdown of xfs interrupts may say that all is well.
+        # It acknowledges nothing while the file system shuts down: whoever has no power sends no answers, whatever an
+        # fsync says that the shutdown interrupts.
         self.broker.process.send_signal(signal.SIGSTOP)
         self.disk.lose_power()
         self.broker.kill()

@@ -1,4 +1,5 @@
-//! What remembers for clients: consumer groups with their committed offsets, and transactions.
+//! What remembers for clients: consumer groups with their committed offsets, and transactions, whose machine no broker
+//! runs yet.
 //!
 //! A coordinator is one pure [`StateMachine`](crate::state_machine::StateMachine) per partition of an internal topic.
 //! The runtime loads it by replaying the partition, drives it while this broker leads the partition, and unloads it

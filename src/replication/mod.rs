@@ -1,8 +1,10 @@
 //! Partitions as replicas: who leads, who is in sync, up to where records are committed, and who waits for that.
 //!
 //! [`partition`] decides and is pure. [`replica_manager`] does: it hosts the logs of this broker's partitions and keeps
-//! one lock per partition, which is never held across an await, the write of a batch or an fsync. [`delayed`] is where produce requests wait
-//! for the high watermark and long polls for records. [`log_cleaner`] compacts logs, [`replica_mover`] moves them between log directories. This floor knows nothing of requests, connections or groups.
+//! one lock per partition, which is never held across an await, the write of a batch or, but for the end of a move, an
+//! fsync. [`delayed`] is where produce requests wait for the high watermark and long polls for records. [`log_cleaner`]
+//! compacts logs, [`replica_mover`] moves them between log directories. This floor knows nothing of requests, connections
+//! or groups.
 
 mod append_outcome;
 mod claims;

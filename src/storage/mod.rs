@@ -1,13 +1,15 @@
-//! One partition's log, as files that Apache Kafka's tools can read, or in memory.
+//! One partition's log, as files that Apache Kafka's tools can read, or in memory; and the directories in which the logs of a
+//! broker are.
 //!
 //! Synchronous: nothing here waits for a task, and everything that may block says so. A [`Log`] is a plain `&mut self`
 //! object; the lock around it, and the threads that flush it, belong to the floors above. Promises:
 //! - the client's bytes are not copied on their way into a file, and batches are never re-encoded unless the topic
 //!   asks for another codec, or the records of a compressed batch do not have the offsets that its header says;
 //! - compressed batches are read in bounded memory, however much they hold;
-//! - recovery reads only from the recovery point, and whatever can be derived from the `.log` files is rebuilt from
-//!   them;
-//! - once a write or an fsync has failed, its log directory is offline and nothing more is appended to any of the logs in it;
+//! - recovery reads only from the segment with the recovery point on, and whatever can be derived from the `.log` files is
+//!   rebuilt from them;
+//! - once a write or an fsync has failed, its log directory is offline and nothing more is appended to any of the logs in
+//!   it;
 //! - bytes from disk never panic.
 //!
 //! It must not know requests, replicas, high watermarks (other than as an argument) or the cluster.
