@@ -37,6 +37,15 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// A producer in one of its epochs; each epoch fences those before it (KIP-98).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProducerIdAndEpoch {
+    /// The producer id.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub producer_epoch: i16,
+}
+
 /// The topic id that stands for "none" on the wire: all zeros (KIP-516).
 pub const NO_TOPIC_ID: Uuid = Uuid::nil();
 

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod compression;
+pub mod control_records;
 mod coordinator_codec;
 pub mod coordinator_records;
 pub mod fetch_response;

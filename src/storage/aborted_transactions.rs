@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use super::cleaner::{AbortedTxn, ControlRecordType};
+use super::cleaner::AbortedTxn;
 use super::producer_snapshot::ProducerSnapshots;
 use super::producer_state::ProducerState;
 use super::segment::Segment;
 use super::transaction_index::{encode_transaction_index, read};
 use super::{StorageError, files};
-use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, raw_records};
+use crate::protocol::control_records::{EndTransactionMarker, TransactionResult};
+use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE};
 
 /// So many entries of a file are compared with the batches that they speak of: each may take two reads of a cold disk.
 const COMPARED_ENTRIES: usize = 1_000;
@@ -123,7 +124,8 @@ fn are_right(entries: &[AbortedTxn], segments: &[Segment], base_offset: i64, end
 fn fits_batches(entry: &AbortedTxn, segments: &[Segment]) -> bool {
     let is_marker = |(segment, position, header): &(&Segment, u64, BatchHeader)| {
         let marker = marker_at(segment, *position, header);
-        header.producer_id == entry.producer_id && matches!(marker, Some((ControlRecordType::Abort, _)))
+        header.producer_id == entry.producer_id
+            && marker.is_some_and(|marker| marker.result == TransactionResult::Abort)
     };
     let is_first = |(_, _, header): (&Segment, u64, BatchHeader)| {
         let is_hole = header.base_offset > entry.first_offset;
@@ -144,16 +146,13 @@ fn batch_of(offset: i64, segments: &[Segment]) -> Option<(&Segment, u64, BatchHe
     Some((segment, position, segment.header_at(position).ok().flatten()?))
 }
 
-/// What the control batch at `position` says, and the coordinator's epoch; `None` for what is no marker.
-fn marker_at(segment: &Segment, position: u64, header: &BatchHeader) -> Option<(ControlRecordType, i32)> {
+/// What the control batch at `position` says; `None` for what is no marker.
+fn marker_at(segment: &Segment, position: u64, header: &BatchHeader) -> Option<EndTransactionMarker> {
     if !header.is_control() {
         return None;
     }
     let batch = segment.batch_at(position, header.size_in_bytes()).ok()?;
-    let record = raw_records(batch.bytes.get(HEADER_SIZE..)?, 1).next()?.ok()?;
-    let kind = ControlRecordType::parse(record.key?).ok()?;
-    let epoch = record.value?.get(2..)?.first_chunk().copied().map(i32::from_be_bytes)?;
-    Some((kind, epoch))
+    EndTransactionMarker::parse(batch.bytes.get(HEADER_SIZE..)?)
 }
 
 /// Reads batches' headers one segment after the other, so that a transaction's begin is known where its marker is.
@@ -200,11 +199,11 @@ impl Scan<'_> {
             self.producers.append(header);
             return None;
         }
-        let (kind, coordinator_epoch) = marker_at(segment, position, header)?;
-        let first_offset = self.producers.end_transaction(header, coordinator_epoch)?;
+        let marker = marker_at(segment, position, header)?;
+        let first_offset = self.producers.end_transaction(header, marker.coordinator_epoch)?;
         let last_offset = header.last_offset();
         let last_stable_offset = self.producers.first_undecided_offset().unwrap_or(last_offset + 1);
-        let (producer_id, is_abort) = (header.producer_id, kind == ControlRecordType::Abort);
+        let (producer_id, is_abort) = (header.producer_id, marker.result == TransactionResult::Abort);
         is_abort.then_some(AbortedTxn { producer_id, first_offset, last_offset, last_stable_offset })
     }
 }

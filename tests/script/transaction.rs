@@ -23,13 +23,14 @@ use std::time::Duration;
 use klamm::clock::Clock;
 use klamm::coordinator::transaction::request::{
     AddOffsetsRequest, AddPartitionsRequest, ClientVersion, DescribeTransactionRequest, EndTransactionRequest,
-    InitProducerRequest, ListTransactions, MarkersWritten, ProducerIdAndEpoch, ProducerRefusal, TransactionResult,
-    TransactionalId, TransactionalProducer, WriteMarkers,
+    InitProducerRequest, ListTransactions, MarkersWritten, ProducerRefusal, TransactionalId, TransactionalProducer,
+    WriteMarkers,
 };
 use klamm::coordinator::transaction::{
     TransactionCoordinator, TransactionCoordinatorConfig, TransactionRequest, TransactionResponse,
 };
-use klamm::ids::{GROUP_METADATA_TOPIC, TopicPartition};
+use klamm::ids::{GROUP_METADATA_TOPIC, ProducerIdAndEpoch, TopicPartition};
+use klamm::protocol::control_records::TransactionResult;
 use klamm::protocol::transaction_records::{TransactionRecord, TransactionState};
 use klamm::state_machine::{Effects, ReplyTo, StateMachine};
 

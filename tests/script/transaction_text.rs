@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 
 use klamm::coordinator::transaction::TransactionResponse;
-use klamm::coordinator::transaction::request::{
-    DescribedTransaction, ProducerIdAndEpoch, ProducerRefusal, WriteMarkers,
-};
-use klamm::ids::TopicPartition;
+use klamm::coordinator::transaction::request::{DescribedTransaction, ProducerRefusal, WriteMarkers};
+use klamm::ids::{ProducerIdAndEpoch, TopicPartition};
 use klamm::protocol::ErrorCode;
 use klamm::protocol::transaction_records::{TransactionLogValue, TransactionRecord};
 

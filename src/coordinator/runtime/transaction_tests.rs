@@ -9,11 +9,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::transaction::request::{
     AddPartitionsRequest, ClientVersion, DescribeTransactionRequest, EndTransactionRequest, InitProducerRequest,
-    MarkersWritten, ProducerIdAndEpoch, ProducerRefusal, TransactionResult, TransactionalProducer, WriteMarkers,
+    MarkersWritten, ProducerRefusal, TransactionalProducer, WriteMarkers,
 };
 use crate::coordinator::transaction::{TransactionCoordinator, TransactionCoordinatorConfig};
-use crate::ids::{TRANSACTION_STATE_TOPIC, TopicPartition, Uuid};
+use crate::ids::{ProducerIdAndEpoch, TRANSACTION_STATE_TOPIC, TopicPartition, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
+use crate::protocol::control_records::TransactionResult;
 use crate::protocol::transaction_records::TransactionState;
 use crate::replication::ownership::KnownTopics;
 use crate::replication::replica_manager::ReplicaManager;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::request::{
-    ClientVersion, EndTransactionRequest, ProducerIdAndEpoch, ProducerRefusal, TransactionResult, TransactionalId,
-};
+use super::request::{ClientVersion, EndTransactionRequest, ProducerRefusal, TransactionalId};
 use super::{LAST_EPOCH, TransactionCoordinator, is_of_previous_id, is_prepared, producer_of, record};
 use crate::clock::Now;
+use crate::ids::ProducerIdAndEpoch;
 use crate::protocol::ErrorCode;
+use crate::protocol::control_records::TransactionResult;
 use crate::protocol::record_batch::NO_PRODUCER_ID;
 use crate::protocol::transaction_records::{TransactionLogValue, TransactionState};
 use crate::state_machine::Effects;

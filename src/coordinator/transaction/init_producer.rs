@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::end::TransactionEnd;
-use super::request::{
-    ClientVersion, InitProducerRequest, ProducerIdAndEpoch, ProducerRefusal, TransactionResult, TransactionalId,
-};
+use super::request::{ClientVersion, InitProducerRequest, ProducerRefusal, TransactionalId};
 use super::{LAST_EPOCH, TransactionCoordinator, is_of_previous_id, is_prepared, producer_of, record};
 use crate::clock::Now;
+use crate::ids::ProducerIdAndEpoch;
 use crate::protocol::ErrorCode;
+use crate::protocol::control_records::TransactionResult;
 use crate::protocol::record_batch::NO_PRODUCER_ID;
 use crate::protocol::transaction_records::{NO_START, TransactionLogValue, TransactionState};
 use crate::state_machine::Effects;

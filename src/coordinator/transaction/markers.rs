@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::end::completed;
-use super::request::{MarkersWritten, TransactionResult, TransactionalId, WriteMarkers};
+use super::request::{MarkersWritten, TransactionalId, WriteMarkers};
 use super::{TransactionCoordinator, is_prepared, producer_of, record};
 use crate::clock::Now;
 use crate::ids::TopicPartition;
+use crate::protocol::control_records::TransactionResult;
 use crate::protocol::transaction_records::TransactionLogValue;
 use crate::state_machine::Effects;
 

@@ -34,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::clock::{Monotonic, Now};
-use crate::ids::LeaderEpoch;
+use crate::ids::{LeaderEpoch, ProducerIdAndEpoch};
 use crate::protocol::ErrorCode;
 use crate::protocol::record_batch::NO_PRODUCER_ID;
 use crate::protocol::transaction_records::{TransactionLogValue, TransactionRecord, TransactionState};
@@ -44,7 +44,7 @@ pub use config::TransactionCoordinatorConfig;
 pub use request::{TransactionRequest, TransactionResponse};
 
 use markers::Marking;
-use request::{ProducerIdAndEpoch, TransactionalId, TransactionalProducer, WriteMarkers};
+use request::{TransactionalId, TransactionalProducer, WriteMarkers};
 
 /// The last epoch that a producer is given: there has to be one more to fence it with.
 const LAST_EPOCH: i16 = i16::MAX - 1;

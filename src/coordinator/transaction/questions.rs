@@ -3,10 +3,10 @@
 use super::TransactionCoordinator;
 use super::request::{
     AddOffsetsRequest, AddPartitionsRequest, DescribeTransactionRequest, DescribedTransaction, EndTransactionRequest,
-    InitProducerRequest, ListTransactions, ListedTransaction, MarkersWritten, ProducerIdAndEpoch, ProducerRefusal,
-    TransactionRequest, TransactionResponse,
+    InitProducerRequest, ListTransactions, ListedTransaction, MarkersWritten, ProducerRefusal, TransactionRequest,
+    TransactionResponse,
 };
-use crate::ids::TopicPartition;
+use crate::ids::{ProducerIdAndEpoch, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::state_machine::{Question, questions};
 

@@ -7,21 +7,13 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::ids::{LeaderEpoch, TopicPartition};
+use crate::ids::{LeaderEpoch, ProducerIdAndEpoch, TopicPartition};
 use crate::protocol::ErrorCode;
+use crate::protocol::control_records::TransactionResult;
 use crate::protocol::transaction_records::TransactionState;
 
 /// A transactional id.
 pub type TransactionalId = Arc<str>;
-
-/// A producer in one of its epochs; each epoch fences those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProducerIdAndEpoch {
-    /// The producer id.
-    pub producer_id: i64,
-    /// Its epoch.
-    pub producer_epoch: i16,
-}
 
 /// How the client goes about transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,38 +31,6 @@ impl ClientVersion {
             Self::One => 0,
             Self::Two => 2,
         }
-    }
-}
-
-/// How a transaction ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TransactionResult {
-    /// All of it counts.
-    Commit,
-    /// Nothing of it does.
-    Abort,
-}
-
-impl TransactionResult {
-    /// The state while markers are being written.
-    pub fn prepared(self) -> TransactionState {
-        match self {
-            Self::Commit => TransactionState::PrepareCommit,
-            Self::Abort => TransactionState::PrepareAbort,
-        }
-    }
-
-    /// The state once they are.
-    pub fn completed(self) -> TransactionState {
-        match self {
-            Self::Commit => TransactionState::CompleteCommit,
-            Self::Abort => TransactionState::CompleteAbort,
-        }
-    }
-
-    /// The result that a transaction in `state` is bound to have.
-    pub fn of_prepared(state: TransactionState) -> Option<Self> {
-        [Self::Commit, Self::Abort].into_iter().find(|result| result.prepared() == state)
     }
 }
 

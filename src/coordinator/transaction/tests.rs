@@ -7,11 +7,11 @@ use proptest::prelude::*;
 
 use super::request::{
     AddPartitionsRequest, ClientVersion, EndTransactionRequest, InitProducerRequest, MarkersWritten, ProducerRefusal,
-    TransactionResult,
 };
 use super::*;
 use crate::clock::Clock;
 use crate::ids::TopicPartition;
+use crate::protocol::control_records::TransactionResult;
 
 #[derive(Debug, Clone)]
 enum Step {

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::super::recompression::Bounded;
 use super::offset_map::{KeyHash, OffsetMap};
-use super::transactions::{CleanedTransactionMetadata, ControlRecordType};
+use super::transactions::CleanedTransactionMetadata;
 use crate::protocol::compression::{Compression, CompressionError, Compressor, Decompressor};
+use crate::protocol::control_records::ControlRecordType;
 use crate::protocol::record_batch::{
     BatchError, BatchHeader, HEADER_SIZE, LOG_OVERHEAD, NO_TIMESTAMP, RecordBatch, RecordHead, TimestampType,
     raw_records,

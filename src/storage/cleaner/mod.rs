@@ -44,4 +44,4 @@ pub use offset_map::{KeyHash, KeyHasher, OffsetMap};
 pub use plan::{
     CheckpointReset, CleanableSegment, CompactionConfig, LogExtent, LogToClean, filthiest, group_segments_by_size,
 };
-pub use transactions::{AbortedTxn, CleanedTransactionMetadata, ControlRecordType};
+pub use transactions::{AbortedTxn, CleanedTransactionMetadata};

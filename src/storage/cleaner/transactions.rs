@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::protocol::record_batch::{BatchError, BatchHeader};
+use crate::protocol::control_records::ControlRecordType;
+use crate::protocol::record_batch::BatchHeader;
 
 /// An entry of the transaction index: a transaction that was aborted (Kafka's `AbortedTxn`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,32 +18,6 @@ pub struct AbortedTxn {
     pub last_offset: i64,
     /// The last stable offset when the marker was written; handed on as it is.
     pub last_stable_offset: i64,
-}
-
-/// What a control record says, by its key: a version of two bytes, and a type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ControlRecordType {
-    /// The transaction was aborted.
-    Abort,
-    /// The transaction was committed.
-    Commit,
-    /// Nothing of a transaction; such a record stays.
-    Other,
-}
-
-impl ControlRecordType {
-    /// Reads the key of a control record.
-    ///
-    /// # Errors
-    /// [`BatchError::InvalidRecord`] when it is too short for a type.
-    pub fn parse(key: &[u8]) -> Result<Self, BatchError> {
-        let [_, _, high, low] = *key.first_chunk().ok_or("the key of a control record is too short")?;
-        Ok(match i16::from_be_bytes([high, low]) {
-            0 => Self::Abort,
-            1 => Self::Commit,
-            _ => Self::Other,
-        })
-    }
 }
 
 /// The transactions of the part of the log that was read so far.
@@ -205,13 +180,5 @@ mod tests {
         let mut plain = BatchBuilder::new(0);
         plain.producer(1, 0, 0).base_offset(3).record(Some(b"k"), None);
         assert!(!metadata.on_batch_read(&BatchHeader::parse(&plain.build()).unwrap()));
-    }
-
-    #[test]
-    fn a_control_record_says_what_it_is() {
-        assert_eq!(ControlRecordType::parse(&[0, 0, 0, 0]), Ok(ControlRecordType::Abort));
-        assert_eq!(ControlRecordType::parse(&[0, 9, 0, 1, 5]), Ok(ControlRecordType::Commit));
-        assert_eq!(ControlRecordType::parse(&[0, 0, 0, 2]), Ok(ControlRecordType::Other));
-        assert!(ControlRecordType::parse(&[0, 0, 0]).is_err());
     }
 }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::Log;
 use crate::clock::Now;
 use crate::ids::LeaderEpoch;
-use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType, raw_records};
+use crate::protocol::control_records::EndTransactionMarker;
+use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType};
 use crate::storage::log_file::{LogFile, WriteError};
 use crate::storage::log_place::LogPlace;
 use crate::storage::producer_state::ProducerState;
@@ -296,14 +297,8 @@ impl Log {
 pub(in crate::storage) fn note_producer(producers: &mut ProducerState, header: &BatchHeader, payload: &[u8]) {
     if !header.is_control() {
         producers.append(header);
-    } else if let Some(coordinator_epoch) = coordinator_epoch(payload) {
+    } else if let Some(marker) = EndTransactionMarker::parse(payload) {
         // Nobody here ends a transaction yet whose abort would have to be written down.
-        let _began = producers.end_transaction(header, coordinator_epoch);
+        let _began = producers.end_transaction(header, marker.coordinator_epoch);
     }
-}
-
-/// The coordinator epoch in the value of the marker that ends a transaction: a version of two bytes, then the epoch.
-fn coordinator_epoch(payload: &[u8]) -> Option<i32> {
-    let marker = raw_records(payload, 1).next()?.ok()?;
-    marker.value?.get(2..)?.first_chunk().copied().map(i32::from_be_bytes)
 }
