@@ -20,12 +20,14 @@ SETTINGS = {
     "auto.create.topics.enable": "false",
     "offsets.topic.num.partitions": "1",
 }
-# What only Kafka needs: as many threads as there are cores, and patience with a broker that was stopped for a while.
+# What only Kafka needs: one replica of everything, as many threads as there are cores, and patience with a broker that was stopped for a while.
 KAFKA_SETTINGS = {
     "num.network.threads": "2",
     "num.io.threads": "2",
     "broker.session.timeout.ms": "3600000",
     "controller.quorum.request.timeout.ms": "60000",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
 }
 # Kafka's own start script passes these.
 KAFKA_JVM = [

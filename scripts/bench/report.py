@@ -16,6 +16,9 @@ UNITS = {
     "worst_us": "slowest of all, us", "cost_us": "broker CPU us/record", "cost_ratio": "CPU per record, last N / first",
     "byte_ratio": "CPU per byte, last N / first", "most_growth": "the same, most from any N to a larger",
     "cpu_exponent": "exponent of broker CPU", "peak_exponent": "exponent of peak MiB", "start_exponent": "exponent of start ms",
+    "over_plain": "CPU over that without idempotence", "of_plain": "records per CPU s / without transactions",
+    "transactions_s": "transactions/s", "transaction_us": "broker CPU us/transaction", "plain_us": "broker CPU us/batch alone",
+    "commit_p50_us": "commit p50 us", "commit_p99_us": "commit p99 us",
 }  # fmt: skip
 
 

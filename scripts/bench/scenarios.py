@@ -5,6 +5,7 @@ from typing import Callable
 
 import administration
 import growth
+import transactional
 import trials
 from participants import KAFKA
 from ranges import AGREEMENT
@@ -180,6 +181,18 @@ SCENARIOS = [
     Scenario("15", "first-group-answer", "start with 50,000 commits, until a group's offset is answered",
              administration.first_answer, ("start_ms", "idle_mib"), (at_most("start_ms", 0.1),), (),
              administration.fill_commits, fresh=True, count=50_000, size=0),
+    Scenario("16", "idempotent", "produce 1 KiB by an idempotent producer, beside one that is not", transactional.idempotent,
+             ("over_plain", "cpu_s_per_gb", "mb_s"), (at_most("over_plain", 1.03, None),), partitions=6, count=1_500_000),
+    Scenario("16", "transactions-100", "transactions of 100 records of 1 KiB, beside the same batches alone",
+             transactional.beside_plain, ("of_plain", "transaction_us", "plain_us", "transactions_s"),
+             (at_least("of_plain", 0.8, None), at_most("transaction_us", 0.5)), partitions=6, choices={"records": 100}),
+    Scenario("16", "transactions-many", "100 producers with 10 transactional ids each, a record in a transaction",
+             transactional.many, ("transactions_s", "transaction_us", "commit_p50_us", "commit_p99_us", "peak_mib"),
+             (at_least("transactions_s", 10_000, None), at_least("transactions_s", 1.5), at_most("transaction_us", 0.5)),
+             partitions=6, size=100, choices={"clients": 100, "ids": 10}),
+    Scenario("16", "commit-latency", "one producer with 10 transactional ids, a record in a transaction", transactional.one,
+             ("commit_p50_us", "commit_p99_us", "p50_us", "transaction_us"),
+             (at_most("commit_p50_us", 2000, None), at_most("commit_p50_us", 0.334)), size=100, choices={"ids": 10}),
     ladder("partitions", "one load on 1 to 10,000 partitions",
            ("cost_ratio", "most_growth", "cpu_exponent", "peak_exponent", "start_exponent"),
            (FLAT, *(at_most(metric, GROWTH, None) for metric in ("cpu_exponent", "peak_exponent", "start_exponent"))),

@@ -27,6 +27,12 @@ def polling(port, topic, connections, rounds, size, pause_s):
     return [install.swarm(), "poll", port, topic, connections, rounds, size, pause_s]
 
 
+def transacting(port, topic, partitions, connections, ids, seconds, records, size):
+    """The command with one transaction of one batch after the other on each connection, which has `ids` transactional ids;
+    the batches alone where it has none."""
+    return [install.swarm(), "transactions", port, topic, partitions, connections, ids, seconds, records, size]
+
+
 @contextlib.contextmanager
 def connected(command, is_urgent=False):
     """A swarm with all its connections; yields what has it begin and returns what it measured. Raises `Void` at its errors.

@@ -4,7 +4,8 @@
 #include <endian.h>
 #include <string.h>
 
-enum { PRODUCE = 0, FETCH = 1, LIST_OFFSETS = 2, METADATA = 3, API_VERSIONS = 18 };
+enum { PRODUCE = 0, FETCH = 1, LIST_OFFSETS = 2, METADATA = 3, FIND_COORDINATOR = 10, API_VERSIONS = 18, INIT_PRODUCER_ID = 22,
+       END_TRANSACTION = 26 };
 
 struct bytes { uint8_t *data; size_t size, capacity; };
 

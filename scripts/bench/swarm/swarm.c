@@ -5,6 +5,9 @@
 //   swarm poll PORT TOPIC CONNECTIONS ROUNDS SIZE PAUSE
 //       in every round each connection waits at the end of partition 0 until one record of SIZE bytes is appended there, after
 //       PAUSE seconds
+//   swarm transactions PORT TOPIC PARTITIONS CONNECTIONS IDS SECONDS RECORDS SIZE
+//       one transaction of RECORDS records with SIZE bytes of value after the other on each connection, which takes turns with its
+//       IDS transactional ids; the same batches without transactions where IDS is 0
 #include "swarm.h"
 #include <sys/prctl.h>
 
@@ -35,6 +38,13 @@ int main(int words_count, char **words) {
         size_t connections = count_of(words[4]);
         raise_open_files(connections + OTHER_FILES);
         return poll_rounds(atoi(words[2]), words[3], connections, count_of(words[5]), count_of(words[6]), atof(words[7]));
+    }
+    if (!strcmp(mode, "transactions") && words_count == 10) {
+        struct transactions load = {.topic = words[3], .partitions = count_of(words[4]), .connections = count_of(words[5]),
+                                    .ids = (size_t)atoll(words[6]), .seconds = atof(words[7]), .records = count_of(words[8]),
+                                    .value_size = count_of(words[9])};
+        raise_open_files(load.connections + OTHER_FILES);
+        return transactions(atoi(words[2]), &load);
     }
     return fprintf(stderr, "unknown arguments; see swarm.c\n"), 2;
 }
