@@ -54,6 +54,8 @@ pub(super) struct ClassicGroup {
     pub(super) pending_sync: BTreeSet<MemberId>,
     /// Present while the first rebalance of an empty group gathers members.
     pub(super) initial_delay: Option<InitialDelay>,
+    /// The last static member that has taken another's place without a rebalance, with more than its record tells.
+    pub(super) replacement: Option<(MemberId, Member)>,
     /// Of a consumer group whose members' metadata can be read.
     subscribed_topics: Option<BTreeSet<TopicName>>,
     pub(super) offsets: BTreeMap<TopicName, BTreeMap<i32, OffsetCommitValue>>,
@@ -75,6 +77,7 @@ impl ClassicGroup {
             pending_join: HashSet::new(),
             pending_sync: BTreeSet::new(),
             initial_delay: None,
+            replacement: None,
             subscribed_topics: None,
             offsets: BTreeMap::new(),
         }
@@ -114,6 +117,11 @@ impl ClassicGroup {
                 member.awaiting_sync = live.awaiting_sync;
                 member.is_new = live.is_new;
             }
+        }
+        if let Some((member_id, replacement)) = self.replacement.take()
+            && let Some(member) = recorded.members.get_mut(&member_id)
+        {
+            member.protocols = replacement.protocols;
         }
         recorded.pending_join = std::mem::take(&mut self.pending_join);
         recorded.pending_sync = std::mem::take(&mut self.pending_sync);

@@ -176,19 +176,31 @@ impl Turn<'_> {
         new_id: &MemberId,
         reply_to: ReplyTo,
     ) {
-        let former_leader = self.group.leader.clone();
+        if self.group.state == GroupState::Stable
+            && let Some(member) = self.unnoticed_replacement(request, old_id)
+        {
+            self.persist_replacement(request, old_id, new_id, member, reply_to);
+            return;
+        }
         self.fence(old_id);
         self.group.replace_static_member(old_id, new_id);
         self.restart_session(new_id);
         self.await_join(new_id, request, reply_to);
         match self.group.state {
-            GroupState::Stable if self.group.protocol_name == self.group.select_protocol() => {
-                self.persist_replacement(request, new_id, former_leader);
-            }
             // The leader may be computing an assignment for the old id, which the new one would miss.
             GroupState::Stable | GroupState::CompletingRebalance => self.prepare_rebalance(),
             GroupState::PreparingRebalance | GroupState::Empty | GroupState::Dead => self.complete_join_if_all_joined(),
         }
+    }
+
+    /// The member with what the request says, if the others would follow the same protocol with it.
+    fn unnoticed_replacement(&mut self, request: &JoinRequest, old_id: &MemberId) -> Option<Member> {
+        let place = self.group.members.get_mut(old_id)?;
+        let before = place.clone();
+        place.update(request);
+        let is_unnoticed = self.group.protocol_name == self.group.select_protocol();
+        let updated = std::mem::replace(self.group.members.get_mut(old_id)?, before);
+        is_unnoticed.then_some(updated)
     }
 
     fn fence(&mut self, old_id: &MemberId) {
@@ -204,11 +216,21 @@ impl Turn<'_> {
     }
 
     /// Nothing changed for the others, so there is no rebalance: the new id is remembered and the member gets the
-    /// assignment of the old one. A returning leader that cannot be told to skip the assignment must not learn that it
-    /// leads, or it would send one (KIP-814).
-    fn persist_replacement(&mut self, request: &JoinRequest, new_id: &MemberId, former_leader: Option<MemberId>) {
+    /// assignment of the old one, which goes on until the record is written. A returning leader that cannot be told to
+    /// skip the assignment must not learn that it leads, or it would send one (KIP-814).
+    fn persist_replacement(
+        &mut self,
+        request: &JoinRequest,
+        old_id: &MemberId,
+        new_id: &MemberId,
+        member: Member,
+        reply_to: ReplyTo,
+    ) {
+        let Some(place) = self.group.members.get_mut(old_id) else { return };
+        let before = std::mem::replace(place, member.clone());
+        let former_leader = self.group.leader.clone();
+        self.group.replace_static_member(old_id, new_id);
         let record = self.group.to_record(None);
-        self.effects.record(record);
         let mut response = self.current_generation(new_id);
         if request.supports_skipping_assignment {
             response.skip_assignment = self.group.is_leader(new_id);
@@ -216,8 +238,11 @@ impl Turn<'_> {
             response.members = Vec::new();
             response.leader = former_leader.unwrap_or_else(|| "".into());
         }
-        if let Some(reply_to) = self.group.members.get_mut(new_id).and_then(|member| member.awaiting_join.take()) {
-            self.reply(reply_to, GroupResponse::Join(response));
-        }
+        self.restart_session(new_id);
+        self.group.replace_static_member(new_id, old_id);
+        self.group.members.insert(Arc::clone(old_id), before);
+        self.group.replacement = Some((Arc::clone(new_id), member));
+        self.effects.record(record);
+        self.reply(reply_to, GroupResponse::Join(response));
     }
 }

@@ -184,4 +184,6 @@ impl StateMachine for GroupCoordinator {
 }
 
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;
