@@ -42,7 +42,7 @@ async fn new_producer_id(
         return Err(ErrorCode::InvalidRequest);
     }
     match &request.transactional_id {
-        None => soon(&broker.clock, ErrorCode::CoordinatorLoadInProgress, broker.next_producer_id()).await,
+        None => soon(&broker.clock, ErrorCode::CoordinatorLoadInProgress, broker.producer_ids.next()).await,
         // Unlike Kafka, where this is the answer to an empty id only: transactions are not served yet, and clients do
         // not retry it.
         Some(_) => Err(ErrorCode::InvalidRequest),

@@ -20,7 +20,7 @@ use crate::broker::Broker;
 use crate::broker::hints::unreached::Encounter;
 use crate::config::HostPort;
 use crate::controller::{CreateTopics, NewTopic};
-use crate::ids::{GROUP_METADATA_TOPIC, NO_TOPIC_ID, TopicName, Uuid, is_internal_topic};
+use crate::ids::{GROUP_METADATA_TOPIC, NO_TOPIC_ID, TRANSACTION_STATE_TOPIC, TopicName, Uuid, is_internal_topic};
 use crate::metadata::{BrokerRegistration, MetadataImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
 use crate::security::{Operation, Resource};
@@ -168,8 +168,8 @@ async fn topics_by_name(
 
 /// Creates those of `names` that are missing and may be created, and returns the errors of those that could not be.
 ///
-/// Returns once this broker leads the new partitions, so that a client's next request finds them. `__consumer_offsets` is
-/// created as its coordinators need it; for transactions there are none yet.
+/// Returns once this broker leads the new partitions, so that a client's next request finds them. Internal topics are
+/// created as their coordinators need them.
 async fn create_missing(
     broker: &Broker,
     context: &RequestContext,
@@ -189,9 +189,14 @@ async fn create_missing(
     let late = ErrorCode::LeaderNotAvailable;
     let (internal, missing): (Vec<_>, Vec<_>) = missing.into_iter().partition(|name| is_internal_topic(name));
     for name in internal {
-        if &*name == GROUP_METADATA_TOPIC
-            && let Err(error) = soon(&broker.clock, late, broker.ensure_group_metadata_topic()).await
-        {
+        let created = if &*name == GROUP_METADATA_TOPIC {
+            soon(&broker.clock, late, broker.ensure_group_metadata_topic()).await
+        } else if &*name == TRANSACTION_STATE_TOPIC {
+            soon(&broker.clock, late, broker.ensure_transaction_state_topic()).await
+        } else {
+            Ok(())
+        };
+        if let Err(error) = created {
             errors.insert(name, error);
         }
     }

@@ -16,6 +16,7 @@ use super::quotas::Quotas;
 use crate::clock::Beat;
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
+use crate::coordinator::transaction::TransactionCoordinator;
 use crate::ids::NodeId;
 use crate::metadata::{ConfigResource, MetadataDelta, MetadataImage};
 use crate::quorum::MetadataChanges;
@@ -30,6 +31,7 @@ pub struct MetadataFollowers {
     config: Arc<LiveConfig>,
     replicas: Arc<ReplicaManager>,
     groups: CoordinatorRuntime<GroupCoordinator>,
+    transactions: CoordinatorRuntime<TransactionCoordinator>,
     quotas: Arc<Quotas>,
     applied_offset: watch::Sender<i64>,
 }
@@ -50,9 +52,10 @@ impl MetadataFollowers {
         config: Arc<LiveConfig>,
         replicas: Arc<ReplicaManager>,
         groups: CoordinatorRuntime<GroupCoordinator>,
+        transactions: CoordinatorRuntime<TransactionCoordinator>,
         quotas: Arc<Quotas>,
     ) -> Self {
-        Self { node_id, config, replicas, groups, quotas, applied_offset: watch::Sender::new(-1) }
+        Self { node_id, config, replicas, groups, transactions, quotas, applied_offset: watch::Sender::new(-1) }
     }
 
     /// The offset of the newest metadata image that all follow.
@@ -88,6 +91,7 @@ impl MetadataFollowers {
     fn open_offline(&self, image: &MetadataImage) {
         if self.replicas.open_offline() {
             self.groups.follow_opened(image);
+            self.transactions.follow_opened(image);
         }
     }
 
@@ -104,6 +108,7 @@ impl MetadataFollowers {
         self.replicas.apply(delta, image);
         // A coordinator needs its partition.
         self.groups.apply(delta, image);
+        self.transactions.apply(delta, image);
         self.quotas.apply(delta, image);
         self.applied_offset.send_replace(image.offset);
     }

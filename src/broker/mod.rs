@@ -4,7 +4,6 @@
 //! decides nothing itself; it holds the floors below together.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +11,14 @@ use self::hints::Hints;
 use self::live_config::LiveConfig;
 use self::loggers::Loggers;
 use self::metadata_followers::MetadataFollowers;
+use self::producer_ids::ProducerIdGenerator;
 use self::quotas::Quotas;
 use crate::clock::Clock;
-use crate::controller::{AllocateProducerIds, ControllerClient, CreateTopics, MutationQuota, NewTopic};
+use crate::controller::{ControllerClient, CreateTopics};
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
-use crate::ids::{GROUP_METADATA_TOPIC, NodeId, Uuid};
+use crate::coordinator::transaction::TransactionCoordinator;
+use crate::ids::NodeId;
 use crate::metadata::MetadataImage;
 use crate::metrics::Metrics;
 use crate::network::Gateways;
@@ -27,10 +28,13 @@ use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::replica_manager::ReplicaManager;
 
 pub mod hints;
+mod internal_topics;
 pub mod live_config;
 pub mod loggers;
 pub mod metadata_followers;
+pub mod producer_ids;
 pub mod quotas;
+pub mod transaction_markers;
 
 /// How long a request waits for this broker's replicas to follow a change of the metadata.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,6 +57,8 @@ pub struct Broker {
     pub replicas: Arc<ReplicaManager>,
     /// The group coordinators of the partitions of `__consumer_offsets` that it leads.
     pub groups: CoordinatorRuntime<GroupCoordinator>,
+    /// The transaction coordinators of the partitions of `__transaction_state` that it leads.
+    pub transactions: CoordinatorRuntime<TransactionCoordinator>,
     /// What is counted of its connections and requests.
     pub metrics: Arc<Metrics>,
     /// What follows the metadata.
@@ -62,7 +68,7 @@ pub struct Broker {
     /// The incremental fetch sessions of its consumers.
     pub fetch_sessions: Arc<Mutex<FetchSessionCache>>,
     /// The producer ids that it may give out.
-    pub producer_ids: tokio::sync::Mutex<Range<i64>>,
+    pub producer_ids: Arc<ProducerIdGenerator>,
     /// Through which other machines pass connections on to this one.
     pub gateways: Gateways,
     /// What is found out about its clients, for its log.
@@ -106,28 +112,27 @@ impl Broker {
         if self.groups.partition_for("").is_some() {
             return Ok(());
         }
-        let config = &self.config.snapshot().broker;
-        let configs = [
-            ("cleanup.policy", "compact".to_owned()),
-            ("compression.type", "producer".to_owned()),
-            ("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
-        ];
-        let topic = NewTopic {
-            name: GROUP_METADATA_TOPIC.into(),
-            id: Uuid::new_v4(),
-            partitions: config.offsets_topic_num_partitions,
-            replication_factor: config.offsets_topic_replication_factor,
-            assignments: Vec::new(),
-            configs: Ok(configs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
-        };
-        let request = CreateTopics {
-            topics: vec![topic],
-            validate_only: false,
-            default_partitions: config.num_partitions,
-            default_replication_factor: i16::try_from(config.default_replication_factor).unwrap_or(1),
-            seed: 0,
-            quota: MutationQuota::default(),
-        };
+        let request = internal_topics::group_metadata(&self.config.load().broker);
+        self.create_internal_topic(request).await?;
+        // New machines have nothing to load: no client need be told to ask again.
+        self.groups.loaded().await;
+        Ok(())
+    }
+
+    /// Creates `__transaction_state` if it is not there yet, and waits until its coordinators are at work here.
+    ///
+    /// Errors: whatever kept the controller from creating it.
+    pub async fn ensure_transaction_state_topic(&self) -> Result<(), ErrorCode> {
+        if self.transactions.partition_for("").is_some() {
+            return Ok(());
+        }
+        let request = internal_topics::transaction_state(&self.config.load().broker);
+        self.create_internal_topic(request).await?;
+        self.transactions.loaded().await;
+        Ok(())
+    }
+
+    async fn create_internal_topic(&self, request: CreateTopics) -> Result<(), ErrorCode> {
         let created = self.controller.create_topics(request).await?;
         for creation in created.response {
             match creation.result {
@@ -135,21 +140,6 @@ impl Broker {
                 _ => {}
             }
         }
-        self.replicas_applied(created.image_offset).await?;
-        // New machines have nothing to load: no client need be told to ask again.
-        self.groups.loaded().await;
-        Ok(())
-    }
-
-    /// The next producer id that no other producer of this cluster has.
-    pub async fn next_producer_id(&self) -> Result<i64, ErrorCode> {
-        let mut block = self.producer_ids.lock().await;
-        if let Some(id) = block.next() {
-            return Ok(id);
-        }
-        let request = AllocateProducerIds { broker_id: self.node_id, broker_epoch: self.broker_epoch };
-        let allocated = self.controller.allocate_producer_ids(request).await?.response?;
-        *block = allocated.first..allocated.first.saturating_add(allocated.length);
-        block.next().ok_or(ErrorCode::CoordinatorNotAvailable)
+        self.replicas_applied(created.image_offset).await
     }
 }

@@ -188,7 +188,7 @@ const NETWORK: &[Key] = &[
         .no_effect(),
     Key::long("queued.max.request.bytes", "-1", "How many bytes of requests Kafka queues between its threads.")
         .no_effect(),
-    Key::int("request.timeout.ms", "30000", "How long this node waits for an answer of another.").high().no_effect(),
+    Key::int("request.timeout.ms", "30000", "How long this node waits for others, in work of its own.").high(),
     Key::int("fetch.purgatory.purge.interval.requests", "1000", "How often Kafka sweeps its waiting fetches.")
         .no_effect(),
     Key::int("producer.purgatory.purge.interval.requests", "1000", "How often Kafka sweeps its waiting produces.")
@@ -687,28 +687,20 @@ const TRANSACTIONS: &[Key] = &[
         .internal(),
     Key::int("transaction.max.timeout.ms", "900000", "The longest timeout that a transaction may ask for.")
         .at_least(1)
-        .high()
-        .no_effect(),
+        .high(),
     Key::int("transactional.id.expiration.ms", "604800000", "How long an idle transactional id is remembered.")
         .at_least(1)
-        .high()
-        .no_effect(),
-    Key::int("transaction.state.log.num.partitions", "50", "The partitions of __transaction_state.")
-        .at_least(1)
-        .high()
-        .no_effect(),
+        .high(),
+    Key::int("transaction.state.log.num.partitions", "50", "The partitions of __transaction_state.").at_least(1).high(),
     Key::short("transaction.state.log.replication.factor", "1", "The replicas of __transaction_state.")
         .at_least(1)
-        .high()
-        .no_effect(),
+        .high(),
     Key::int("transaction.state.log.min.isr", "1", "The min.insync.replicas of __transaction_state.")
         .at_least(1)
-        .high()
-        .no_effect(),
+        .high(),
     Key::int("transaction.state.log.segment.bytes", "104857600", "The segment size of __transaction_state.")
         .at_least(1)
-        .high()
-        .no_effect(),
+        .high(),
     Key::int("transaction.state.log.load.buffer.size", "5242880", "How many bytes a coordinator reads at once.")
         .at_least(1)
         .high()
@@ -719,16 +711,14 @@ const TRANSACTIONS: &[Key] = &[
         "How often transactions are checked for their timeout.",
     )
     .at_least(1)
-    .low()
-    .no_effect(),
+    .low(),
     Key::int(
         "transaction.remove.expired.transaction.cleanup.interval.ms",
         "3600000",
         "How often transactional ids are checked for their expiry.",
     )
     .at_least(1)
-    .low()
-    .no_effect(),
+    .low(),
     Key::boolean(
         "transaction.partition.verification.enable",
         "true",

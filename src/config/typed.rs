@@ -107,6 +107,17 @@ typed_keys! {
         quota_window_size_seconds: i32 = "quota.window.size.seconds",
         controller_quota_window_num: i32 = "controller.quota.window.num",
         controller_quota_window_size_seconds: i32 = "controller.quota.window.size.seconds",
+        transaction_max_timeout_ms: i32 = "transaction.max.timeout.ms",
+        transactional_id_expiration_ms: i32 = "transactional.id.expiration.ms",
+        transaction_state_log_num_partitions: i32 = "transaction.state.log.num.partitions",
+        transaction_state_log_replication_factor: i16 = "transaction.state.log.replication.factor",
+        transaction_state_log_min_isr: i32 = "transaction.state.log.min.isr",
+        transaction_state_log_segment_bytes: i32 = "transaction.state.log.segment.bytes",
+        transaction_abort_timed_out_transaction_cleanup_interval_ms: i32
+            = "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        transaction_remove_expired_transaction_cleanup_interval_ms: i32
+            = "transaction.remove.expired.transaction.cleanup.interval.ms",
+        request_timeout_ms: i32 = "request.timeout.ms",
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
         klamm_metrics_per_partition: bool = "klamm.metrics.per.partition",
         producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",

@@ -1,5 +1,4 @@
-//! What remembers for clients: consumer groups with their committed offsets, and transactions, whose machine no broker
-//! runs yet.
+//! What remembers for clients: consumer groups with their committed offsets, and transactions.
 //!
 //! A coordinator is one pure [`StateMachine`](crate::state_machine::StateMachine) per partition of an internal topic.
 //! The runtime loads it by replaying the partition, drives it while this broker leads the partition, and unloads it

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::http::HttpServer;
@@ -25,13 +26,17 @@ use crate::broker::hints::Hints;
 use crate::broker::live_config::LiveConfig;
 use crate::broker::loggers::Loggers;
 use crate::broker::metadata_followers::MetadataFollowers;
+use crate::broker::producer_ids::ProducerIdGenerator;
 use crate::broker::quotas::Quotas;
+use crate::broker::transaction_markers;
 use crate::clock::Clock;
 use crate::config::{Config, Origin, SecurityProtocol, Storage};
 use crate::controller::{Controller, ControllerClient, RegisterBroker};
 use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::{CoordinatorRuntime, CoordinatorRuntimeConfig};
-use crate::ids::{GROUP_METADATA_TOPIC, Uuid};
+use crate::coordinator::transaction::request::WriteMarkers;
+use crate::coordinator::transaction::{TransactionCoordinator, TransactionCoordinatorConfig};
+use crate::ids::{GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, Uuid};
 use crate::metadata::{Endpoint, MetadataRecord, TopicRecord};
 use crate::metrics::Metrics;
 use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
@@ -196,6 +201,9 @@ async fn build(
     watch(Step::Registered)?;
     let groups = group_coordinators(&config, &clock, &replicas);
     running.groups = Some(groups.clone());
+    let (markers, marker_inbox) = mpsc::unbounded_channel();
+    let transactions = transaction_coordinators(&config, &clock, &replicas, markers);
+    running.transactions = Some(transactions.clone());
     let live = Arc::new(LiveConfig::new(Arc::clone(&config)));
     let hints = Arc::new(Hints::new(clock.clone(), told_addresses::advertised(&config, &bound)));
     let quotas = Arc::new(Quotas::new(&config.broker, clock.clone()));
@@ -205,25 +213,27 @@ async fn build(
         broker_epoch,
         clock,
         metrics: Arc::new(Metrics::new(Api::request_metrics(), bound.iter().map(|(name, _)| Arc::clone(name)))),
+        producer_ids: Arc::new(ProducerIdGenerator::new(config.node_id, broker_epoch, controller.clone())),
         controller,
         followers: Arc::new(MetadataFollowers::new(
             config.node_id,
             Arc::clone(&live),
             Arc::clone(&replicas),
             groups.clone(),
+            transactions.clone(),
             Arc::clone(&quotas),
         )),
         replicas,
         groups,
+        transactions,
         quotas,
         fetch_sessions: Arc::new(Mutex::new(fetch_session_cache(&config))),
-        producer_ids: tokio::sync::Mutex::default(),
         gateways,
         hints,
         metadata,
         config: live,
     });
-    running.background = Some(background(&broker));
+    running.background = Some(background(&broker, marker_inbox));
     watch(Step::BackgroundStarted)?;
     host_partitions(&broker).await?;
     create_initial_topics(&broker).await;
@@ -262,7 +272,7 @@ async fn host_partitions(broker: &Broker) -> Result<(), StartError> {
     applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })
 }
 
-fn background(broker: &Arc<Broker>) -> Background {
+fn background(broker: &Arc<Broker>, markers: UnboundedReceiver<WriteMarkers>) -> Background {
     let stop = CancellationToken::new();
     let followers = Arc::clone(&broker.followers);
     let mut tasks = vec![
@@ -274,6 +284,7 @@ fn background(broker: &Arc<Broker>) -> Background {
             stop.clone(),
         )),
     ];
+    tasks.push(tokio::spawn(transaction_markers::run(Arc::clone(broker), markers, stop.clone())));
     tasks.push(tokio::spawn(ReplicaMover::new(Arc::clone(&broker.replicas)).run(stop.clone())));
     if broker.config.load().broker.log_cleaner_enable {
         tasks.push(tokio::spawn(LogCleaner::new(Arc::clone(&broker.replicas)).run(stop.clone())));
@@ -413,6 +424,22 @@ fn group_coordinators(
     let (topic, clock) = (GROUP_METADATA_TOPIC, clock.clone());
     // Groups tell nobody anything.
     let deliver = |never: Infallible| match never {};
+    CoordinatorRuntime::new(topic, config.node_id, clock, replicas, runtime, new_machine, deliver)
+}
+
+/// What the machines have to tell goes to `markers`.
+fn transaction_coordinators(
+    config: &Config,
+    clock: &Clock,
+    replicas: &Arc<ReplicaManager>,
+    markers: UnboundedSender<WriteMarkers>,
+) -> CoordinatorRuntime<TransactionCoordinator> {
+    let transactions = TransactionCoordinatorConfig::from(&config.broker);
+    let new_machine = move || TransactionCoordinator::new(transactions.clone());
+    let (replicas, runtime) = (Arc::clone(replicas), CoordinatorRuntimeConfig::of_transactions(&config.broker));
+    let (topic, clock) = (TRANSACTION_STATE_TOPIC, clock.clone());
+    // When nobody takes them any more, the broker stops: the next one's machines tell them again.
+    let deliver = move |message| drop(markers.send(message));
     CoordinatorRuntime::new(topic, config.node_id, clock, replicas, runtime, new_machine, deliver)
 }
 

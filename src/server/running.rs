@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::http::HttpServer;
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
+use crate::coordinator::transaction::TransactionCoordinator;
 use crate::network::SocketServer;
 use crate::quorum::MetadataQuorum;
 use crate::quorum::driver::Driver;
@@ -23,6 +24,7 @@ pub(super) struct Running {
     pub(super) metadata: Option<Arc<MetadataQuorum>>,
     pub(super) driver: Option<Driver>,
     pub(super) groups: Option<CoordinatorRuntime<GroupCoordinator>>,
+    pub(super) transactions: Option<CoordinatorRuntime<TransactionCoordinator>>,
     pub(super) background: Option<Background>,
     pub(super) network: Option<SocketServer>,
     pub(super) http: Option<HttpServer>,
@@ -31,10 +33,11 @@ pub(super) struct Running {
 impl Running {
     /// Answers the requests in flight and ends every task.
     pub(super) async fn stop(self) {
-        let Self { metadata, driver, groups, background, network, http } = self;
+        let Self { metadata, driver, groups, transactions, background, network, http } = self;
         OptionFuture::from(http.map(HttpServer::stop)).await;
         OptionFuture::from(network.map(|network| network.stop(DRAIN_TIMEOUT))).await;
         OptionFuture::from(background.map(Background::stop)).await;
+        OptionFuture::from(transactions.as_ref().map(CoordinatorRuntime::shutdown)).await;
         OptionFuture::from(groups.as_ref().map(CoordinatorRuntime::shutdown)).await;
         OptionFuture::from(driver.map(Driver::stop)).await;
         OptionFuture::from(metadata.as_ref().map(|metadata| metadata.shutdown())).await;

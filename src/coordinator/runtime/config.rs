@@ -15,12 +15,12 @@ pub enum AppendLinger {
     For(Duration),
 }
 
-/// The names are Kafka's broker keys.
+/// The names are Kafka's broker keys, those for groups first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CoordinatorRuntimeConfig {
-    /// `group.coordinator.append.linger.ms`
+    /// `group.coordinator.append.linger.ms`; nothing of Kafka's for transactions
     pub append_linger: AppendLinger,
-    /// `offsets.commit.timeout.ms`: how long a reply waits for its records to be committed
+    /// `offsets.commit.timeout.ms` or `request.timeout.ms`: how long a reply waits for its records to be committed
     pub commit_timeout: Duration,
 }
 
@@ -40,7 +40,18 @@ impl From<&BrokerConfig> for CoordinatorRuntimeConfig {
                 Ok(0) => AppendLinger::Never,
                 Ok(milliseconds) => AppendLinger::For(Duration::from_millis(milliseconds)),
             },
-            commit_timeout: Duration::from_millis(u64::try_from(config.offsets_commit_timeout_ms).unwrap_or(0)),
+            commit_timeout: milliseconds(config.offsets_commit_timeout_ms),
         }
     }
+}
+
+impl CoordinatorRuntimeConfig {
+    /// That of transaction coordinators, whose answers wait for one another's batch alone.
+    pub fn of_transactions(config: &BrokerConfig) -> Self {
+        Self { append_linger: AppendLinger::Adaptive, commit_timeout: milliseconds(config.request_timeout_ms) }
+    }
+}
+
+fn milliseconds(value: i32) -> Duration {
+    Duration::from_millis(u64::try_from(value).unwrap_or(0))
 }

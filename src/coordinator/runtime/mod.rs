@@ -258,6 +258,13 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         self.read_mailboxes().partition_for(key)
     }
 
+    /// Whether the machine responsible for `key` is one of ours, and decides in the leadership `leader_epoch`.
+    pub fn is_elected(&self, key: &str, leader_epoch: LeaderEpoch) -> bool {
+        let mailboxes = self.read_mailboxes();
+        let tenure = mailboxes.partition_for(key).and_then(|partition| mailboxes.by_partition.get(&partition));
+        tenure.is_some_and(|tenure| tenure.leader_epoch == leader_epoch)
+    }
+
     /// Puts `question` into the mailbox of the machine responsible for `key`, now; the future waits for the answer.
     ///
     /// Errors: [`ErrorCode::NotCoordinator`], [`ErrorCode::CoordinatorLoadInProgress`],
