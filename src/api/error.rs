@@ -89,6 +89,7 @@ pub fn append_failure(error: hosted_partition::PartitionAppendError, hosted: &Ho
         Log::OutOfOrderSequenceNumber(_) => (ErrorCode::OutOfOrderSequenceNumber, Vec::new()),
         Log::InvalidProducerEpoch(_) => (ErrorCode::InvalidProducerEpoch, Vec::new()),
         Log::InvalidTxnState(_) => (ErrorCode::InvalidTxnState, Vec::new()),
+        Log::TransactionCoordinatorFenced(_) => (ErrorCode::TransactionCoordinatorFenced, Vec::new()),
         // Only replicated batches carry offsets; a producer's have been refused before.
         Log::OffsetsOutOfOrder | Log::UnexpectedOffset { .. } => (ErrorCode::InvalidRecord, Vec::new()),
         // What took the directory offline was logged then.

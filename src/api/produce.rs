@@ -28,10 +28,10 @@ use crate::protocol::ErrorCode;
 use crate::protocol::compression::Compression;
 use crate::protocol::record_batch::{BatchHeader, batches};
 use crate::quota::QuotaType;
-use crate::replication::hosted_partition::{Appended, HostedPartition};
+use crate::replication::hosted_partition::{AppendRequest, Appended, HostedPartition};
 use crate::replication::partition::RequiredAcks;
 use crate::security::{Operation, Resource};
-use crate::storage::{AppendOrigin, RecordError};
+use crate::storage::RecordError;
 
 /// The first version that names topics by id (KIP-516).
 const FIRST_VERSION_WITH_TOPIC_IDS: i16 = 13;
@@ -152,7 +152,7 @@ impl Appender<'_> {
         let hosted = found.inspect_err(|code| replicas.count_missed_append(&topic.name, *code))?;
         let records = one_batch(data.records, self.context.api_version)?;
         let appended = hosted
-            .append(&records, self.acks, AppendOrigin::Client, self.broker.clock.now())
+            .append(&AppendRequest::by_client(&records, self.acks), self.broker.clock.now())
             .map_err(|error| append_failure(error, &hosted))?;
         Ok((hosted, appended))
     }
@@ -318,7 +318,7 @@ mod tests {
         let hosted = replicas.partition("t", 0).unwrap();
         let batch = BatchBuilder::new(1_000).producer(7, 0, 0).record(None, Some(b"once")).build();
         let append = |acks| {
-            let appended = hosted.append(&batch, acks, AppendOrigin::Client, clock.now()).unwrap();
+            let appended = hosted.append(&AppendRequest::by_client(&batch, acks), clock.now()).unwrap();
             let response = TopicProduceResponse::default().with_partition_responses(vec![success(0, &appended)]);
             let response = ProduceResponse::default().with_responses(vec![response]);
             let pending = PendingAppend { topic: 0, partition: 0, hosted: Arc::clone(&hosted), appended };

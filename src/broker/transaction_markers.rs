@@ -19,9 +19,8 @@ use crate::coordinator::transaction::request::{MarkersWritten, TransactionalId, 
 use crate::ids::{ProducerIdAndEpoch, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::control_records::EndTransactionMarker;
-use crate::replication::hosted_partition::{Appended, HostedPartition, PartitionAppendError};
-use crate::replication::partition::RequiredAcks;
-use crate::storage::{self, AppendOrigin};
+use crate::replication::hosted_partition::{AppendRequest, Appended, HostedPartition, PartitionAppendError};
+use crate::storage;
 
 /// The first pause before markers are tried again that could not be written, and the longest.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -191,7 +190,7 @@ impl Broker {
         let hosted = self.replicas.partition(&partition.topic, partition.partition)?;
         let now = self.clock.now();
         let batch = marker.batch(producer, now.timestamp_ms);
-        match hosted.append(&batch, RequiredAcks::All, AppendOrigin::Coordinator, now) {
+        match hosted.append(&AppendRequest::by_coordinator(&batch, -1), now) {
             Ok(appended) => Ok((hosted, appended)),
             Err(error) => Err(append_error(error, &hosted)),
         }
@@ -200,10 +199,11 @@ impl Broker {
 
 /// What a transaction coordinator is told of a marker that could not be appended.
 fn append_error(error: PartitionAppendError, hosted: &HostedPartition) -> ErrorCode {
-    use storage::AppendError::{InvalidProducerEpoch, Storage};
+    use storage::AppendError::{InvalidProducerEpoch, Storage, TransactionCoordinatorFenced};
     match error {
         PartitionAppendError::Refused(code) => code,
         PartitionAppendError::Log(InvalidProducerEpoch(_)) => ErrorCode::InvalidProducerEpoch,
+        PartitionAppendError::Log(TransactionCoordinatorFenced(_)) => ErrorCode::TransactionCoordinatorFenced,
         PartitionAppendError::Log(Storage(error)) => {
             hosted.log_storage_error("appending a transaction's marker", &error);
             ErrorCode::KafkaStorageError

@@ -263,8 +263,9 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::protocol::record_batch::BatchBuilder;
+    use crate::replication::hosted_partition::AppendRequest;
     use crate::replication::partition::RequiredAcks;
-    use crate::storage::{AppendOrigin, LogDir, LogDirOptions};
+    use crate::storage::{LogDir, LogDirOptions};
 
     const NOW_MS: i64 = 1_800_000_000_000;
 
@@ -282,7 +283,7 @@ mod tests {
             let partition = replicas.partition(topic, 0).unwrap();
             for _ in 0..8 {
                 let batch = BatchBuilder::new(NOW_MS).record(Some(b"key"), Some(&vec![7; 300_000])).build();
-                partition.append(&batch, RequiredAcks::All, AppendOrigin::Client, clock.now()).unwrap();
+                partition.append(&AppendRequest::by_client(&batch, RequiredAcks::All), clock.now()).unwrap();
             }
         }
         replicas

@@ -134,9 +134,10 @@ impl Partition {
         self.high_watermark
     }
 
-    /// The first offset that a transaction may still decide about. Without transactions that is the high watermark.
-    pub fn last_stable_offset(&self) -> i64 {
-        self.high_watermark
+    /// The first offset that a transaction may still decide about, given the first one in the log that one of those does:
+    /// never beyond the high watermark.
+    pub fn last_stable_offset(&self, first_unstable_offset: Option<i64>) -> i64 {
+        first_unstable_offset.map_or(self.high_watermark, |offset| offset.min(self.high_watermark))
     }
 
     /// Whether a leader may append for a producer that asks for `acks`, given `min.insync.replicas`.

@@ -5,6 +5,8 @@
 //! would have to read every segment. Where a segment was checked, or its other indexes are gone, too, it is read.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
@@ -24,8 +26,18 @@ const COMPARED_ENTRIES: usize = 1_000;
 pub(super) type CheckedSegments = BTreeMap<i64, bool>;
 
 /// The aborted transactions of a log, by the offsets of their markers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct AbortedTransactions(Vec<AbortedTxn>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AbortedTransactions {
+    list: Vec<AbortedTxn>,
+    /// Whether the index of the segment that is appended to says all it should.
+    is_saved: bool,
+}
+
+impl Default for AbortedTransactions {
+    fn default() -> Self {
+        Self { list: Vec::new(), is_saved: true }
+    }
+}
 
 impl AbortedTransactions {
     /// Reads the index of each of `segments`, which end before `log_end_offset`. What is wrong, or of a segment that was
@@ -55,34 +67,63 @@ impl AbortedTransactions {
             write_anew(&path, found.as_deref(), &entries)?;
             aborted.extend(entries);
         }
-        Ok(Self(aborted))
+        Ok(Self { list: aborted, is_saved: true })
+    }
+
+    /// Adds the one whose marker was just written, and writes it to the index of its segment, at `path`, unless the log has
+    /// no files. What cannot be written there is with [`AbortedTransactions::save`], before the segment is closed.
+    pub(super) fn push(&mut self, aborted: AbortedTxn, path: Option<&Path>) {
+        self.list.push(aborted);
+        let Some(path) = path.filter(|_| self.is_saved) else { return };
+        let append = || {
+            OpenOptions::new().create(true).append(true).open(path)?.write_all(&encode_transaction_index(&[aborted]))
+        };
+        if let Err(error) = append().map_err(StorageError::io("cannot write", path)) {
+            tracing::warn!(%error, "a transaction index is written when its segment is closed");
+            self.is_saved = false;
+        }
+    }
+
+    /// Has the index of the segment that begins at `base_offset` and ends the log, at `path`, say everything.
+    pub(super) fn save(&mut self, base_offset: i64, path: &Path) -> Result<(), StorageError> {
+        if !self.is_saved {
+            let entries = self.with_markers(base_offset..i64::MAX);
+            files::replace(path, &encode_transaction_index(&entries))?;
+            self.is_saved = true;
+        }
+        Ok(())
+    }
+
+    /// Whether any has its marker at `offset` or behind it.
+    pub(super) fn has_markers_from(&self, offset: i64) -> bool {
+        self.list.last().is_some_and(|aborted| aborted.last_offset >= offset)
     }
 
     /// Those whose markers are in this range.
     pub(super) fn with_markers(&self, range: Range<i64>) -> Vec<AbortedTxn> {
-        self.0.iter().filter(|transaction| range.contains(&transaction.last_offset)).copied().collect()
+        self.list.iter().filter(|transaction| range.contains(&transaction.last_offset)).copied().collect()
     }
 
     /// Those with records from `from` on and before `upper_bound`.
     pub(super) fn between(&self, from: i64, upper_bound: i64) -> Vec<AbortedTxn> {
-        let first = self.0.partition_point(|transaction| transaction.last_offset < from);
-        let open = self.0.iter().skip(first);
+        let first = self.list.partition_point(|transaction| transaction.last_offset < from);
+        let open = self.list.iter().skip(first);
         open.filter(|transaction| transaction.first_offset < upper_bound).copied().collect()
     }
 
     /// Forgets those whose markers are gone from the end; `active` is the segment that ends there now.
     pub(super) fn truncate_to(&mut self, offset: i64, active: &Segment) -> Result<(), StorageError> {
-        let before = self.0.len();
-        self.0.truncate(self.0.partition_point(|transaction| transaction.last_offset < offset));
-        let Some(file) = active.file().filter(|_| self.0.len() < before) else { return Ok(()) };
-        let first = self.0.partition_point(|transaction| transaction.last_offset < active.base_offset());
+        let before = self.list.len();
+        self.list.truncate(self.list.partition_point(|transaction| transaction.last_offset < offset));
+        let Some(file) = active.file().filter(|_| self.list.len() < before) else { return Ok(()) };
+        let first = self.list.partition_point(|transaction| transaction.last_offset < active.base_offset());
         let path = file.path().with_extension(files::TXN_INDEX_SUFFIX.trim_start_matches('.'));
-        write_anew(&path, None, self.0.get(first..).unwrap_or_default())
+        write_anew(&path, None, self.list.get(first..).unwrap_or_default())
     }
 
     /// Forgets those whose markers are gone from the front.
     pub(super) fn truncate_from_start(&mut self, offset: i64) {
-        self.0.drain(..self.0.partition_point(|transaction| transaction.last_offset < offset));
+        self.list.drain(..self.list.partition_point(|transaction| transaction.last_offset < offset));
     }
 }
 
@@ -200,7 +241,7 @@ impl Scan<'_> {
             return None;
         }
         let marker = marker_at(segment, position, header)?;
-        let first_offset = self.producers.end_transaction(header, marker.coordinator_epoch)?;
+        let first_offset = self.producers.end_transaction(header, marker)?;
         let last_offset = header.last_offset();
         let last_stable_offset = self.producers.first_undecided_offset().unwrap_or(last_offset + 1);
         let (producer_id, is_abort) = (header.producer_id, marker.result == TransactionResult::Abort);

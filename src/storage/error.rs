@@ -157,6 +157,9 @@ pub enum AppendError {
     /// A batch outside of a transaction while the producer has one open (`INVALID_TXN_STATE`).
     #[error("{0}")]
     InvalidTxnState(String),
+    /// A newer transaction coordinator has ended a transaction of the producer (`TRANSACTION_COORDINATOR_FENCED`).
+    #[error("{0}")]
+    TransactionCoordinatorFenced(String),
     /// Replicated batches are not in the order of their offsets.
     #[error("the offsets of the replicated batches do not increase")]
     OffsetsOutOfOrder,

@@ -59,12 +59,17 @@ impl<E: IndexEntry> SparseIndex<E> {
 
     /// The last entry whose key is `key` or less.
     pub(super) fn floor(&self, key: i64) -> io::Result<Option<E>> {
+        self.last_where(|entry| entry.key() <= key)
+    }
+
+    /// The last entry for which `is_before` holds, which it does for none behind the first for which it does not.
+    pub(super) fn last_where(&self, is_before: impl Fn(&E) -> bool) -> io::Result<Option<E>> {
         match self {
             Self::Memory(entries) => {
-                let above = entries.partition_point(|entry| entry.key() <= key);
-                Ok(above.checked_sub(1).and_then(|index| entries.get(index)).copied())
+                let end = entries.partition_point(is_before);
+                Ok(end.checked_sub(1).and_then(|index| entries.get(index)).copied())
             }
-            Self::File(path) => search(&File::open(path)?, key),
+            Self::File(path) => search(&File::open(path)?, is_before),
         }
     }
 
@@ -129,13 +134,13 @@ fn read_entry<E: IndexEntry>(file: &File, index: u64) -> io::Result<Option<E>> {
 }
 
 /// Halves the file by single entries until one read takes all that is left.
-fn search<E: IndexEntry>(file: &File, key: i64) -> io::Result<Option<E>> {
+fn search<E: IndexEntry>(file: &File, is_before: impl Fn(&E) -> bool) -> io::Result<Option<E>> {
     let (mut low, mut high) = (0, whole_entries::<E>(file).unwrap_or(0));
     let mut found = None;
     while (high - low) * E::SIZE as u64 > READ_AT_ONCE {
         let middle = low + (high - low) / 2;
         match read_entry::<E>(file, middle)? {
-            Some(entry) if entry.key() <= key => {
+            Some(entry) if is_before(&entry) => {
                 found = Some(entry);
                 low = middle + 1;
             }
@@ -145,6 +150,6 @@ fn search<E: IndexEntry>(file: &File, key: i64) -> io::Result<Option<E>> {
     let mut bytes = [0; READ_AT_ONCE as usize];
     let left = bytes.get_mut(..(high - low) as usize * E::SIZE).unwrap_or_default();
     file.read_exact_at(left, low * E::SIZE as u64)?;
-    let in_front = left.chunks_exact(E::SIZE).map_while(E::decode).take_while(|entry| entry.key() <= key);
+    let in_front = left.chunks_exact(E::SIZE).map_while(E::decode).take_while(is_before);
     Ok(in_front.last().or(found))
 }

@@ -72,6 +72,12 @@ impl OffsetIndex {
         Ok(self.absolute(self.index.floor(offset.saturating_sub(self.base_offset))?))
     }
 
+    /// Where the last batch in the index lies that is in front of `position`; 0, the segment's start, where there is none.
+    pub(super) fn position_before(&self, position: u64) -> io::Result<u64> {
+        let is_before = |entry: &OffsetIndexEntry| u64::try_from(entry.position).is_ok_and(|at| at < position);
+        Ok(self.absolute(self.index.last_where(is_before)?).position)
+    }
+
     /// Adds the batch that ends at `offset` and lies at `position`. What cannot be told in 32 bits is left out, which
     /// only makes searches longer.
     pub(super) fn append(&mut self, offset: i64, position: u64) {

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use super::AppendError;
 use super::cleaner::LastRecord;
 use super::validator::AppendOrigin;
+use crate::ids::{LeaderEpoch, ProducerIdAndEpoch};
+use crate::protocol::control_records::EndTransactionMarker;
 use crate::protocol::record_batch::{BatchHeader, NO_PRODUCER_EPOCH, NO_SEQUENCE, NO_TIMESTAMP};
 
 /// How many batches per producer are remembered: as many as a client may have in flight.
@@ -101,6 +103,9 @@ pub(super) struct ProducerState {
     producers: HashMap<i64, ProducerEntry>,
     /// The first offsets of open transactions, and whose they are.
     ongoing: BTreeMap<i64, i64>,
+    /// The first offsets of transactions that have ended, and the offsets of their markers, as far as these are not known to
+    /// be committed: until then, another leader may decide otherwise.
+    unreplicated: BTreeMap<i64, i64>,
 }
 
 impl ProducerState {
@@ -116,11 +121,8 @@ impl ProducerState {
         {
             return Ok(Some(duplicate));
         }
-        if batch.producer_epoch < entry.epoch {
-            let (id, epoch, last) = (batch.producer_id, batch.producer_epoch, entry.epoch);
-            let message = format!("epoch {epoch} of producer {id} is smaller than the last seen epoch {last}");
-            return Err(AppendError::InvalidProducerEpoch(message));
-        }
+        let (producer_id, producer_epoch) = (batch.producer_id, batch.producer_epoch);
+        self.check_epoch(ProducerIdAndEpoch { producer_id, producer_epoch })?;
         if origin == AppendOrigin::Client {
             check_sequence(entry, batch)?;
         }
@@ -129,6 +131,37 @@ impl ProducerState {
             return Err(AppendError::InvalidTxnState(message));
         }
         Ok(None)
+    }
+
+    /// Checks a marker: neither a newer epoch of the producer nor a newer coordinator may have been here
+    /// (`ProducerAppendInfo.appendEndTxnMarker`). A producer that is not known, or has no transaction open, may get one.
+    pub(super) fn check_marker(
+        &self,
+        producer: ProducerIdAndEpoch,
+        coordinator_epoch: LeaderEpoch,
+    ) -> Result<(), AppendError> {
+        self.check_epoch(producer)?;
+        let Some(entry) = self.producers.get(&producer.producer_id) else { return Ok(()) };
+        if coordinator_epoch < entry.coordinator_epoch {
+            let (id, last) = (producer.producer_id, entry.coordinator_epoch);
+            let message =
+                format!("coordinator epoch {coordinator_epoch} for producer {id} is older than the last one, {last}");
+            return Err(AppendError::TransactionCoordinatorFenced(message));
+        }
+        Ok(())
+    }
+
+    /// Whether no newer epoch of the producer has been here.
+    pub(super) fn check_epoch(&self, producer: ProducerIdAndEpoch) -> Result<(), AppendError> {
+        let ProducerIdAndEpoch { producer_id: id, producer_epoch: epoch } = producer;
+        match self.producers.get(&id) {
+            Some(entry) if epoch < entry.epoch => {
+                let last = entry.epoch;
+                let message = format!("epoch {epoch} of producer {id} is smaller than the last seen epoch {last}");
+                Err(AppendError::InvalidProducerEpoch(message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes in a batch of records that is in the log now; `batch` must have its offsets.
@@ -151,19 +184,34 @@ impl ProducerState {
         }
     }
 
-    /// Takes in a marker that ends a producer's transaction; `coordinator_epoch` is from the marker's value. Returns where
-    /// the transaction began, if it held anything.
-    pub(super) fn end_transaction(&mut self, batch: &BatchHeader, coordinator_epoch: i32) -> Option<i64> {
+    /// Takes in a marker that ends a producer's transaction. Returns where the transaction began, if it held anything.
+    pub(super) fn end_transaction(&mut self, batch: &BatchHeader, marker: EndTransactionMarker) -> Option<i64> {
         let entry = self.producers.entry(batch.producer_id).or_insert_with(ProducerEntry::new);
         entry.begin_epoch(batch.producer_epoch);
-        entry.coordinator_epoch = coordinator_epoch;
+        entry.coordinator_epoch = marker.coordinator_epoch;
         entry.last_timestamp = batch.max_timestamp;
         let first_offset = entry.transaction_first_offset.take()?;
         self.ongoing.remove(&first_offset);
+        self.unreplicated.insert(first_offset, batch.last_offset());
         Some(first_offset)
     }
 
-    /// Where the oldest open transaction begins: what read-committed consumers must not read beyond.
+    /// Where the oldest transaction begins that is open or whose marker is not committed: what read-committed consumers
+    /// must not read beyond.
+    pub(super) fn first_unstable_offset(&self, high_watermark: i64) -> Option<i64> {
+        let mut unreplicated = self.unreplicated.iter().filter(|(_, marker_offset)| **marker_offset >= high_watermark);
+        let unreplicated = unreplicated.next().map(|(&first_offset, _)| first_offset);
+        self.first_undecided_offset().into_iter().chain(unreplicated).min()
+    }
+
+    /// Forgets the ended transactions whose markers are committed.
+    pub(super) fn replicated_to(&mut self, high_watermark: i64) {
+        if !self.unreplicated.is_empty() {
+            self.unreplicated.retain(|_, marker_offset| *marker_offset >= high_watermark);
+        }
+    }
+
+    /// Where the oldest open transaction begins.
     pub(super) fn first_undecided_offset(&self) -> Option<i64> {
         self.ongoing.first_key_value().map(|(&first_offset, _)| first_offset)
     }
@@ -179,6 +227,7 @@ impl ProducerState {
     pub(super) fn clear(&mut self) {
         self.producers.clear();
         self.ongoing.clear();
+        self.unreplicated.clear();
     }
 
     /// All of them, by id.
@@ -242,6 +291,7 @@ fn check_sequence(entry: &ProducerEntry, batch: &BatchHeader) -> Result<(), Appe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::control_records::TransactionResult;
     use crate::protocol::record_batch::BatchBuilder;
 
     fn batch(base_offset: i64, epoch: i16, sequence: i32, count: usize) -> BatchHeader {
@@ -319,7 +369,42 @@ mod tests {
         assert!(matches!(append(&mut state, &batch(5, 0, 1, 1)), Err(AppendError::InvalidTxnState(_))));
         state.expire(i64::MAX, 60);
         assert_eq!(state.entries().len(), 1);
-        state.end_transaction(&batch(5, 0, -1, 1), 2);
+        state.end_transaction(&batch(5, 0, -1, 1), COMMIT);
         assert_eq!(state.first_undecided_offset(), None);
+    }
+
+    const COMMIT: EndTransactionMarker =
+        EndTransactionMarker { result: TransactionResult::Commit, coordinator_epoch: 2 };
+
+    #[test]
+    fn a_transaction_is_stable_once_its_marker_is_committed() {
+        let mut state = ProducerState::default();
+        for (id, offset) in [(7, 4), (8, 5)] {
+            let mut builder = BatchBuilder::new(1_000);
+            let builder = builder.producer(id, 0, 0).transactional().base_offset(offset).record(None, None);
+            state.append(&BatchHeader::parse(&builder.build()).unwrap());
+        }
+        assert_eq!(state.first_unstable_offset(6), Some(4));
+        assert_eq!(state.end_transaction(&batch(6, 0, -1, 1), COMMIT), Some(4));
+        assert_eq!(state.first_undecided_offset(), Some(5));
+        assert_eq!(state.first_unstable_offset(6), Some(4), "the marker is not committed");
+        assert_eq!(state.first_unstable_offset(7), Some(5));
+        state.replicated_to(6);
+        assert_eq!(state.first_unstable_offset(6), Some(4));
+        state.replicated_to(7);
+        assert_eq!(state.first_unstable_offset(6), Some(5));
+    }
+
+    #[test]
+    fn markers_are_fenced_by_newer_producers_and_newer_coordinators() {
+        let mut state = ProducerState::default();
+        let producer = |producer_epoch| ProducerIdAndEpoch { producer_id: 7, producer_epoch };
+        assert!(state.check_marker(producer(0), 0).is_ok(), "of a producer that is not known");
+        state.append(&batch(0, 3, 0, 1));
+        assert!(matches!(state.check_marker(producer(2), 9), Err(AppendError::InvalidProducerEpoch(_))));
+        assert_eq!(state.end_transaction(&batch(1, 4, -1, 1), COMMIT), None, "there was no transaction");
+        assert!(matches!(state.check_marker(producer(3), 2), Err(AppendError::InvalidProducerEpoch(_))));
+        assert!(matches!(state.check_marker(producer(4), 1), Err(AppendError::TransactionCoordinatorFenced(_))));
+        assert!(state.check_marker(producer(4), 2).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! One segment: batches one after the other, and two sparse indexes that can always be rebuilt from them.
 
 mod relocation;
+mod search;
 
 use std::collections::VecDeque;
 use std::io::BufReader;
@@ -165,6 +166,11 @@ impl Segment {
         Some((log.with_extension("index"), log.with_extension("timeindex")))
     }
 
+    /// `.txnindex`; `None` in memory. Most segments have none.
+    pub(super) fn transaction_index_path(&self) -> Option<PathBuf> {
+        Some(self.file()?.path().with_extension("txnindex"))
+    }
+
     /// Whether a new segment must begin before these batches: this one would grow too large or too old, its indexes
     /// are full, or its base offset is too far away.
     pub(super) fn should_roll(&self, check: RollCheck, config: &LogConfig) -> bool {
@@ -224,70 +230,6 @@ impl Segment {
             self.recent.pop_front();
         }
         self.recent.push_back(BatchPosition { base_offset: header.base_offset, last_offset, position, size });
-    }
-
-    /// The first batch that ends at `offset` or later.
-    pub(super) fn find(&self, offset: i64) -> Result<Option<BatchPosition>, StorageError> {
-        if self.recent.front().is_some_and(|first| first.base_offset <= offset) {
-            let index = self.recent.partition_point(|batch| batch.last_offset < offset);
-            return Ok(self.recent.get(index).copied());
-        }
-        self.find_from(self.search_start(offset), |header| header.last_offset() >= offset)
-    }
-
-    /// The first batch at `position` or behind it that `wanted` accepts.
-    fn find_from(
-        &self,
-        mut position: u64,
-        wanted: impl Fn(&BatchHeader) -> bool,
-    ) -> Result<Option<BatchPosition>, StorageError> {
-        while let Some(header) = self.header_at(position)? {
-            let (base_offset, last_offset, size) = (header.base_offset, header.last_offset(), header.size_in_bytes());
-            if wanted(&header) {
-                return Ok(Some(BatchPosition { base_offset, last_offset, position, size }));
-            }
-            position += size as u64;
-        }
-        Ok(None)
-    }
-
-    /// Where to begin looking for `offset`. An index entry counts only if a batch is where it says; else the index is
-    /// damaged, is rebuilt, and the search begins at the front.
-    pub(super) fn search_start(&self, offset: i64) -> u64 {
-        let name = self.data.name();
-        let entry = self.offset_index.lookup(offset);
-        let entry = entry.map_err(StorageError::io("cannot read the index of", Path::new(&*name)));
-        match entry {
-            Ok(entry) if entry.position == 0 => return 0,
-            Ok(entry) if entry.offset <= offset => {
-                let header = self.header_at(entry.position);
-                let fits = |header: &BatchHeader| {
-                    (self.base_offset..=entry.offset).contains(&header.base_offset)
-                        && header.last_offset() <= entry.offset
-                };
-                if matches!(header, Ok(Some(header)) if fits(&header)) {
-                    return entry.position;
-                }
-                tracing::warn!(segment = %name, ?entry, "a damaged index is not used, and rebuilt");
-            }
-            Ok(entry) => tracing::warn!(segment = %name, ?entry, "a damaged index is not used, and rebuilt"),
-            Err(error) => tracing::warn!(segment = %name, %error, "an unreadable index is rebuilt"),
-        }
-        self.rebuild_index_files();
-        0
-    }
-
-    /// Writes index files anew from the batches' headers; indexes in memory are rebuilt when they are written. A
-    /// failure only means that the next search is long, too.
-    fn rebuild_index_files(&self) {
-        self.is_index_damaged.store(true, Ordering::Relaxed);
-        let (Some(file), false) = (self.file(), self.offset_index.is_in_memory()) else { return };
-        let config = LogConfig { index_interval_bytes: self.index_interval_bytes, ..LogConfig::default() };
-        let mut copy = Self::existing_file(Arc::clone(file), self.base_offset, self.size, 0, &config);
-        copy.rebuild_indexes();
-        if let Err(error) = copy.seal() {
-            tracing::warn!(%error, "an index could not be rebuilt");
-        }
     }
 
     /// The header at `position`; `None` at the segment's end. Anything else there is damage.

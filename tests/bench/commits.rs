@@ -20,9 +20,8 @@ use klamm::config::Config;
 use klamm::ids::GROUP_METADATA_TOPIC;
 use klamm::protocol::coordinator_records::{CoordinatorRecord, OffsetCommitKey, OffsetCommitValue};
 use klamm::protocol::record_batch::BatchBuilder;
-use klamm::replication::partition::RequiredAcks;
+use klamm::replication::hosted_partition::AppendRequest;
 use klamm::server::Server;
-use klamm::storage::AppendOrigin;
 
 mod wire;
 
@@ -132,9 +131,7 @@ async fn start(commits: usize, groups: usize, per_batch: usize, cleaner_seconds:
             let encoded = record(number, groups, now.timestamp_ms).encode()?;
             batch.record(Some(&encoded.key), encoded.value.as_deref());
         }
-        hosted
-            .append(&batch.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
-            .map_err(|error| format!("{error:?}"))?;
+        hosted.append(&AppendRequest::by_coordinator(&batch.build(), -1), now).map_err(|error| format!("{error:?}"))?;
     }
     tokio::time::sleep(Duration::from_secs(cleaner_seconds)).await;
     drop((hosted, client));

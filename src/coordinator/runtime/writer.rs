@@ -19,10 +19,10 @@ use crate::ids::LeaderEpoch;
 use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::EncodedRecord;
 use crate::protocol::record_batch::BatchBuilder;
-use crate::replication::hosted_partition::{Appended, HostedPartition, PartitionAppendError};
+use crate::replication::hosted_partition::{AppendRequest, Appended, HostedPartition, PartitionAppendError};
 use crate::replication::partition::RequiredAcks;
 use crate::state_machine::StateMachine;
-use crate::storage::{self, AppendOrigin};
+use crate::storage;
 
 /// The machine's response, or why there is none.
 pub(super) type MachineAnswer<M> = Result<<M as StateMachine>::Response, ErrorCode>;
@@ -247,8 +247,7 @@ impl<M: StateMachine> BatchWriter<M> {
 
     /// Appends in the epoch in which the batch was decided on: in a later one, others may have written meanwhile.
     fn append(&self, batch: &OpenBatch, now: Now) -> Result<Appended, PartitionAppendError> {
-        self.hosted.offsets(self.leader_epoch).map_err(PartitionAppendError::Refused)?;
-        self.hosted.append(&batch.records.build(), RequiredAcks::All, AppendOrigin::Coordinator, now)
+        self.hosted.append(&AppendRequest::by_coordinator(&batch.records.build(), self.leader_epoch), now)
     }
 
     /// What waits until the first of the written batches is committed, and on disk where that was asked for; its outcome

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Hosted, HostedPartition};
 use crate::clock::Now;
+use crate::ids::LeaderEpoch;
 use crate::protocol::ErrorCode;
 use crate::replication::append_outcome::{self, PartitionAppendError};
 use crate::replication::disk_turns;
@@ -21,20 +22,39 @@ pub struct Appended {
     pub needs_flush: bool,
 }
 
+/// One record batch to append, and under which conditions.
+#[derive(Debug, Clone, Copy)]
+pub struct AppendRequest<'a> {
+    /// The batch.
+    pub records: &'a Bytes,
+    /// Which replicas must be there.
+    pub acks: RequiredAcks,
+    /// Who has made it.
+    pub origin: AppendOrigin,
+    /// The leadership in which it was decided on; -1 where any will do.
+    pub leader_epoch: LeaderEpoch,
+}
+
+impl<'a> AppendRequest<'a> {
+    /// What a client sends.
+    pub fn by_client(records: &'a Bytes, acks: RequiredAcks) -> Self {
+        Self { records, acks, origin: AppendOrigin::Client, leader_epoch: -1 }
+    }
+
+    /// What a coordinator has decided in the leadership of that epoch, or, with -1, in any.
+    pub fn by_coordinator(records: &'a Bytes, leader_epoch: LeaderEpoch) -> Self {
+        Self { records, acks: RequiredAcks::All, origin: AppendOrigin::Coordinator, leader_epoch }
+    }
+}
+
 impl HostedPartition {
     /// Appends one record batch as the leader. Where the disk hangs, so does this, though not on the last worker; where too
     /// many wait for it already, the batch is refused.
-    pub fn append(
-        &self,
-        records: &Bytes,
-        acks: RequiredAcks,
-        origin: AppendOrigin,
-        now: Now,
-    ) -> Result<Appended, PartitionAppendError> {
-        let appended = self.disk_turns.take(|| self.append_alone(records, acks, origin, now));
+    pub fn append(&self, request: &AppendRequest<'_>, now: Now) -> Result<Appended, PartitionAppendError> {
+        let appended = self.disk_turns.take(|| self.append_alone(request, now));
         let appended = appended.unwrap_or(Err(PartitionAppendError::Refused(ErrorCode::KafkaStorageError)));
         let outcome = appended.as_ref().map(|(Appended { info, .. }, _)| (info.first_offset, info.last_offset));
-        append_outcome::count(&self.traffic, records.len(), outcome);
+        append_outcome::count(&self.traffic, request.records.len(), outcome);
         let (appended, advanced) = appended?;
         if advanced {
             self.waiters.wake();
@@ -53,19 +73,17 @@ impl HostedPartition {
 
     /// Appends in its turn, and lets others look while the batch is written; also tells whether there is something new for
     /// readers.
-    fn append_alone(
-        &self,
-        records: &Bytes,
-        acks: RequiredAcks,
-        origin: AppendOrigin,
-        now: Now,
-    ) -> Result<(Appended, bool), PartitionAppendError> {
+    fn append_alone(&self, request: &AppendRequest<'_>, now: Now) -> Result<(Appended, bool), PartitionAppendError> {
+        let AppendRequest { records, acks, origin, leader_epoch } = *request;
         let gone = || PartitionAppendError::Refused(ErrorCode::UnknownTopicOrPartition);
         let _turn = disk_turns::lock(&self.appending);
         let task = {
             let mut guard = self.lock();
             let Hosted { partition, log, min_insync_replicas, .. } = guard.as_mut().ok_or_else(gone)?;
-            partition.may_append(acks, *min_insync_replicas).map_err(PartitionAppendError::Refused)?;
+            let may_append = partition.may_append(acks, *min_insync_replicas);
+            may_append
+                .and_then(|()| partition.check_leader_epoch(leader_epoch))
+                .map_err(PartitionAppendError::Refused)?;
             log.begin_append(records, partition.leader_epoch(), origin, now)?
         };
         let written = task.run();
@@ -75,6 +93,7 @@ impl HostedPartition {
         *has_rolled |= info.rolled;
         let advanced = partition.appended(log.log_end_offset());
         let committed = partition.high_watermark() > info.last_offset;
+        log.replicated_to(partition.high_watermark());
         let needs_flush = log.unflushed_messages() >= log.config().flush_messages;
         Ok((Appended { info, committed, needs_flush }, advanced))
     }

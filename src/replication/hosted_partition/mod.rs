@@ -21,15 +21,15 @@ use super::disk_turns::{self, DiskTurns};
 use super::partition::{Partition, PartitionState};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
-use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
+use crate::ids::{LeaderEpoch, ProducerIdAndEpoch, TopicPartition, Uuid};
 use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
 use crate::storage::cleaner::{AbortedTxn, CompactionConfig, LogToClean};
 use crate::storage::{
-    ActiveProducer, CheckpointEntry, Log, LogConfig, LogDir, LogSlice, ReadError, StorageError, TimestampOffset,
-    remove_files,
+    ActiveProducer, AppendError, CheckpointEntry, Log, LogConfig, LogDir, LogSlice, ReadError, StorageError,
+    TimestampOffset, remove_files,
 };
-pub use append::Appended;
+pub use append::{AppendRequest, Appended};
 pub(super) use moving::{FutureReplica, SwapOutcome, flush as flush_future};
 
 /// What a reader wants of one partition.
@@ -251,7 +251,7 @@ impl HostedPartition {
     pub fn read(&self, request: &ReadRequest) -> Result<ReadResult, ErrorCode> {
         self.with_leader(request.current_leader_epoch, |Hosted { partition, log, .. }| {
             let high_watermark = partition.high_watermark();
-            let last_stable_offset = partition.last_stable_offset();
+            let last_stable_offset = last_stable_offset(partition, log);
             let mut result = ReadResult {
                 high_watermark,
                 last_stable_offset,
@@ -273,7 +273,7 @@ impl HostedPartition {
             result.is_on_older_segment =
                 request.fetch_offset < upper_bound && log.is_on_older_segment(request.fetch_offset, upper_bound);
             if request.read_committed && !slice.is_empty() {
-                result.aborted_transactions = log.aborted_transactions(request.fetch_offset, upper_bound);
+                result.aborted_transactions = log.aborted_transactions(request.fetch_offset, slice.len(), upper_bound);
             }
             result.records = (!slice.is_empty()).then_some(slice);
             Ok(result)
@@ -304,7 +304,7 @@ impl HostedPartition {
                 log_start_offset: log.log_start_offset(),
                 log_end_offset: log.log_end_offset(),
                 high_watermark: partition.high_watermark(),
-                last_stable_offset: partition.last_stable_offset(),
+                last_stable_offset: last_stable_offset(partition, log),
                 leader_epoch: partition.leader_epoch(),
             })
         })
@@ -327,7 +327,7 @@ impl HostedPartition {
                 TimestampQuery::At(timestamp) => log.offset_for_timestamp(timestamp),
                 TimestampQuery::Max => log.offset_of_max_timestamp(),
             };
-            let bound = if read_committed { partition.last_stable_offset() } else { partition.high_watermark() };
+            let bound = if read_committed { last_stable_offset(partition, log) } else { partition.high_watermark() };
             found.map(|found| found.filter(|found| found.offset < bound)).map_err(|error| self.storage_error(&error))
         })
     }
@@ -349,6 +349,23 @@ impl HostedPartition {
             }
             log.increment_log_start_offset(offset).map_err(|error| self.storage_error(&error))?;
             Ok(log.log_start_offset())
+        })
+    }
+
+    /// Whether a batch of the producer's would be refused as one that is late: by the epochs of the producer and, for a
+    /// marker, of the coordinator, that were here before.
+    ///
+    /// Errors: [`ErrorCode::InvalidProducerEpoch`], [`ErrorCode::TransactionCoordinatorFenced`].
+    pub fn check_producer(
+        &self,
+        producer: ProducerIdAndEpoch,
+        coordinator_epoch: Option<LeaderEpoch>,
+    ) -> Result<(), ErrorCode> {
+        self.with(|hosted| {
+            hosted.log.check_producer(producer, coordinator_epoch).map_err(|error| match error {
+                AppendError::TransactionCoordinatorFenced(_) => ErrorCode::TransactionCoordinatorFenced,
+                _ => ErrorCode::InvalidProducerEpoch,
+            })
         })
     }
 
@@ -437,7 +454,9 @@ impl HostedPartition {
 
     /// What there is to clean; `None` where the log is not compacted, or gone.
     pub(super) fn to_clean(&self, now: Now) -> Option<(LogToClean, CompactionConfig)> {
-        self.lock().as_ref().and_then(|hosted| hosted.log.to_clean(hosted.partition.last_stable_offset(), now))
+        let guard = self.lock();
+        let Hosted { partition, log, .. } = guard.as_ref()?;
+        log.to_clean(last_stable_offset(partition, log), now)
     }
 
     /// Closes the active segment if it holds as many `bytes`, so that what is in it can be cleaned.
@@ -515,6 +534,10 @@ impl HostedPartition {
         remove_files(&files);
         others
     }
+}
+
+fn last_stable_offset(partition: &Partition, log: &Log) -> i64 {
+    partition.last_stable_offset(log.first_unstable_offset(partition.high_watermark()))
 }
 
 /// Where the reader's history left ours, if it says what its last epoch was and ours knows otherwise. An epoch that we

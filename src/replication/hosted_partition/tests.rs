@@ -14,7 +14,7 @@ use super::*;
 use crate::protocol::record_batch::BatchBuilder;
 use crate::replication::partition::RequiredAcks;
 use crate::replication::replica_manager::ReplicaManager;
-use crate::storage::{AppendOrigin, LogDir, LogDirOptions};
+use crate::storage::{LogDir, LogDirOptions};
 
 /// More than a pipe holds.
 const LARGE: usize = 300_000;
@@ -54,7 +54,7 @@ fn only_who_appends_waits_for_an_append_that_hangs() {
         let (partition, (sender, receiver)) = (Arc::clone(&partition), mpsc::channel());
         let now = Clock::manual(0).now();
         thread::spawn(move || {
-            sender.send(partition.append(&batch(size), RequiredAcks::All, AppendOrigin::Client, now).unwrap().info)
+            sender.send(partition.append(&AppendRequest::by_client(&batch(size), RequiredAcks::All), now).unwrap().info)
         });
         receiver
     };
@@ -102,7 +102,7 @@ async fn an_fsync_that_nobody_waits_for_any_more_keeps_its_turn() {
         ReplicaManager::leading(&["t"], LogDir::memory(), &Clock::manual(0), &[("log.flush.interval.messages", "1")]);
     let partition = replicas.partition("t", 0).unwrap();
     let now = replicas.clock().now();
-    let appended = partition.append(&batch(10), RequiredAcks::All, AppendOrigin::Client, now).unwrap();
+    let appended = partition.append(&AppendRequest::by_client(&batch(10), RequiredAcks::All), now).unwrap();
     assert!(appended.needs_flush);
     let hanging = partition.hold_fsyncs();
     for _ in 0..3 {

@@ -14,9 +14,10 @@ use crate::ids::Uuid;
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
 use crate::protocol::ErrorCode;
 use crate::protocol::record_batch::BatchBuilder;
+use crate::replication::hosted_partition::AppendRequest;
 use crate::replication::ownership::KnownTopics;
 use crate::replication::partition::RequiredAcks;
-use crate::storage::{AppendOrigin, LogDirOptions, LogDirs};
+use crate::storage::{LogDirOptions, LogDirs};
 
 const NOW_MS: i64 = 1_800_000_000_000;
 const TOPIC: Uuid = Uuid::from_u128(7);
@@ -93,7 +94,8 @@ fn hosted(replicas: &ReplicaManager) -> Arc<HostedPartition> {
 }
 
 fn append(replicas: &ReplicaManager, records: &Bytes) -> Result<i64, String> {
-    let appended = hosted(replicas).append(records, RequiredAcks::All, AppendOrigin::Client, replicas.clock().now());
+    let appended =
+        hosted(replicas).append(&AppendRequest::by_client(records, RequiredAcks::All), replicas.clock().now());
     appended.map(|appended| appended.info.first_offset).map_err(|error| error.to_string())
 }
 

@@ -9,14 +9,15 @@ use bytes::Bytes;
 
 use super::Log;
 use crate::clock::Now;
-use crate::ids::LeaderEpoch;
-use crate::protocol::control_records::EndTransactionMarker;
+use crate::ids::{LeaderEpoch, ProducerIdAndEpoch};
+use crate::protocol::control_records::{EndTransactionMarker, TransactionResult};
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType};
+use crate::storage::cleaner::AbortedTxn;
 use crate::storage::log_file::{LogFile, WriteError};
 use crate::storage::log_place::LogPlace;
 use crate::storage::producer_state::ProducerState;
 use crate::storage::segment::{RollCheck, Segment};
-use crate::storage::validator::{self, AppendOrigin, Placement};
+use crate::storage::validator::{self, AppendOrigin, Placement, ValidBatch};
 use crate::storage::{AppendError, StorageError, files};
 
 /// What came of an append.
@@ -112,7 +113,9 @@ impl Log {
         };
         let place = Placement { base_offset: self.log_end_offset, leader_epoch, origin, now_ms };
         let batch = validator::validate(records, place, &self.config, &self.decompressors)?;
-        if batch.header.has_producer_id()
+        if batch.header.is_control() {
+            self.check_marker(&batch)?;
+        } else if batch.header.has_producer_id()
             && let Some(duplicate) = self.producers.check(&batch.header, origin)?
         {
             return Ok(AppendTask(DecidedAppend::Duplicate(AppendInfo {
@@ -138,6 +141,14 @@ impl Log {
             now_ms,
             rolled,
         })))
+    }
+
+    /// The epochs of a marker; no other control batch is appended by a leader.
+    fn check_marker(&self, batch: &ValidBatch) -> Result<(), AppendError> {
+        let marker = EndTransactionMarker::parse(&batch.payload);
+        let marker = marker.ok_or_else(|| AppendError::invalid("a control batch that is no transaction's marker"))?;
+        let BatchHeader { producer_id, producer_epoch, .. } = batch.header;
+        self.check_producer(ProducerIdAndEpoch { producer_id, producer_epoch }, Some(marker.coordinator_epoch))
     }
 
     /// The last part of an append: takes in what was written, or why it could not be. When that cannot be undone, the log
@@ -247,6 +258,7 @@ impl Log {
         if self.active().size() > 0 {
             self.active_mut().write_indexes()?;
         }
+        self.save_aborted()?;
         if let Some(place) = &mut self.place {
             place.dir_changes += 1;
             place.snapshots.take(base_offset, &self.producers)?;
@@ -269,6 +281,19 @@ impl Log {
         Ok(())
     }
 
+    /// Has the active segment's transaction index say everything before the segment is closed. The next flush has it on the
+    /// disk before its segment counts as flushed, also where all of the segment's records are: a start believes it then.
+    pub(super) fn save_aborted(&mut self) -> Result<(), StorageError> {
+        let base_offset = self.active().base_offset();
+        if let Some(path) = self.active().transaction_index_path()
+            && self.aborted.has_markers_from(base_offset)
+        {
+            self.aborted.save(base_offset, &path)?;
+            self.recovery_point = self.recovery_point.min(base_offset);
+        }
+        Ok(())
+    }
+
     fn note_written(&mut self, written: Result<(), WriteError>, headers: &[BatchHeader]) -> Result<(), StorageError> {
         match written {
             Ok(()) => {
@@ -286,19 +311,49 @@ impl Log {
     }
 
     fn note_producer(&mut self, header: &BatchHeader, payload: &[u8]) {
-        if header.has_producer_id() {
-            note_producer(&mut self.producers, header, payload);
+        if header.has_producer_id()
+            && let Some(ended) = note_producer(&mut self.producers, header, payload)
+            && ended.result == TransactionResult::Abort
+        {
+            self.note_aborted(header, ended.first_offset);
         }
+    }
+
+    /// Takes in that a transaction was aborted whose data begins at `first_offset`, by the marker in `header`.
+    fn note_aborted(&mut self, header: &BatchHeader, first_offset: i64) {
+        let last_offset = header.last_offset();
+        let last_stable_offset = self.producers.first_undecided_offset().unwrap_or(last_offset + 1);
+        let aborted = AbortedTxn { producer_id: header.producer_id, first_offset, last_offset, last_stable_offset };
+        if !self.aborted.has_markers_from(self.active().base_offset())
+            && let Some(place) = &mut self.place
+        {
+            // The file is a new one.
+            place.dir_changes += 1;
+        }
+        let path = self.active().transaction_index_path();
+        self.aborted.push(aborted, path.as_deref());
     }
 }
 
+/// A transaction that a marker has ended.
+pub(in crate::storage) struct EndedTransaction {
+    pub(in crate::storage) result: TransactionResult,
+    /// Where its data begins.
+    pub(in crate::storage) first_offset: i64,
+}
+
 /// Takes a batch that is in the log into the producers' state; `payload` counts only for control batches, which are
-/// never compressed.
-pub(in crate::storage) fn note_producer(producers: &mut ProducerState, header: &BatchHeader, payload: &[u8]) {
+/// never compressed. Tells which transaction it has ended, if that held anything.
+pub(in crate::storage) fn note_producer(
+    producers: &mut ProducerState,
+    header: &BatchHeader,
+    payload: &[u8],
+) -> Option<EndedTransaction> {
     if !header.is_control() {
         producers.append(header);
-    } else if let Some(marker) = EndTransactionMarker::parse(payload) {
-        // Nobody here ends a transaction yet whose abort would have to be written down.
-        let _began = producers.end_transaction(header, marker.coordinator_epoch);
+        return None;
     }
+    let marker = EndTransactionMarker::parse(payload)?;
+    let first_offset = producers.end_transaction(header, marker)?;
+    Some(EndedTransaction { result: marker.result, first_offset })
 }

@@ -146,7 +146,7 @@ impl Log {
         let extent = LogExtent {
             log_start_offset: self.log_start_offset,
             log_end_offset: self.log_end_offset,
-            last_stable_offset: last_stable_offset.min(self.first_unstable_offset().unwrap_or(i64::MAX)),
+            last_stable_offset,
         };
         let to_clean =
             || LogToClean::new(&self.cleanable_segments(), extent, &settings, self.cleaner_offset, now.timestamp_ms);

@@ -9,7 +9,8 @@ use super::Log;
 use crate::clock::Now;
 use crate::storage::dir_state::DirState;
 use crate::storage::log_file::LogFile;
-use crate::storage::{StorageError, leader_epoch, partition_dir};
+use crate::storage::transaction_index::encode_transaction_index;
+use crate::storage::{StorageError, files, leader_epoch, partition_dir};
 
 /// The fsyncs that are due, to be run without the log's lock.
 #[derive(Debug)]
@@ -112,6 +113,7 @@ impl Log {
             if let (Some(file), Some((offset_index, time_index))) = (segment.file(), segment.index_paths()) {
                 logs.push(Arc::clone(file));
                 beside.extend([offset_index, time_index]);
+                beside.extend(segment.transaction_index_path());
             }
         }
         beside.extend(place.snapshots.paths(self.recovery_point..=offset));
@@ -136,6 +138,18 @@ impl Log {
         self.last_flush = now.monotonic;
     }
 
+    /// Has the active segment's transaction index on the disk: the next start believes it.
+    fn close_aborted(&mut self) -> Result<(), StorageError> {
+        let base_offset = self.active().base_offset();
+        let aborted = self.aborted.with_markers(base_offset..i64::MAX);
+        match self.active().transaction_index_path() {
+            Some(path) if !aborted.is_empty() => {
+                self.observe(files::replace_durably(&path, &encode_transaction_index(&aborted)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes what a clean stop leaves for the next start: leader epochs, indexes and the producers' snapshot. The records themselves
     /// must be flushed by a task before.
     pub fn close(&mut self) -> Result<(), StorageError> {
@@ -145,6 +159,7 @@ impl Log {
             let written = self.active_mut().write_indexes();
             self.observe(written)?;
         }
+        self.close_aborted()?;
         match &mut self.place {
             Some(place) => place.snapshots.take(self.log_end_offset, &self.producers),
             None => Ok(()),

@@ -20,9 +20,9 @@ use super::leader_epoch::{self, LeaderEpochs};
 use super::log_place::LogPlace;
 use super::producer_state::{ActiveProducer, ProducerState};
 use super::segment::Segment;
-use super::{LogConfig, StorageError, files, partition_dir};
+use super::{AppendError, LogConfig, StorageError, files, partition_dir};
 use crate::clock::{Monotonic, Now};
-use crate::ids::{LeaderEpoch, NO_TOPIC_ID, TopicPartition, Uuid};
+use crate::ids::{LeaderEpoch, NO_TOPIC_ID, ProducerIdAndEpoch, TopicPartition, Uuid};
 
 pub use append::{AppendInfo, AppendTask, WrittenAppend};
 pub(super) use cleaning::PendingSwap;
@@ -159,9 +159,30 @@ impl Log {
         self.segments.len()
     }
 
-    /// Where the oldest open transaction begins, if there is one: the last stable offset is not beyond it.
-    pub fn first_unstable_offset(&self) -> Option<i64> {
-        self.producers.first_undecided_offset()
+    /// Where the oldest transaction begins that may still be decided about, if there is one, given that everything before
+    /// `high_watermark` is committed: the last stable offset is not beyond it.
+    pub fn first_unstable_offset(&self, high_watermark: i64) -> Option<i64> {
+        let first = self.producers.first_unstable_offset(high_watermark)?;
+        // Of a transaction whose begin was deleted the rest is as undecided.
+        Some(first.max(self.log_start_offset))
+    }
+
+    /// Everything before `high_watermark` is committed: what is remembered until then is not needed any more.
+    pub fn replicated_to(&mut self, high_watermark: i64) {
+        self.producers.replicated_to(high_watermark);
+    }
+
+    /// Whether a marker would be refused that a coordinator of that epoch has written for the producer, or, without one,
+    /// another batch of the producer's: by the epochs that were here before.
+    pub fn check_producer(
+        &self,
+        producer: ProducerIdAndEpoch,
+        coordinator_epoch: Option<LeaderEpoch>,
+    ) -> Result<(), AppendError> {
+        match coordinator_epoch {
+            Some(coordinator_epoch) => self.producers.check_marker(producer, coordinator_epoch),
+            None => self.producers.check_epoch(producer),
+        }
     }
 
     /// The epoch of the last leadership that the log knows of.

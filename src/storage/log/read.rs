@@ -6,6 +6,9 @@ use crate::storage::cleaner::AbortedTxn;
 use crate::storage::segment::{BatchPosition, Segment};
 use crate::storage::{LogSlice, ReadError, StorageError};
 
+/// So few aborted transactions are told without finding out where the bytes end that a reader gets.
+const ABORTED_WITHOUT_SEARCH: usize = 16;
+
 /// A record found by its timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimestampOffset {
@@ -47,9 +50,24 @@ impl Log {
         Ok(LogSlice::empty())
     }
 
-    /// The transactions that were aborted and have records from `offset` on and before `upper_bound_offset`.
-    pub fn aborted_transactions(&self, offset: i64, upper_bound_offset: i64) -> Vec<AbortedTxn> {
-        self.aborted.between(offset, upper_bound_offset)
+    /// The transactions that were aborted and have records among the `len` bytes that [`Log::read`] gave from `offset` on,
+    /// in the order of their markers; as in Kafka, there may be more, from what follows in the log up to
+    /// `upper_bound_offset`.
+    pub fn aborted_transactions(&self, offset: i64, len: usize, upper_bound_offset: i64) -> Vec<AbortedTxn> {
+        let aborted = self.aborted.between(offset, upper_bound_offset);
+        if aborted.len() <= ABORTED_WITHOUT_SEARCH {
+            return aborted;
+        }
+        let end = self.offset_behind(offset, len).unwrap_or(upper_bound_offset);
+        self.aborted.between(offset, end.min(upper_bound_offset))
+    }
+
+    /// The first offset behind so many bytes from `offset` on in the same segment; `None` where that is the log's end.
+    fn offset_behind(&self, offset: i64, len: usize) -> Option<i64> {
+        let mut segments = self.segments.iter().skip(self.segment_index(offset));
+        let (segment, first) = segments.find_map(|segment| Some((segment, segment.find(offset).ok()??)))?;
+        let behind = segment.offset_behind(first.position + len as u64);
+        behind.or_else(|| segments.next().map(Segment::base_offset))
     }
 
     /// Whether `offset` lies in an older segment than `upper_bound_offset`: one read does not reach the latter.
