@@ -403,7 +403,7 @@ impl World {
 
     /// Whether all who live are members of one stable generation, and nobody else is.
     fn is_settled(&self) -> bool {
-        let group = self.group();
+        let Some(group) = self.machine.groups.get(GROUP) else { return false };
         let mut living = self.clients.iter().filter(|client| !client.is_fenced);
         group.state == GroupState::Stable
             && group.members.len() == living.clone().count()
