@@ -725,8 +725,7 @@ const TRANSACTIONS: &[Key] = &[
         "Whether writes check that their transaction exists.",
     )
     .low()
-    .cluster_wide()
-    .no_effect(),
+    .cluster_wide(),
     Key::boolean(
         "transaction.two.phase.commit.enable",
         "false",

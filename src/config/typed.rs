@@ -118,6 +118,7 @@ typed_keys! {
         transaction_remove_expired_transaction_cleanup_interval_ms: i32
             = "transaction.remove.expired.transaction.cleanup.interval.ms",
         request_timeout_ms: i32 = "request.timeout.ms",
+        transaction_partition_verification_enable: bool = "transaction.partition.verification.enable",
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
         klamm_metrics_per_partition: bool = "klamm.metrics.per.partition",
         producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",

@@ -55,6 +55,9 @@ pub struct LogConfig {
     pub file_delete_delay_ms: i64,
     /// `producer.id.expiration.ms`, a broker key: how long an idle producer is remembered.
     pub producer_id_expiration_ms: i64,
+    /// `transaction.partition.verification.enable`, a broker key: whether transactional records need a transaction that its
+    /// coordinator knows of.
+    pub transaction_partition_verification_enable: bool,
 }
 
 impl Default for LogConfig {
@@ -93,6 +96,7 @@ impl LogConfig {
             flush_ms: topic.flush_ms,
             file_delete_delay_ms: topic.file_delete_delay_ms,
             producer_id_expiration_ms: i64::from(broker.producer_id_expiration_ms),
+            transaction_partition_verification_enable: broker.transaction_partition_verification_enable,
         }
     }
 

@@ -59,6 +59,7 @@ mod tests;
 mod time_index;
 mod transaction_index;
 mod validator;
+mod verification;
 
 pub use checkpoint::KnownOffsets;
 pub use cleaned_segment::{CleanedSegment, CleaningPlace, FinishedSegment};
@@ -80,3 +81,4 @@ pub use producer_state::ActiveProducer;
 pub use survey::{LogDirError, METADATA_DIRECTORY, Survey};
 pub use transaction_index::encode_transaction_index;
 pub use validator::AppendOrigin;
+pub use verification::{BatchToVerify, VerificationGuard};

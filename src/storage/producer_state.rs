@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use super::AppendError;
 use super::cleaner::LastRecord;
 use super::validator::AppendOrigin;
+use super::verification::{BatchToVerify, VerificationGuard, Verifications};
 use crate::ids::{LeaderEpoch, ProducerIdAndEpoch};
 use crate::protocol::control_records::EndTransactionMarker;
 use crate::protocol::record_batch::{BatchHeader, NO_PRODUCER_EPOCH, NO_SEQUENCE, NO_TIMESTAMP};
@@ -106,24 +107,82 @@ pub(super) struct ProducerState {
     /// The first offsets of transactions that have ended, and the offsets of their markers, as far as these are not known to
     /// be committed: until then, another leader may decide otherwise.
     unreplicated: BTreeMap<i64, i64>,
+    verifications: Verifications,
 }
 
 impl ProducerState {
+    /// Begins to verify that a producer has a transaction here, of which this log knows nothing yet; `None` where one of
+    /// this producer and epoch is open, and there is nothing to verify.
+    ///
+    /// Errors: [`AppendError::InvalidProducerEpoch`].
+    pub(super) fn begin_verification(
+        &mut self,
+        batch: BatchToVerify,
+        now_ms: i64,
+    ) -> Result<Option<VerificationGuard>, AppendError> {
+        self.check_epoch(batch.producer)?;
+        if self.has_open_transaction(batch.producer) {
+            return Ok(None);
+        }
+        Ok(Some(self.verifications.begin(batch, now_ms)))
+    }
+
+    /// Checks that transactional records belong to a transaction that its coordinator knows of: one that is open here, or
+    /// one for which `guard` was given out since the last one ended. Markers need neither, and a repeated batch is no
+    /// longer asked.
+    pub(super) fn check_transaction(
+        &self,
+        batch: &BatchHeader,
+        origin: AppendOrigin,
+        guard: Option<VerificationGuard>,
+    ) -> Result<(), AppendError> {
+        let producer = producer_of(batch);
+        if !batch.is_transactional()
+            || batch.is_control()
+            || self.has_open_transaction(producer)
+            || (origin == AppendOrigin::Client && self.find(batch).is_some())
+        {
+            return Ok(());
+        }
+        self.check_epoch(producer)?;
+        if guard.is_some_and(|guard| self.verifications.is_current(batch.producer_id, guard)) {
+            return Ok(());
+        }
+        let message = format!("the records of producer {} are not part of an ongoing transaction", batch.producer_id);
+        Err(AppendError::InvalidTxnState(message))
+    }
+
+    /// Whether a transaction of this very epoch is open. One of an older epoch may have ended, and its marker be on its
+    /// way.
+    fn has_open_transaction(&self, producer: ProducerIdAndEpoch) -> bool {
+        self.producers
+            .get(&producer.producer_id)
+            .is_some_and(|entry| entry.transaction_first_offset.is_some() && entry.epoch == producer.producer_epoch)
+    }
+
+    fn find(&self, batch: &BatchHeader) -> Option<BatchMetadata> {
+        self.producers.get(&batch.producer_id).and_then(|entry| entry.find(batch))
+    }
+
     /// Checks a batch of a producer against what it appended before. `Some` is the batch that this one repeats.
     pub(super) fn check(
         &self,
         batch: &BatchHeader,
         origin: AppendOrigin,
     ) -> Result<Option<BatchMetadata>, AppendError> {
-        let Some(entry) = self.producers.get(&batch.producer_id) else { return Ok(None) };
+        let entry = self.producers.get(&batch.producer_id);
+        if origin == AppendOrigin::Client && entry.is_none() {
+            self.verifications.check_sequence(batch, true)?;
+        }
+        let Some(entry) = entry else { return Ok(None) };
         if origin == AppendOrigin::Client
             && let Some(duplicate) = entry.find(batch)
         {
             return Ok(Some(duplicate));
         }
-        let (producer_id, producer_epoch) = (batch.producer_id, batch.producer_epoch);
-        self.check_epoch(ProducerIdAndEpoch { producer_id, producer_epoch })?;
+        self.check_epoch(producer_of(batch))?;
         if origin == AppendOrigin::Client {
+            self.verifications.check_sequence(batch, entry.batches.is_empty())?;
             check_sequence(entry, batch)?;
         }
         if !batch.is_control() && !batch.is_transactional() && entry.transaction_first_offset.is_some() {
@@ -178,9 +237,12 @@ impl ProducerState {
             timestamp: batch.max_timestamp,
         });
         entry.last_timestamp = batch.max_timestamp;
-        if batch.is_transactional() && entry.transaction_first_offset.is_none() {
-            entry.transaction_first_offset = Some(batch.base_offset);
-            self.ongoing.insert(batch.base_offset, batch.producer_id);
+        if batch.is_transactional() {
+            self.verifications.end(batch.producer_id);
+            if entry.transaction_first_offset.is_none() {
+                entry.transaction_first_offset = Some(batch.base_offset);
+                self.ongoing.insert(batch.base_offset, batch.producer_id);
+            }
         }
     }
 
@@ -189,6 +251,7 @@ impl ProducerState {
         let entry = self.producers.entry(batch.producer_id).or_insert_with(ProducerEntry::new);
         entry.begin_epoch(batch.producer_epoch);
         entry.coordinator_epoch = marker.coordinator_epoch;
+        self.verifications.end(batch.producer_id);
         entry.last_timestamp = batch.max_timestamp;
         let first_offset = entry.transaction_first_offset.take()?;
         self.ongoing.remove(&first_offset);
@@ -216,18 +279,20 @@ impl ProducerState {
         self.ongoing.first_key_value().map(|(&first_offset, _)| first_offset)
     }
 
-    /// Forgets producers that were idle for `expiration_ms` and have no open transaction.
+    /// Forgets producers that were idle for `expiration_ms` and have no open transaction, and verifications as old.
     pub(super) fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         let is_live = |entry: &ProducerEntry| {
             entry.transaction_first_offset.is_some() || now_ms.saturating_sub(entry.last_timestamp) < expiration_ms
         };
         self.producers.retain(|_, entry| is_live(entry));
+        self.verifications.expire(now_ms, expiration_ms);
     }
 
     pub(super) fn clear(&mut self) {
         self.producers.clear();
         self.ongoing.clear();
         self.unreplicated.clear();
+        self.verifications.clear();
     }
 
     /// All of them, by id.
@@ -265,6 +330,10 @@ impl ProducerState {
         }
         self.producers.insert(producer_id, entry);
     }
+}
+
+fn producer_of(batch: &BatchHeader) -> ProducerIdAndEpoch {
+    ProducerIdAndEpoch { producer_id: batch.producer_id, producer_epoch: batch.producer_epoch }
 }
 
 /// A new epoch begins at sequence 0; otherwise the sequence follows the last one, and after 2^31-1 comes 0. A producer

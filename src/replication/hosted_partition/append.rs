@@ -9,7 +9,7 @@ use crate::protocol::ErrorCode;
 use crate::replication::append_outcome::{self, PartitionAppendError};
 use crate::replication::disk_turns;
 use crate::replication::partition::RequiredAcks;
-use crate::storage::{AppendInfo, AppendOrigin};
+use crate::storage::{AppendInfo, AppendOrigin, BatchToVerify, VerificationGuard};
 
 /// A successful append.
 #[derive(Debug)]
@@ -33,17 +33,19 @@ pub struct AppendRequest<'a> {
     pub origin: AppendOrigin,
     /// The leadership in which it was decided on; -1 where any will do.
     pub leader_epoch: LeaderEpoch,
+    /// What [`HostedPartition::begin_verification`] gave out for a transaction's first records.
+    pub guard: Option<VerificationGuard>,
 }
 
 impl<'a> AppendRequest<'a> {
     /// What a client sends.
     pub fn by_client(records: &'a Bytes, acks: RequiredAcks) -> Self {
-        Self { records, acks, origin: AppendOrigin::Client, leader_epoch: -1 }
+        Self { records, acks, origin: AppendOrigin::Client, leader_epoch: -1, guard: None }
     }
 
     /// What a coordinator has decided in the leadership of that epoch, or, with -1, in any.
     pub fn by_coordinator(records: &'a Bytes, leader_epoch: LeaderEpoch) -> Self {
-        Self { records, acks: RequiredAcks::All, origin: AppendOrigin::Coordinator, leader_epoch }
+        Self { records, acks: RequiredAcks::All, origin: AppendOrigin::Coordinator, leader_epoch, guard: None }
     }
 }
 
@@ -62,6 +64,17 @@ impl HostedPartition {
         Ok(appended)
     }
 
+    /// Begins to verify that a producer's transaction is known to its coordinator, which is to be asked then; `None` where it
+    /// is open in this partition, or nobody wants to know, and there is nothing to ask.
+    ///
+    /// Errors: [`ErrorCode::InvalidProducerEpoch`], and those of leadership.
+    pub fn begin_verification(&self, batch: BatchToVerify, now: Now) -> Result<Option<VerificationGuard>, ErrorCode> {
+        self.with_leader(-1, |Hosted { log, .. }| {
+            // There is no other reason to refuse one.
+            log.begin_verification(batch, now).map_err(|_| ErrorCode::InvalidProducerEpoch)
+        })
+    }
+
     /// The most bytes that an append of one batch may have at this moment, or why it would be refused whatever it holds.
     pub fn append_limit(&self, acks: RequiredAcks) -> Result<usize, ErrorCode> {
         self.with(|Hosted { partition, log, min_insync_replicas, .. }| {
@@ -74,21 +87,21 @@ impl HostedPartition {
     /// Appends in its turn, and lets others look while the batch is written; also tells whether there is something new for
     /// readers.
     fn append_alone(&self, request: &AppendRequest<'_>, now: Now) -> Result<(Appended, bool), PartitionAppendError> {
-        let AppendRequest { records, acks, origin, leader_epoch } = *request;
+        let AppendRequest { records, acks, origin, leader_epoch, guard } = *request;
         let gone = || PartitionAppendError::Refused(ErrorCode::UnknownTopicOrPartition);
         let _turn = disk_turns::lock(&self.appending);
         let task = {
-            let mut guard = self.lock();
-            let Hosted { partition, log, min_insync_replicas, .. } = guard.as_mut().ok_or_else(gone)?;
+            let mut hosted = self.lock();
+            let Hosted { partition, log, min_insync_replicas, .. } = hosted.as_mut().ok_or_else(gone)?;
             let may_append = partition.may_append(acks, *min_insync_replicas);
             may_append
                 .and_then(|()| partition.check_leader_epoch(leader_epoch))
                 .map_err(PartitionAppendError::Refused)?;
-            log.begin_append(records, partition.leader_epoch(), origin, now)?
+            log.begin_append(records, partition.leader_epoch(), origin, guard, now)?
         };
         let written = task.run();
-        let mut guard = self.lock();
-        let Hosted { partition, log, has_rolled, .. } = guard.as_mut().ok_or_else(gone)?;
+        let mut hosted = self.lock();
+        let Hosted { partition, log, has_rolled, .. } = hosted.as_mut().ok_or_else(gone)?;
         let info = log.finish_append(written)?;
         *has_rolled |= info.rolled;
         let advanced = partition.appended(log.log_end_offset());

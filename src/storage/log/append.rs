@@ -18,6 +18,7 @@ use crate::storage::log_place::LogPlace;
 use crate::storage::producer_state::ProducerState;
 use crate::storage::segment::{RollCheck, Segment};
 use crate::storage::validator::{self, AppendOrigin, Placement, ValidBatch};
+use crate::storage::verification::VerificationGuard;
 use crate::storage::{AppendError, StorageError, files};
 
 /// What came of an append.
@@ -93,16 +94,18 @@ impl Log {
         origin: AppendOrigin,
         now: Now,
     ) -> Result<AppendInfo, AppendError> {
-        let task = self.begin_append(records, leader_epoch, origin, now)?;
+        let task = self.begin_append(records, leader_epoch, origin, None, now)?;
         self.finish_append(task.run())
     }
 
-    /// The first part of an append: all but the write, and what follows from it.
+    /// The first part of an append: all but the write, and what follows from it. A transaction's first records need the
+    /// `guard` that [`Log::begin_verification`] gave out.
     pub fn begin_append(
         &mut self,
         records: &Bytes,
         leader_epoch: LeaderEpoch,
         origin: AppendOrigin,
+        guard: Option<VerificationGuard>,
         now: Now,
     ) -> Result<AppendTask, AppendError> {
         self.check_online()?;
@@ -113,6 +116,9 @@ impl Log {
         };
         let place = Placement { base_offset: self.log_end_offset, leader_epoch, origin, now_ms };
         let batch = validator::validate(records, place, &self.config, &self.decompressors)?;
+        if batch.header.has_producer_id() && self.config.transaction_partition_verification_enable {
+            self.producers.check_transaction(&batch.header, origin, guard)?;
+        }
         if batch.header.is_control() {
             self.check_marker(&batch)?;
         } else if batch.header.has_producer_id()

@@ -20,6 +20,7 @@ use super::leader_epoch::{self, LeaderEpochs};
 use super::log_place::LogPlace;
 use super::producer_state::{ActiveProducer, ProducerState};
 use super::segment::Segment;
+use super::verification::{BatchToVerify, VerificationGuard};
 use super::{AppendError, LogConfig, StorageError, files, partition_dir};
 use crate::clock::{Monotonic, Now};
 use crate::ids::{LeaderEpoch, NO_TOPIC_ID, ProducerIdAndEpoch, TopicPartition, Uuid};
@@ -215,6 +216,23 @@ impl Log {
     /// Forgets the idle producers (`producer.id.expiration.ms`).
     pub fn expire_producers(&mut self, now: Now) {
         self.producers.expire(now.timestamp_ms, self.config.producer_id_expiration_ms);
+    }
+
+    /// Begins to verify that a producer's transaction is known to its coordinator, before its first records come. `None`
+    /// where it is open here, and there is nothing to ask, or where nobody wants to know
+    /// (`transaction.partition.verification.enable`): transactions v2 are asked about all the same, because that is what
+    /// adds the partition to them.
+    ///
+    /// Errors: [`AppendError::InvalidProducerEpoch`].
+    pub fn begin_verification(
+        &mut self,
+        batch: BatchToVerify,
+        now: Now,
+    ) -> Result<Option<VerificationGuard>, AppendError> {
+        if !self.config.transaction_partition_verification_enable && !batch.supports_epoch_bump {
+            return Ok(None);
+        }
+        self.producers.begin_verification(batch, now.timestamp_ms)
     }
 
     /// The producers that are remembered, by id.

@@ -12,6 +12,7 @@ mod open_files;
 mod reading;
 mod transactions;
 mod validation;
+mod verification;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,8 +61,15 @@ fn idempotent(id: i64, epoch: i16, sequence: i32, count: usize) -> Bytes {
     builder.build()
 }
 
+/// Of a log to which transactions come without their coordinator.
 fn small_segments() -> LogConfig {
-    LogConfig { segment_bytes: 2_000, index_interval_bytes: 200, file_delete_delay_ms: 0, ..LogConfig::default() }
+    LogConfig {
+        segment_bytes: 2_000,
+        index_interval_bytes: 200,
+        file_delete_delay_ms: 0,
+        transaction_partition_verification_enable: false,
+        ..LogConfig::default()
+    }
 }
 
 fn orders() -> TopicPartition {
