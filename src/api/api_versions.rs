@@ -46,8 +46,8 @@ pub fn unsupported_version() -> ApiVersionsResponse {
 
 /// The table of APIs, and the features.
 ///
-/// Unlike Kafka, `kraft.version`, `transaction.version`, `group.version` and their like are not among the features:
-/// clients take them as the offer of protocols that this broker does not speak.
+/// Unlike Kafka, `kraft.version`, `group.version` and their like are not among the features: clients take them as the offer
+/// of protocols that this broker does not speak.
 fn versions(api_version: i16, image: &MetadataImage) -> ApiVersionsResponse {
     let told = |feature: &&SupportedFeature| feature.min_level > 0 || api_version >= FIRST_VERSION_WITH_FEATURE_LEVEL_0;
     let supported = SUPPORTED_FEATURES.iter().filter(told).map(|feature| {

@@ -6,7 +6,7 @@ use super::{Controller, Refusal};
 use crate::ids::{NodeId, Uuid};
 use crate::metadata::{
     BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, FeatureRecord, MetadataRecord, PartitionImage,
-    ProducerIdsRecord, SUPPORTED_FEATURES, TopicRecord,
+    ProducerIdsRecord, SUPPORTED_FEATURES, SupportedFeature, TopicRecord,
 };
 use crate::protocol::ErrorCode;
 
@@ -63,14 +63,19 @@ impl Controller {
         records: &mut Vec<MetadataRecord>,
     ) -> Result<i64, Refusal> {
         let cluster_id = self.image.cluster_id();
-        if cluster_id.is_empty() {
+        let is_founded = cluster_id.is_empty();
+        if is_founded {
             records.push(ClusterRecord::ClusterId(Arc::clone(&request.cluster_id)).into());
         } else if *cluster_id != request.cluster_id {
             let message = format!("Expected cluster ID {cluster_id}, but got cluster ID {}", request.cluster_id);
             return Err(Refusal::new(ErrorCode::InconsistentClusterId, message));
         }
-        for feature in SUPPORTED_FEATURES.iter().filter(|feature| self.image.feature_level(feature.name).is_none()) {
-            // A cluster begins at the highest level that its founder knows.
+        // A cluster begins at the highest levels that its founder knows. An older one stays as it is, without what may be
+        // missing: that may have been chosen.
+        let is_needed = |feature: &&SupportedFeature| {
+            (is_founded || feature.min_level > 0) && self.image.feature_level(feature.name).is_none()
+        };
+        for feature in SUPPORTED_FEATURES.iter().filter(is_needed) {
             let (name, level) = (feature.name.into(), feature.max_level);
             records.push(FeatureRecord::FeatureLevel { name, level }.into());
         }

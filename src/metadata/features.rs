@@ -12,20 +12,26 @@ use super::kind::RecordKind;
 /// The feature that says which records the metadata can have.
 pub const METADATA_VERSION: &str = "metadata.version";
 
+/// The feature that says which transactions the cluster has (KIP-890): from 1 on the flexible records of
+/// `__transaction_state`, from 2 on an epoch of its own for each transaction.
+const TRANSACTION_VERSION: &str = "transaction.version";
+
 /// A feature that this program serves, and at which levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SupportedFeature {
     /// Its name.
     pub name: &'static str,
-    /// The lowest level.
+    /// The lowest level; where it is 0, a cluster may be without the feature.
     pub min_level: i16,
     /// The highest level, which a new cluster gets.
     pub max_level: i16,
 }
 
 /// The features of Kafka 4.1 that are served. The levels of `metadata.version` are 3.3-IV3 and 4.1-IV1.
-pub const SUPPORTED_FEATURES: &[SupportedFeature] =
-    &[SupportedFeature { name: METADATA_VERSION, min_level: 7, max_level: 27 }];
+pub const SUPPORTED_FEATURES: &[SupportedFeature] = &[
+    SupportedFeature { name: METADATA_VERSION, min_level: 7, max_level: 27 },
+    SupportedFeature { name: TRANSACTION_VERSION, min_level: 0, max_level: 2 },
+];
 
 /// A change of features.
 #[derive(Debug, Clone, PartialEq, Eq)]

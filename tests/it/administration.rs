@@ -6,6 +6,7 @@ use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryDat
 use kafka_protocol::messages::alter_user_scram_credentials_request::{
     ScramCredentialDeletion, ScramCredentialUpsertion,
 };
+use kafka_protocol::messages::api_versions_response::FinalizedFeatureKey;
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
@@ -202,19 +203,21 @@ fn update(name: &str, level: i16, upgrade_type: i8) -> FeatureUpdateKey {
     FeatureUpdateKey::default().with_feature(text(name)).with_max_version_level(level).with_upgrade_type(upgrade_type)
 }
 
-async fn finalized(client: &mut Client) -> Vec<(String, i16)> {
+async fn finalized(client: &mut Client) -> [(String, i16); 2] {
     let request =
         ApiVersionsRequest::default().with_client_software_name(text("test")).with_client_software_version(text("1"));
     let response = client.ask(4, &request).await;
     assert!(response.finalized_features_epoch >= 0);
-    response.finalized_features.iter().map(|feature| (feature.name.to_string(), feature.max_version_level)).collect()
+    let told = |feature: &FinalizedFeatureKey| (feature.name.to_string(), feature.max_version_level);
+    response.finalized_features.iter().map(told).collect::<Vec<_>>().try_into().unwrap()
 }
 
 #[tokio::test]
 async fn features_go_down_and_up_and_api_versions_tells() {
     let broker = Broker::start().await;
     let mut client = broker.client().await;
-    assert_eq!(finalized(&mut client).await, [("metadata.version".to_owned(), 27)]);
+    let levels = |level| [("metadata.version".to_owned(), level), ("transaction.version".to_owned(), 2)];
+    assert_eq!(finalized(&mut client).await, levels(27));
     for version in 1..=2 {
         for (level, upgrade_type) in [(25, 2), (27, 1)] {
             let updates = vec![update("metadata.version", level, upgrade_type)];
@@ -226,7 +229,7 @@ async fn features_go_down_and_up_and_api_versions_tells() {
             let response = client.ask(version, &UpdateFeaturesRequest::default().with_feature_updates(updates)).await;
             let results = usize::from(version == 1);
             assert_eq!((response.error_code, response.results.len()), (0, results));
-            assert_eq!(finalized(&mut client).await, [("metadata.version".to_owned(), level)]);
+            assert_eq!(finalized(&mut client).await, levels(level));
         }
         for bad in [update("metadata.version", 28, 1), update("metadata.version", 25, 1), update("nonsense", 1, 1)] {
             let response = client.ask(version, &UpdateFeaturesRequest::default().with_feature_updates(vec![bad])).await;

@@ -254,7 +254,9 @@ impl KraftCluster {
             return Err(obstacles);
         }
         let left_out = |(name, level): (&str, i16)| {
-            let is_served = SUPPORTED_FEATURES.iter().any(|feature| feature.name == name);
+            let is_served = SUPPORTED_FEATURES
+                .iter()
+                .any(|feature| feature.name == name && (feature.min_level..=feature.max_level).contains(&level));
             (!is_served).then(|| (Arc::from(name), level))
         };
         let left_out: Vec<(Arc<str>, i16)> = self.image.features().filter_map(left_out).collect();

@@ -99,8 +99,8 @@ fn a_cluster_of_kafka_becomes_ours() {
     );
     assert!(image.topics().flat_map(|topic| &topic.partitions).all(|state| state.isr == [1] && state.replicas == [1]));
     assert_eq!((&**image.cluster_id(), image.brokers().len()), ("the-cluster", 0));
-    assert_eq!(image.features().collect::<Vec<_>>(), [("metadata.version", 27)]);
-    assert!(left_out_features.contains(&"transaction.version=2".to_owned()), "{left_out_features:?}");
+    assert_eq!(image.features().collect::<Vec<_>>(), [("metadata.version", 27), ("transaction.version", 2)]);
+    assert!(left_out_features.contains(&"group.version=1".to_owned()), "{left_out_features:?}");
     assert!(image.next_producer_id() >= 1_000);
     let ann = Some(EntityName::Named("ann".into()));
     let entity = QuotaEntity { user: ann, client_id: Some(EntityName::Default), ip: None };
