@@ -8,7 +8,6 @@ use super::deadline::soon;
 use super::owned::message_text;
 use super::{ApiError, Reply, RequestContext, ToldAddress};
 use crate::broker::Broker;
-use crate::coordinator::partition_for;
 use crate::ids::{GROUP_METADATA_TOPIC, NodeId, TRANSACTION_STATE_TOPIC};
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
@@ -29,7 +28,8 @@ const NO_PORT: i32 = -1;
 /// What the client is told of one key.
 type FoundCoordinator = Result<(NodeId, ToldAddress), ErrorCode>;
 
-/// Serves one request. The first one for a group creates `__consumer_offsets`.
+/// Serves one request. The first one for a group creates `__consumer_offsets`, the first one for a transaction
+/// `__transaction_state`.
 ///
 /// Unlike Kafka, which has the client ask again until the topic is there, the answer waits for it.
 pub async fn handle(
@@ -40,15 +40,15 @@ pub async fn handle(
     let has_keys = context.api_version >= FIRST_WITH_KEYS;
     let keys = if has_keys { request.coordinator_keys.as_slice() } else { std::slice::from_ref(&request.key) };
     let may_ask = |key: &str| authorize(context, request.key_type, key);
-    let topic = if keys.iter().any(|key| may_ask(key).is_ok()) {
-        topic(broker, request.key_type).await
+    let kind = if keys.iter().any(|key| may_ask(key).is_ok()) {
+        CoordinatorKind::ensured(broker, request.key_type).await
     } else {
         Err(ErrorCode::CoordinatorNotAvailable)
     };
     let image = broker.image();
     let find = |key: &str| {
         may_ask(key)?;
-        topic.and_then(|topic| coordinator(broker, &image, context, topic, key))
+        kind.and_then(|kind| coordinator(broker, &image, context, kind, key))
     };
     let response = if has_keys {
         let coordinators = keys.iter().map(|key| shape(&find(key)).with_key(message_text(key)));
@@ -67,17 +67,25 @@ fn authorize(context: &RequestContext, key_type: i8, key: &str) -> Result<(), Er
     }
 }
 
-/// The internal topic of that kind of coordinator.
-async fn topic(broker: &Broker, key_type: i8) -> Result<&'static str, ErrorCode> {
-    match key_type {
-        GROUP => {
-            let late = ErrorCode::CoordinatorNotAvailable;
-            let ensured = soon(&broker.clock, late, broker.ensure_group_metadata_topic()).await;
-            ensured.map(|()| GROUP_METADATA_TOPIC).map_err(|_| ErrorCode::CoordinatorNotAvailable)
-        }
-        TRANSACTION if broker.image().topic(TRANSACTION_STATE_TOPIC).is_some() => Ok(TRANSACTION_STATE_TOPIC),
-        // Unlike Kafka: there are no transactions yet, and a producer that is told to ask again would do so in vain.
-        _ => Err(ErrorCode::InvalidRequest),
+/// A kind of coordinators whose internal topic is there.
+#[derive(Debug, Clone, Copy)]
+enum CoordinatorKind {
+    Group,
+    Transaction,
+}
+
+impl CoordinatorKind {
+    /// The kind with the number `key_type`, whose topic is created if it is missing.
+    async fn ensured(broker: &Broker, key_type: i8) -> Result<Self, ErrorCode> {
+        let late = ErrorCode::CoordinatorNotAvailable;
+        let (kind, ensured) = match key_type {
+            GROUP => (Self::Group, soon(&broker.clock, late, broker.ensure_group_metadata_topic()).await),
+            TRANSACTION => {
+                (Self::Transaction, soon(&broker.clock, late, broker.ensure_transaction_state_topic()).await)
+            }
+            _ => return Err(ErrorCode::InvalidRequest),
+        };
+        ensured.map(|()| kind).map_err(|_| ErrorCode::CoordinatorNotAvailable)
     }
 }
 
@@ -85,15 +93,14 @@ fn coordinator(
     broker: &Broker,
     image: &MetadataImage,
     context: &RequestContext,
-    topic: &str,
+    kind: CoordinatorKind,
     key: &str,
 ) -> FoundCoordinator {
-    let index = if topic == GROUP_METADATA_TOPIC {
-        broker.groups.partition_for(key).ok_or(ErrorCode::CoordinatorNotAvailable)?
-    } else {
-        let partitions = image.topic(topic).map_or(0, |topic| topic.partitions.len());
-        partition_for(key, i32::try_from(partitions).unwrap_or(i32::MAX))
+    let (topic, index) = match kind {
+        CoordinatorKind::Group => (GROUP_METADATA_TOPIC, broker.groups.partition_for(key)),
+        CoordinatorKind::Transaction => (TRANSACTION_STATE_TOPIC, broker.transactions.partition_for(key)),
     };
+    let index = index.ok_or(ErrorCode::CoordinatorNotAvailable)?;
     let leader = image.partition(topic, index).and_then(|partition| image.broker(partition.leader));
     let endpoint = leader.filter(|leader| !leader.fenced).and_then(|leader| {
         let endpoint = leader.endpoint(&context.listener)?;

@@ -19,6 +19,8 @@
 //!
 //! Handlers never see bytes, sockets or files.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod add_raft_voter;
 pub mod alter_client_quotas;
 pub mod alter_configs;
@@ -52,9 +54,11 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
 pub mod describe_user_scram_credentials;
 mod dispatch;
 pub mod elect_leaders;
+pub mod end_txn;
 pub mod error;
 pub mod expire_delegation_token;
 pub mod fetch;
@@ -69,6 +73,7 @@ pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod metadata;
 mod mutations;
 pub mod offset_commit;
@@ -90,8 +95,10 @@ pub mod sync_group;
 pub mod throttle_time;
 mod throttling;
 mod told_address;
+mod transactional;
 pub mod unregister_broker;
 pub mod update_features;
+pub mod write_txn_markers;
 
 pub use authorization::Authorization;
 pub use context::RequestContext;
@@ -255,6 +262,10 @@ api_table! {
     DeleteRecordsRequest 0..=2, LISTS, Each(Delete, Topic), Broker => delete_records;
     InitProducerIdRequest 0..=5, SMALL, Each(Write, TransactionalId), Broker => init_producer_id;
     OffsetForLeaderEpochRequest 2..=4, LISTS, Each(Describe, Topic), Broker => offset_for_leader_epoch;
+    AddPartitionsToTxnRequest 0..=5, LISTS, Each(Write, TransactionalId), Broker => add_partitions_to_txn;
+    AddOffsetsToTxnRequest 0..=4, SMALL, Each(Write, TransactionalId), Broker => add_offsets_to_txn;
+    EndTxnRequest 0..=5, SMALL, Each(Write, TransactionalId), Broker => end_txn;
+    WriteTxnMarkersRequest 1..=1, LISTS, Each(Alter, Cluster), Broker => write_txn_markers;
     DescribeAclsRequest 1..=3, SMALL, Once(Describe), Broker => describe_acls;
     CreateAclsRequest 1..=3, LISTS, Once(Alter), Controller => create_acls;
     DeleteAclsRequest 1..=3, LISTS, Once(Alter), Controller => delete_acls;
@@ -282,6 +293,8 @@ api_table! {
     DescribeClusterRequest 0..=2, SMALL, Each(Describe, Cluster), Broker => describe_cluster;
     DescribeProducersRequest 0..=0, SENTENCES, Each(Read, Topic), Broker => describe_producers;
     UnregisterBrokerRequest 0..=0, SMALL, Once(Alter), Controller => unregister_broker;
+    DescribeTransactionsRequest 0..=0, LISTS, Each(Describe, TransactionalId), Broker => describe_transactions;
+    ListTransactionsRequest 0..=2, LISTS, Each(Describe, TransactionalId), Broker => list_transactions;
     ListConfigResourcesRequest 0..=1, SMALL, Each(DescribeConfigs, Cluster), Broker => list_config_resources;
     DescribeTopicPartitionsRequest 0..=0, LISTS, Each(Describe, Topic), Broker => describe_topic_partitions;
     AddRaftVoterRequest 0..=0, SMALL, Once(Alter), Controller => add_raft_voter;

@@ -2,7 +2,7 @@
 //!
 //! Which places count is Kafka's choice (`errorCounts` of each response), with those that say "none" among them.
 
-use kafka_protocol::messages::{FindCoordinatorResponse, OffsetFetchResponse};
+use kafka_protocol::messages::{AddPartitionsToTxnResponse, FindCoordinatorResponse, OffsetFetchResponse};
 
 use crate::metrics::Errors;
 use crate::protocol::fetch_response::FetchAnswer;
@@ -100,6 +100,7 @@ error_codes! {
     TxnOffsetCommitResponse: [topics.partitions.error_code];
     UnregisterBrokerResponse: [error_code];
     UpdateFeaturesResponse: [error_code] [results.error_code];
+    WriteTxnMarkersResponse: [markers.topics.partitions.error_code];
 }
 
 impl ErrorCodes for FetchAnswer {
@@ -115,6 +116,19 @@ impl ErrorCodes for FindCoordinatorResponse {
             count(self.error_code);
         }
         self.coordinators.iter().for_each(|coordinator| count(coordinator.error_code));
+    }
+}
+
+/// Newer versions have a place of their own for an error of the request.
+impl ErrorCodes for AddPartitionsToTxnResponse {
+    fn each_error_code(&self, count: &mut impl FnMut(i16)) {
+        if self.results_by_topic_v3_and_below.is_empty() {
+            count(self.error_code);
+        }
+        error_codes!(@walk self, count, results_by_topic_v3_and_below.results_by_partition.partition_error_code);
+        error_codes!(
+            @walk self, count, results_by_transaction.topic_results.results_by_partition.partition_error_code
+        );
     }
 }
 

@@ -73,7 +73,7 @@ with_throttle_time_ms! {
 }
 
 without_throttle_time_ms! {
-    DescribeQuorumResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
+    DescribeQuorumResponse, SaslAuthenticateResponse, SaslHandshakeResponse, WriteTxnMarkersResponse,
 }
 
 impl ThrottleTime for FetchAnswer {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
 use kafka_protocol::messages::add_raft_voter_request::Listener;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::alter_configs_request::{self, AlterConfigsResource};
@@ -34,6 +35,7 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
+use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
 use klamm::api::{APIS, Dispatcher};
@@ -148,6 +150,43 @@ fn produced(topic: &Topic) -> Vec<Case> {
         case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
             InitProducerIdRequest::default().with_transactional_id(Some(text("hidden").into()))
         }),
+    ]
+}
+
+/// Who [`start`] has made the producer of the transactional id `hidden`.
+fn of_transactions() -> Vec<Case> {
+    let named = || {
+        let topic = AddPartitionsToTxnTopic::default().with_name(topic_name(TOPIC)).with_partitions(vec![0]);
+        vec![topic]
+    };
+    vec![
+        case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, move |_| {
+            AddPartitionsToTxnRequest::default()
+                .with_v3_and_below_transactional_id(text("hidden").into())
+                .with_v3_and_below_topics(named())
+        }),
+        case(CLUSTER_AUTHORIZATION_FAILED, move |_| {
+            let transaction = AddPartitionsToTxnTransaction::default().with_transactional_id(text("hidden").into());
+            AddPartitionsToTxnRequest::default().with_transactions(vec![transaction.with_topics(named())])
+        }),
+        case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
+            AddOffsetsToTxnRequest::default()
+                .with_transactional_id(text("hidden").into())
+                .with_group_id(group_id(GROUP))
+        }),
+        case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
+            EndTxnRequest::default().with_transactional_id(text("hidden").into())
+        }),
+        case(CLUSTER_AUTHORIZATION_FAILED, |_| {
+            let topic = WritableTxnMarkerTopic::default().with_name(topic_name(TOPIC)).with_partition_indexes(vec![0]);
+            let marker = WritableTxnMarker::default().with_producer_id(77.into()).with_topics(vec![topic]);
+            WriteTxnMarkersRequest::default().with_markers(vec![marker])
+        }),
+        case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
+            DescribeTransactionsRequest::default().with_transactional_ids(vec![text("hidden").into()])
+        }),
+        // What may not be seen is left out.
+        case(0, |_| ListTransactionsRequest::default()),
     ]
 }
 
@@ -327,7 +366,10 @@ fn of_the_cluster() -> Vec<Case> {
 
 /// At least one case for every API.
 fn cases(topic: &Topic) -> Vec<Case> {
-    [produced(topic), of_groups(), of_topics(topic), of_the_cluster()].into_iter().flatten().collect()
+    [of_transactions(), produced(topic), of_groups(), of_topics(topic), of_the_cluster()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 async fn ask(dispatcher: &Dispatcher, mut frame: Bytes) -> Bytes {
@@ -358,21 +400,24 @@ impl Authorizer for AllowOnly {
 
 /// The codes of all errors in a response's text.
 fn errors(told: &str) -> BTreeSet<i16> {
-    let codes = told.split(" error_code: ").skip(1).filter_map(|rest| rest.split([',', ' ']).next()?.parse().ok());
+    let codes = [" error_code: ", " partition_error_code: "].into_iter().flat_map(|name| told.split(name).skip(1));
+    let codes = codes.filter_map(|rest| rest.split([',', ' ']).next()?.parse().ok());
     codes.filter(|code| *code != 0).collect()
 }
 
-/// What there is: the cluster's metadata, the end of the topic's log, and the group's offset.
+/// What there is: the cluster's metadata, the end of the topic's log, the group's offset, and the transaction.
 async fn state(broker: &Broker, topic: &Topic) -> impl PartialEq + Debug + use<> {
     let mut client = broker.client().await;
     let end = client.offset(topic, 0, -1).await;
     let start = client.offset(topic, 0, -2).await;
     let group = OffsetFetchRequestGroup::default().with_group_id(group_id(GROUP));
     let offsets = client.ask(8, &OffsetFetchRequest::default().with_groups(vec![group.with_topics(None)])).await;
-    (broker.0.broker().image(), start, end, format!("{offsets:?}"))
+    let describe = DescribeTransactionsRequest::default().with_transactional_ids(vec![text("hidden").into()]);
+    let transaction = client.ask(0, &describe).await;
+    (broker.0.broker().image(), start, end, format!("{offsets:?} {transaction:?}"))
 }
 
-/// A broker with a topic that has a record, and a group that has an offset.
+/// A broker with a topic that has a record, a group that has an offset, and a transactional producer.
 async fn start() -> (Broker, Topic) {
     let broker = Broker::start().await;
     let (mut client, topic) = broker.client_with_topic(TOPIC, 1).await;
@@ -383,6 +428,10 @@ async fn start() -> (Broker, Topic) {
     let commit = OffsetCommitRequest::default().with_group_id(group_id(GROUP)).with_topics(vec![committed]);
     let commit = commit.with_generation_id_or_member_epoch(-1);
     assert_eq!(client.ask(8, &commit).await.topics[0].partitions[0].error_code, 0);
+    assert_eq!(client.ask(3, &coordinator(3, "hidden", 1)).await.error_code, 0);
+    let init = InitProducerIdRequest::default().with_transactional_id(Some(text("hidden").into()));
+    let producer = client.ask(4, &init.with_transaction_timeout_ms(60_000)).await;
+    assert_eq!((producer.error_code, producer.producer_id.0, producer.producer_epoch), (0, 0, 0));
     (broker, topic)
 }
 

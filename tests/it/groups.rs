@@ -106,8 +106,8 @@ async fn the_coordinator_of_a_group_is_found_at_every_version() {
         let keys: Vec<_> = found.iter().map(|each| (each.key.as_str(), each.error_code, each.port)).collect();
         assert_eq!(keys, [("g", 0, port), ("h", 0, port)], "v{version}");
     }
-    let transaction = FindCoordinatorRequest::default().with_key(text("x")).with_key_type(1);
-    assert_eq!(talk.ask(3, transaction).await.error_code, 42);
+    let unknown = FindCoordinatorRequest::default().with_key(text("x")).with_key_type(3);
+    assert_eq!(talk.ask(3, unknown).await.error_code, 42);
     talk.broker.stop().await;
 }
 

@@ -43,5 +43,7 @@ mod take_over;
 mod time;
 mod told_addresses;
 mod topics;
+mod transaction_admin;
+mod transactions;
 mod versions;
 mod watched;
