@@ -118,7 +118,7 @@ fn fetch(
     let chosen_by = topics.is_none().then(|| context.authorized.clone());
     let allowed = context.authorize(Operation::Describe, Resource::group(group_id));
     let answer = allowed.map(|()| {
-        let request = FetchOffsetsRequest { group_id: owned(group_id), topics: topics.clone() };
+        let request = FetchOffsetsRequest { group_id: owned(group_id), topics: topics.clone(), require_stable: false };
         broker.groups.enqueue(group_id, request)
     });
     async move {
@@ -169,7 +169,7 @@ fn shape_group(group: AskedGroup, fetched: Fetched) -> OffsetFetchResponseGroup 
 
 /// What is said of a partition together with an error.
 fn nothing(partition: i32) -> FetchedOffset {
-    FetchedOffset { partition, offset: -1, leader_epoch: -1, metadata: owned("") }
+    FetchedOffset { partition, offset: -1, leader_epoch: -1, metadata: owned(""), is_unstable: false }
 }
 
 fn shape_offset(offset: &FetchedOffset) -> OffsetFetchResponsePartitions {

@@ -45,7 +45,8 @@ fn commit(offset: i64) -> CommitOffsetsRequest {
 /// What group `g` has committed, or -1.
 async fn committed(groups: &Groups) -> Result<i64, ErrorCode> {
     let topics = Some(vec![("t".into(), vec![0])]);
-    let fetched = within(groups.enqueue("g", FetchOffsetsRequest { group_id: "g".into(), topics })).await?;
+    let fetched =
+        within(groups.enqueue("g", FetchOffsetsRequest { group_id: "g".into(), topics, require_stable: true })).await?;
     Ok(fetched[0].1[0].offset)
 }
 

@@ -9,6 +9,8 @@
 //! - `heartbeat g`, `leave g`, `leave g instance=i member=m ...`
 //! - `commit g t/0=42 metadata=text metadata-size=5000 epoch=5 retention=9`, `fetch g t/0`, `fetch g all`,
 //!   `delete-offsets g t/0`
+//! - `txn-commit g t/0=42 producer=7/0` (the producer's id and epoch; otherwise as `commit`), `end commit producer=7/0 by=3`
+//!   (the transaction ends, and so does `end abort`), `fetch g t/0 stable=yes`
 //! - `describe g`, `list states=a,b types=a`, `delete g`, `topics-deleted t u`
 //!
 //! Without a client: `new max-size=2 delay=3 retention=9 check=9` is a new machine, `advance 5` lets five seconds pass,
@@ -25,13 +27,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use klamm::clock::Clock;
 use klamm::coordinator::group::request::{
-    CommitOffsetsRequest, DeleteOffsetsRequest, DeleteRequest, DescribeRequest, FetchOffsetsRequest, JoinRequest,
-    LeaveRequest, ListRequest, MemberIdentity, MemberRequest, OffsetToCommit, Protocol, SyncRequest,
+    CommitOffsetsRequest, CommitTransactionalOffsetsRequest, CompleteTransaction, DeleteOffsetsRequest, DeleteRequest,
+    DescribeRequest, FetchOffsetsRequest, JoinRequest, LeaveRequest, ListRequest, MemberIdentity, MemberRequest,
+    OffsetToCommit, Protocol, SyncRequest,
 };
 use klamm::coordinator::group::response::{DescribedGroup, FetchedOffset};
-use klamm::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig, GroupRequest, GroupResponse, GroupState};
-use klamm::ids::{TopicName, Uuid};
+use klamm::coordinator::group::{
+    GroupCoordinator, GroupCoordinatorConfig, GroupRecord, GroupRequest, GroupResponse, GroupState,
+};
+use klamm::ids::{ProducerIdAndEpoch, TopicName, Uuid};
 use klamm::protocol::ErrorCode;
+use klamm::protocol::control_records::{EndTransactionMarker, TransactionResult};
 use klamm::protocol::coordinator_records::CoordinatorRecord;
 use klamm::state_machine::{Effects, ReplyTo, StateMachine};
 
@@ -54,7 +60,7 @@ pub(crate) fn machine() -> Execute {
 struct Script {
     machine: GroupCoordinator,
     config: GroupCoordinatorConfig,
-    log: Vec<CoordinatorRecord>,
+    log: Vec<GroupRecord>,
     clock: Clock,
     /// Who sent each request, by its `ReplyTo`.
     requests: Vec<String>,
@@ -116,10 +122,12 @@ impl Script {
     fn replayed(&self) -> GroupCoordinator {
         let mut machine = GroupCoordinator::new(self.config.clone());
         for record in &self.log {
-            let encoded = record.encode().unwrap();
-            let decoded = CoordinatorRecord::decode(&encoded.key, encoded.value.as_deref()).unwrap().unwrap();
-            assert_eq!(&decoded, record);
-            machine.replay(&decoded);
+            if let GroupRecord::Plain(plain) | GroupRecord::Transactional { record: plain, .. } = record {
+                let encoded = plain.encode().unwrap();
+                let decoded = CoordinatorRecord::decode(&encoded.key, encoded.value.as_deref()).unwrap().unwrap();
+                assert_eq!(&decoded, plain);
+            }
+            machine.replay(record);
         }
         machine
     }
@@ -278,8 +286,15 @@ impl Script {
             "fetch" => {
                 let all = arguments.words.get(1).is_some_and(|word| word == "all");
                 let topics = (!all).then(|| arguments.partitions(|partition, _| partition));
-                GroupRequest::FetchOffsets(FetchOffsetsRequest { group_id, topics })
+                let require_stable = arguments.named("stable").is_some();
+                GroupRequest::FetchOffsets(FetchOffsetsRequest { group_id, topics, require_stable })
             }
+            "txn-commit" => {
+                let CommitOffsetsRequest { member, topics, .. } = self.commit(arguments);
+                let producer = producer(arguments);
+                GroupRequest::CommitTransactionalOffsets(CommitTransactionalOffsetsRequest { producer, member, topics })
+            }
+            "end" => GroupRequest::CompleteTransaction(complete(arguments)),
             "delete-offsets" => {
                 let topics = arguments.partitions(|partition, _| partition);
                 GroupRequest::DeleteOffsets(DeleteOffsetsRequest { group_id, topics })
@@ -392,6 +407,22 @@ impl Script {
     }
 }
 
+/// `producer=7/0`: its id and epoch.
+fn producer(arguments: &Arguments) -> ProducerIdAndEpoch {
+    let (id, epoch) = arguments.named("producer").unwrap_or("7/0").split_once('/').unwrap();
+    ProducerIdAndEpoch { producer_id: id.parse().unwrap(), producer_epoch: epoch.parse().unwrap() }
+}
+
+fn complete(arguments: &Arguments) -> CompleteTransaction {
+    let result = match arguments.words[0].as_str() {
+        "commit" => TransactionResult::Commit,
+        "abort" => TransactionResult::Abort,
+        word => panic!("no way to end a transaction: {word}"),
+    };
+    let coordinator_epoch = arguments.number("by").unwrap_or(0);
+    CompleteTransaction { producer: producer(arguments), marker: EndTransactionMarker { result, coordinator_epoch } }
+}
+
 /// The configuration of `new` and `restart`, where it differs from `default`.
 fn config(arguments: &Arguments, default: &GroupCoordinatorConfig) -> GroupCoordinatorConfig {
     let seconds = |key, default| arguments.number(key).map_or(default, Duration::from_secs_f64);
@@ -436,7 +467,7 @@ fn describe(machine: &mut GroupCoordinator, group_id: &Arc<str>) -> Option<Descr
 }
 
 fn fetch_all(machine: &mut GroupCoordinator, group_id: &Arc<str>) -> Vec<(TopicName, Vec<FetchedOffset>)> {
-    let request = FetchOffsetsRequest { group_id: Arc::clone(group_id), topics: None };
+    let request = FetchOffsetsRequest { group_id: Arc::clone(group_id), topics: None, require_stable: true };
     let GroupResponse::FetchOffsets(offsets) = ask(machine, GroupRequest::FetchOffsets(request)) else {
         unreachable!()
     };

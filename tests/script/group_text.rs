@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use klamm::coordinator::group::GroupResponse;
 use klamm::coordinator::group::response::{DescribedGroup, JoinResponse, PartitionErrors};
+use klamm::coordinator::group::{GroupRecord, GroupResponse};
 use klamm::protocol::ErrorCode;
+use klamm::protocol::control_records::EndTransactionMarker;
 use klamm::protocol::coordinator_records::{CoordinatorRecord, GroupMetadataValue, OffsetCommitValue};
 
 /// When every script begins, in milliseconds since the Unix epoch.
@@ -32,10 +33,15 @@ pub(crate) fn response_text(response: &GroupResponse) -> String {
             format!("leave{}", each.collect::<String>())
         }
         GroupResponse::CommitOffsets(result) => format!("commit{}", partition_errors(result)),
+        GroupResponse::CommitTransactionalOffsets(result) => format!("txn-commit{}", partition_errors(result)),
+        GroupResponse::CompleteTransaction(()) => "end: ok".to_owned(),
         GroupResponse::DeleteOffsets(result) => format!("delete-offsets{}", partition_errors(result)),
         GroupResponse::FetchOffsets(topics) => {
             let each = topics.iter().flat_map(|(topic, offsets)| offsets.iter().map(move |offset| (topic, offset)));
             let text = each.map(|(topic, at)| {
+                if at.is_unstable {
+                    return format!(" {topic}/{} is unstable", at.partition);
+                }
                 format!(" {topic}/{}={} epoch={} {:?}", at.partition, at.offset, at.leader_epoch, at.metadata)
             });
             format!("fetch{}", text.collect::<String>())
@@ -83,7 +89,21 @@ fn describe_text(group: &DescribedGroup) -> String {
     format!("describe {} {protocols}{}", group.state, members.collect::<String>())
 }
 
-pub(crate) fn record_text(record: &CoordinatorRecord) -> String {
+pub(crate) fn record_text(record: &GroupRecord) -> String {
+    match record {
+        GroupRecord::Plain(record) => plain_text(record),
+        GroupRecord::Transactional { producer, record } => {
+            format!("{} in {}/{}", plain_text(record), producer.producer_id, producer.producer_epoch)
+        }
+        GroupRecord::TransactionEnded { producer, marker } => {
+            let EndTransactionMarker { result, coordinator_epoch } = marker;
+            let (id, epoch) = (producer.producer_id, producer.producer_epoch);
+            format!("write marker {id}/{epoch}: {result:?} by {coordinator_epoch}")
+        }
+    }
+}
+
+fn plain_text(record: &CoordinatorRecord) -> String {
     match record {
         CoordinatorRecord::OffsetCommit { key, value } => {
             let value = value.as_ref().map_or("tombstone".to_owned(), committed_text);

@@ -29,7 +29,7 @@ pub(super) async fn groups(broker: &Broker) -> Vec<GroupStatus> {
         let id = listed.group_id;
         let describe = DescribeRequest { group_id: GroupId::clone(&id) };
         let described = broker.groups.enqueue(&id, describe).await.ok().flatten();
-        let fetch = FetchOffsetsRequest { group_id: GroupId::clone(&id), topics: None };
+        let fetch = FetchOffsetsRequest { group_id: GroupId::clone(&id), topics: None, require_stable: false };
         let offsets = broker.groups.enqueue(&id, fetch).await.unwrap_or_default();
         groups.push(GroupStatus { id, members: described.map(|group| group.members.len()), offsets });
     }

@@ -19,6 +19,7 @@ use crate::protocol::coordinator_records::{
 
 use super::group_state::GroupState;
 use super::member::Member;
+use super::record::GroupRecord;
 use super::request::{GroupId, MemberId};
 
 /// The protocol type of consumers, whose metadata tells the topics they subscribe to.
@@ -130,7 +131,7 @@ impl ClassicGroup {
     }
 
     /// The record of this generation, with `assignments` instead of those the members have.
-    pub(super) fn to_record(&self, assignments: Option<&HashMap<MemberId, bytes::Bytes>>) -> CoordinatorRecord {
+    pub(super) fn to_record(&self, assignments: Option<&HashMap<MemberId, bytes::Bytes>>) -> GroupRecord {
         let protocol = self.protocol_name.as_deref().unwrap_or_default();
         let members = self.members.iter().map(|(member_id, member)| {
             let assignment = match assignments {
@@ -139,7 +140,7 @@ impl ClassicGroup {
             };
             member.to_record(member_id, protocol, assignment)
         });
-        CoordinatorRecord::GroupMetadata {
+        GroupRecord::Plain(CoordinatorRecord::GroupMetadata {
             key: GroupMetadataKey { group: Arc::clone(&self.id) },
             value: Some(GroupMetadataValue {
                 protocol_type: self.protocol_type.clone().unwrap_or_else(|| "".into()),
@@ -149,12 +150,13 @@ impl ClassicGroup {
                 current_state_timestamp_ms: self.state_timestamp_ms,
                 members: members.collect(),
             }),
-        }
+        })
     }
 
     /// The record that says that the group is gone.
-    pub(super) fn tombstone(&self) -> CoordinatorRecord {
-        CoordinatorRecord::GroupMetadata { key: GroupMetadataKey { group: Arc::clone(&self.id) }, value: None }
+    pub(super) fn tombstone(&self) -> GroupRecord {
+        let key = GroupMetadataKey { group: Arc::clone(&self.id) };
+        GroupRecord::Plain(CoordinatorRecord::GroupMetadata { key, value: None })
     }
 
     pub(super) fn transition_to(&mut self, state: GroupState, now: Now) {

@@ -7,6 +7,7 @@ use crate::state_machine::Effects;
 
 use super::GroupCoordinator;
 use super::group_state::GroupState;
+use super::offsets::offset_tombstone;
 use super::request::ListRequest;
 use super::response::{DescribedGroup, ListedGroup};
 
@@ -47,7 +48,7 @@ impl GroupCoordinator {
         listed.collect()
     }
 
-    /// Deletes an empty group with its offsets.
+    /// Deletes an empty group with its offsets, also those of transactions that have not ended.
     pub(super) fn delete(&mut self, group_id: &str, effects: &mut Effects<Self>) -> Result<(), ErrorCode> {
         let group = self.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
         if group.state != GroupState::Empty {
@@ -56,6 +57,9 @@ impl GroupCoordinator {
         // Unlike Kafka, which could not delete a group whose tombstones take more than one batch.
         effects.is_atomic = false;
         effects.records.extend(group.offset_tombstones());
+        let pending = self.pending_offsets.partitions(group_id);
+        let pending = pending.filter(|(topic, partition)| !group.has_offset(topic, *partition));
+        effects.records.extend(pending.map(|(topic, partition)| offset_tombstone(&group.id, &topic, partition)));
         effects.record(group.tombstone());
         Ok(())
     }

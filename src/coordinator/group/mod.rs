@@ -11,6 +11,7 @@
 //! - A rebalance under way is soft. Where its record cannot be written, the runtime answers everyone with an error, and
 //!   the group goes on from where it stood: members sync or join again.
 //! - Every request is answered exactly once, also where a newer request of the same member makes it pointless.
+//! - Offsets of a transaction are pending, and nobody sees them, until a marker says that it was committed.
 //! - `handle` and `handle_timeout` expect that the records of the previous effects were replayed, or given up.
 //!
 //! It must not know: partitions that exist (handlers check topics), authorisation, versions of the wire, the log.
@@ -25,8 +26,10 @@ mod join;
 mod leave;
 mod member;
 mod offsets;
+mod pending_offsets;
 mod questions;
 mod rebalance;
+mod record;
 pub mod request;
 pub mod response;
 mod selection;
@@ -47,11 +50,13 @@ use crate::state_machine::{Effects, ReplyTo, StateMachine};
 
 pub use config::GroupCoordinatorConfig;
 pub use group_state::GroupState;
+pub use record::GroupRecord;
 pub use request::GroupRequest;
 pub use response::GroupResponse;
 
 use classic_group::ClassicGroup;
-use request::{GroupId, LeaveRequest, MemberRequest, SyncRequest};
+use pending_offsets::PendingOffsets;
+use request::{CompleteTransaction, GroupId, LeaveRequest, MemberRequest, SyncRequest};
 use timers::{Timer, Timers};
 use turn::Turn;
 
@@ -60,13 +65,15 @@ use turn::Turn;
 pub struct GroupCoordinator {
     config: GroupCoordinatorConfig,
     groups: IndexMap<GroupId, ClassicGroup>,
+    pending_offsets: PendingOffsets,
     timers: Timers,
 }
 
 impl GroupCoordinator {
     /// A machine without groups; it is filled by `replay` and begins its work with [`GroupCoordinator::loaded`].
     pub fn new(config: GroupCoordinatorConfig) -> Self {
-        Self { config, groups: IndexMap::new(), timers: Timers::default() }
+        let (groups, pending_offsets) = (IndexMap::new(), PendingOffsets::default());
+        Self { config, groups, pending_offsets, timers: Timers::default() }
     }
 
     /// Begins to keep time, after the last record of the log was replayed: every member has its session timeout to show
@@ -129,7 +136,7 @@ impl GroupCoordinator {
 impl StateMachine for GroupCoordinator {
     type Request = GroupRequest;
     type Response = GroupResponse;
-    type Record = CoordinatorRecord;
+    type Record = GroupRecord;
     type Message = Infallible;
 
     fn handle(&mut self, request: GroupRequest, reply_to: ReplyTo, now: Now, effects: &mut Effects<Self>) {
@@ -140,6 +147,13 @@ impl StateMachine for GroupCoordinator {
             GroupRequest::Leave(request) => self.leave(request, now, effects),
             GroupRequest::CommitOffsets(request) => {
                 GroupResponse::CommitOffsets(self.commit_offsets(&request, now, effects))
+            }
+            GroupRequest::CommitTransactionalOffsets(request) => {
+                GroupResponse::CommitTransactionalOffsets(self.commit_transactional_offsets(&request, now, effects))
+            }
+            GroupRequest::CompleteTransaction(CompleteTransaction { producer, marker }) => {
+                effects.record(GroupRecord::TransactionEnded { producer, marker });
+                GroupResponse::CompleteTransaction(())
             }
             GroupRequest::FetchOffsets(request) => GroupResponse::FetchOffsets(self.fetch_offsets(&request)),
             GroupRequest::DeleteOffsets(request) => GroupResponse::DeleteOffsets(self.delete_offsets(request, effects)),
@@ -175,10 +189,18 @@ impl StateMachine for GroupCoordinator {
         self.timers.next()
     }
 
-    fn replay(&mut self, record: &CoordinatorRecord) {
+    fn replay(&mut self, record: &GroupRecord) {
         match record {
-            CoordinatorRecord::OffsetCommit { key, value } => self.replay_offset(key, value.as_ref()),
-            CoordinatorRecord::GroupMetadata { key, value } => self.replay_group(key, value.as_ref()),
+            GroupRecord::Plain(CoordinatorRecord::OffsetCommit { key, value }) => {
+                self.replay_offset(key, value.as_ref());
+            }
+            GroupRecord::Plain(CoordinatorRecord::GroupMetadata { key, value }) => {
+                self.replay_group(key, value.as_ref());
+            }
+            GroupRecord::Transactional { producer, record } => self.replay_transactional(producer.producer_id, record),
+            GroupRecord::TransactionEnded { producer, marker } => {
+                self.replay_transaction_end(producer.producer_id, marker.result);
+            }
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::GroupCoordinator;
 use super::request::{
-    CommitOffsetsRequest, DeleteOffsetsRequest, DeleteRequest, DescribeRequest, FetchOffsetsRequest, GroupRequest,
-    JoinRequest, LeaveRequest, ListRequest, MemberIdentity, MemberRequest, SyncRequest,
+    CommitOffsetsRequest, CommitTransactionalOffsetsRequest, CompleteTransaction, DeleteOffsetsRequest, DeleteRequest,
+    DescribeRequest, FetchOffsetsRequest, GroupRequest, JoinRequest, LeaveRequest, ListRequest, MemberIdentity,
+    MemberRequest, SyncRequest,
 };
 use super::response::{
     DescribedGroup, FetchedOffset, GroupResponse, JoinResponse, ListedGroup, PartitionErrors, SyncResponse,
@@ -19,6 +20,9 @@ questions! { GroupCoordinator:
     LeaveRequest => GroupRequest::Leave, GroupResponse::Leave: Vec<(MemberIdentity, Option<ErrorCode>)>;
     CommitOffsetsRequest => GroupRequest::CommitOffsets,
         GroupResponse::CommitOffsets: Result<PartitionErrors, ErrorCode>;
+    CommitTransactionalOffsetsRequest => GroupRequest::CommitTransactionalOffsets,
+        GroupResponse::CommitTransactionalOffsets: Result<PartitionErrors, ErrorCode>;
+    CompleteTransaction => GroupRequest::CompleteTransaction, GroupResponse::CompleteTransaction: ();
     FetchOffsetsRequest => GroupRequest::FetchOffsets,
         GroupResponse::FetchOffsets: Vec<(TopicName, Vec<FetchedOffset>)>;
     DeleteOffsetsRequest => GroupRequest::DeleteOffsets,

@@ -82,7 +82,7 @@ impl Client {
 struct World {
     machine: GroupCoordinator,
     clock: Clock,
-    log: Vec<CoordinatorRecord>,
+    log: Vec<GroupRecord>,
     clients: [Client; 5],
     /// Requests that are not answered, and who waits.
     pending: HashMap<ReplyTo, usize>,
@@ -125,8 +125,10 @@ impl World {
     fn replayed(&self) -> GroupCoordinator {
         let mut machine = GroupCoordinator::new(config());
         for record in &self.log {
+            let GroupRecord::Plain(record) = record else { panic!("{record:?}") };
             let encoded = record.encode().unwrap();
-            machine.replay(&CoordinatorRecord::decode(&encoded.key, encoded.value.as_deref()).unwrap().unwrap());
+            let decoded = CoordinatorRecord::decode(&encoded.key, encoded.value.as_deref()).unwrap().unwrap();
+            machine.replay(&decoded.into());
         }
         machine
     }
@@ -147,7 +149,7 @@ impl World {
         let is_refused = !effects.records.is_empty() && std::mem::take(&mut self.refuses_next_write);
         if !is_refused {
             for record in effects.records {
-                if let CoordinatorRecord::OffsetCommit { key, value: Some(value) } = &record {
+                if let GroupRecord::Plain(CoordinatorRecord::OffsetCommit { key, value: Some(value) }) = &record {
                     self.offsets.insert(key.partition, value.offset);
                 }
                 self.machine.replay(&record);
@@ -273,7 +275,11 @@ impl World {
             GroupState::Dead => panic!("a group of this machine is dead"),
         }
         let offsets = |machine: &GroupCoordinator| {
-            let topics = machine.fetch_offsets(&FetchOffsetsRequest { group_id: GROUP.into(), topics: None });
+            let topics = machine.fetch_offsets(&FetchOffsetsRequest {
+                group_id: GROUP.into(),
+                topics: None,
+                require_stable: true,
+            });
             let offsets = topics.into_iter().flat_map(|(_, offsets)| offsets);
             offsets.map(|fetched| (fetched.partition, fetched.offset)).collect::<BTreeMap<_, _>>()
         };

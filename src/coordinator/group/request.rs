@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::ids::{TopicName, Uuid};
+use crate::ids::{ProducerIdAndEpoch, TopicName, Uuid};
+use crate::protocol::control_records::EndTransactionMarker;
 
 /// A group's id.
 pub type GroupId = Arc<str>;
@@ -28,6 +29,10 @@ pub enum GroupRequest {
     Leave(LeaveRequest),
     /// To store offsets.
     CommitOffsets(CommitOffsetsRequest),
+    /// To store offsets when, and if, a transaction is committed.
+    CommitTransactionalOffsets(CommitTransactionalOffsetsRequest),
+    /// To end a transaction in this machine's partition.
+    CompleteTransaction(CompleteTransaction),
     /// To read stored offsets.
     FetchOffsets(FetchOffsetsRequest),
     /// To remove stored offsets.
@@ -138,6 +143,26 @@ pub struct CommitOffsetsRequest {
     pub topics: Vec<(TopicName, Vec<OffsetToCommit>)>,
 }
 
+/// `TxnOffsetCommit`. Whether there is such a transaction is asked elsewhere.
+#[derive(Debug, Clone)]
+pub struct CommitTransactionalOffsetsRequest {
+    /// Whose transaction it is.
+    pub producer: ProducerIdAndEpoch,
+    /// Who asks; nobody, where the client is older than version 3.
+    pub member: MemberRequest,
+    /// The offsets, by topic.
+    pub topics: Vec<(TopicName, Vec<OffsetToCommit>)>,
+}
+
+/// `WriteTxnMarkers`, for the partition of one machine: what the producer's transaction wrote there counts, or it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompleteTransaction {
+    /// Whose transaction it was.
+    pub producer: ProducerIdAndEpoch,
+    /// How it ended.
+    pub marker: EndTransactionMarker,
+}
+
 /// One partition's offset to commit.
 #[derive(Debug, Clone)]
 pub struct OffsetToCommit {
@@ -158,6 +183,8 @@ pub struct FetchOffsetsRequest {
     pub group_id: GroupId,
     /// The partitions, by topic; `None` for all that have an offset.
     pub topics: Option<Vec<(TopicName, Vec<i32>)>>,
+    /// Whether an offset that a transaction is about to replace is of no use (KIP-447).
+    pub require_stable: bool,
 }
 
 /// `OffsetDelete`.

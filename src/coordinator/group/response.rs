@@ -23,6 +23,10 @@ pub enum GroupResponse {
     Leave(Vec<(MemberIdentity, Option<ErrorCode>)>),
     /// To a commit; `GROUP_ID_NOT_FOUND` where a member commits to a group that does not exist.
     CommitOffsets(Result<PartitionErrors, ErrorCode>),
+    /// To a commit in a transaction; `ILLEGAL_GENERATION` where a member commits to a group that does not exist.
+    CommitTransactionalOffsets(Result<PartitionErrors, ErrorCode>),
+    /// The transaction has ended in this partition.
+    CompleteTransaction(()),
     /// To a fetch of offsets, by topic.
     FetchOffsets(Vec<(TopicName, Vec<FetchedOffset>)>),
     /// To a deletion of offsets.
@@ -110,6 +114,8 @@ pub struct FetchedOffset {
     pub leader_epoch: i32,
     /// Free text of the client.
     pub metadata: Arc<str>,
+    /// Whether a stable offset was asked for and a transaction may be about to replace this one, which is not told then.
+    pub is_unstable: bool,
 }
 
 /// A group in full.

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::Actor;
 use crate::coordinator::machine::CoordinatorMachine;
-use crate::ids::LeaderEpoch;
+use crate::ids::{LeaderEpoch, ProducerIdAndEpoch};
 use crate::protocol::ErrorCode;
-use crate::protocol::record_batch::{BatchError, RecordBatch, batches, visit_raw_records};
+use crate::protocol::control_records::EndTransactionMarker;
+use crate::protocol::record_batch::{BatchError, BatchHeader, RecordBatch, batches, visit_raw_records};
 use crate::replication::hosted_partition::{HostedPartition, ReadRequest};
 
 /// Bytes of the log that are read, and looked through for records that later ones supersede, at a time.
@@ -90,7 +91,10 @@ impl<M: CoordinatorMachine> Actor<M> {
                 continue;
             }
             next = batch.header.next_offset();
-            if batch.header.is_control() {
+            if batch.header.is_control() || batch.header.is_transactional() {
+                self.replay_newest(&std::mem::take(&mut payloads))?;
+                size = 0;
+                self.replay_transactional(&batch)?;
                 continue;
             }
             let payload = BatchRecords::of(&batch).map_err(|error| error.to_string())?;
@@ -110,19 +114,43 @@ impl<M: CoordinatorMachine> Actor<M> {
     fn replay_newest(&mut self, payloads: &[BatchRecords]) -> Result<(), String> {
         let mut newest = Newest::default();
         for payload in payloads {
-            payload.visit(&mut newest).map_err(|error| error.to_string())?;
+            payload.visit(|record| newest.add(record)).map_err(|error| error.to_string())?;
         }
-        for (offset, key, value) in newest.records() {
-            match M::decode(key, value) {
-                Ok(Some(known)) => self.machine.replay(&known),
-                Ok(None) => {}
-                Err(error) => {
-                    let partition = self.hosted.topic_partition();
-                    tracing::error!(%partition, offset, %error, "skipped a coordinator's record that cannot be read");
-                }
+        for record in newest.records() {
+            if let Some(known) = self.decode(record) {
+                self.machine.replay(&known);
             }
         }
         Ok(())
+    }
+
+    /// Replays a batch that is part of a transaction, or ends one. All of it: a later record supersedes it only if it
+    /// counts, which is not known yet, and there is rarely more than one of a key.
+    fn replay_transactional(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        let BatchHeader { producer_id, producer_epoch, .. } = batch.header;
+        let producer = ProducerIdAndEpoch { producer_id, producer_epoch };
+        if batch.header.is_control() {
+            let ended = EndTransactionMarker::parse(batch.payload());
+            if let Some(record) = ended.and_then(|marker| M::transaction_ended(producer, marker)) {
+                self.machine.replay(&record);
+            }
+            return Ok(());
+        }
+        let payload = BatchRecords::of(batch).map_err(|error| error.to_string())?;
+        let replay = |record| {
+            if let Some(record) = self.decode(record).and_then(|record| M::in_transaction(record, producer)) {
+                self.machine.replay(&record);
+            }
+        };
+        payload.visit(replay).map_err(|error| error.to_string())
+    }
+
+    fn decode(&self, (offset, key, value): KeyedRecord<'_>) -> Option<M::Record> {
+        M::decode(key, value).unwrap_or_else(|error| {
+            let partition = self.hosted.topic_partition();
+            tracing::error!(%partition, offset, %error, "skipped a coordinator's record that cannot be read");
+            None
+        })
     }
 }
 
@@ -147,10 +175,10 @@ impl BatchRecords {
         Ok(Self { base_offset: batch.header.base_offset, record_count: batch.header.record_count, bytes })
     }
 
-    fn visit<'a>(&'a self, newest: &mut Newest<'a>) -> Result<(), BatchError> {
+    fn visit<'a>(&'a self, mut visit: impl FnMut(KeyedRecord<'a>)) -> Result<(), BatchError> {
         visit_raw_records(&self.bytes, self.record_count, |record| {
             if let Some(key) = record.key {
-                newest.add(self.base_offset.saturating_add(i64::from(record.offset_delta)), key, record.value);
+                visit((self.base_offset.saturating_add(i64::from(record.offset_delta)), key, record.value));
             }
         })
     }
@@ -161,21 +189,23 @@ type KeyedRecord<'a> = (i64, &'a [u8], Option<&'a [u8]>);
 
 /// The last record of each key, which are those that compaction leaves: by them a machine comes to the same state as by
 /// all, and of most commits nothing but their key is looked at. As after compaction, a group that was only ever made by
-/// commits, all of which are gone, is not there.
+/// commits, all of which are gone, is not there. Tombstones stay, which are few: they also end what waits for its
+/// transaction's end.
 #[derive(Default)]
 struct Newest<'a> {
-    /// In the order of the log; `None` where a later one has the same key.
+    /// In the order of the log; `None` where one had a value and a later one has the same key.
     records: Vec<Option<KeyedRecord<'a>>>,
     by_key: HashMap<&'a [u8], usize>,
 }
 
 impl<'a> Newest<'a> {
-    fn add(&mut self, offset: i64, key: &'a [u8], value: Option<&'a [u8]>) {
-        let superseded = self.by_key.insert(key, self.records.len());
-        if let Some(superseded) = superseded.and_then(|index| self.records.get_mut(index)) {
+    fn add(&mut self, record: KeyedRecord<'a>) {
+        let superseded = self.by_key.insert(record.1, self.records.len());
+        let superseded = superseded.and_then(|index| self.records.get_mut(index));
+        if let Some(superseded @ Some((_, _, Some(_)))) = superseded {
             *superseded = None;
         }
-        self.records.push(Some((offset, key, value)));
+        self.records.push(Some(record));
     }
 
     fn records(self) -> impl Iterator<Item = KeyedRecord<'a>> {
@@ -209,7 +239,7 @@ mod tests {
             (b"b", Some(b"3")),
         ];
         for (offset, (key, value)) in (10..).zip(log) {
-            newest.add(offset, key, value);
+            newest.add((offset, key, value));
         }
         let left: Vec<KeyedRecord<'_>> = newest.records().collect();
         assert_eq!(left, [(12, &b"a"[..], None), (13, b"c", Some(&b"1"[..])), (15, b"b", Some(b"3"))]);
@@ -242,7 +272,7 @@ mod tests {
     fn offsets(machine: &mut GroupCoordinator) -> Vec<String> {
         let told = ["g", "h", "i"].map(|group| {
             let mut effects = Effects::new();
-            let fetch = FetchOffsetsRequest { group_id: group.into(), topics: None };
+            let fetch = FetchOffsetsRequest { group_id: group.into(), topics: None, require_stable: true };
             machine.handle(GroupRequest::FetchOffsets(fetch), ReplyTo(0), NOW, &mut effects);
             format!("{group}: {:?}", effects.replies)
         });
@@ -259,14 +289,14 @@ mod tests {
             machine.handle(step(number * number / 3), ReplyTo(0), NOW, &mut effects);
             for record in effects.records {
                 machine.replay(&record);
-                log.push(record.encode().unwrap());
+                log.push(GroupCoordinator::encode(&record).unwrap());
             }
             for window in [1, 7, 64, usize::MAX] {
                 let mut loaded = new_machine();
                 for records in log.chunks(window) {
                     let mut newest = Newest::default();
                     for record in records {
-                        newest.add(0, &record.key, record.value.as_deref());
+                        newest.add((0, &record.key, record.value.as_deref()));
                     }
                     for (_, key, value) in newest.records() {
                         loaded.replay(&GroupCoordinator::decode(key, value).unwrap().unwrap());
