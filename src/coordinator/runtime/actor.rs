@@ -5,15 +5,18 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::config::CoordinatorRuntimeConfig;
 use super::writer::{BatchWriter, Consequences, Deliver, MachineAnswer, PendingReply};
 use crate::clock::{Alarm, Clock, Now};
-use crate::coordinator::machine::CoordinatorMachine;
-use crate::ids::LeaderEpoch;
+use crate::coordinator::machine::{BatchKind, CoordinatorMachine};
+use crate::ids::{LeaderEpoch, ProducerIdAndEpoch};
 use crate::protocol::ErrorCode;
+use crate::protocol::coordinator_records::EncodedRecord;
+use crate::protocol::record_batch::{BatchBuilder, NO_SEQUENCE};
 use crate::replication::hosted_partition::HostedPartition;
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
 
@@ -181,17 +184,33 @@ impl<M: CoordinatorMachine> Actor<M> {
 
     /// Adds `records` to the batches that are to be written, and replays them: what is decided next goes by them.
     fn remember(&mut self, records: &[M::Record], is_atomic: bool, now: Now) -> Result<(), ErrorCode> {
-        let encoded: Result<Vec<_>, _> = records.iter().map(M::encode).collect();
-        let encoded = encoded.map_err(|error| {
-            tracing::error!(%error, "a coordinator's record cannot be written");
-            ErrorCode::CoordinatorNotAvailable
-        })?;
+        match records.first().map_or(BatchKind::Plain, M::batch_kind) {
+            BatchKind::Plain => {}
+            BatchKind::Transactional(producer) => {
+                let batch = transactional_batch(producer, &encode::<M>(records)?, now);
+                return self.remember_alone(records, &batch, now);
+            }
+            BatchKind::Marker(producer, marker) => {
+                return self.remember_alone(records, &marker.batch(producer, now.timestamp_ms), now);
+            }
+        }
+        let encoded = encode::<M>(records)?;
         let together = if is_atomic { records.len().max(1) } else { 1 };
         for (records, encoded) in records.chunks(together).zip(encoded.chunks(together)) {
             self.writer.add(encoded, now)?;
             for record in records {
                 self.machine.replay(record);
             }
+        }
+        Ok(())
+    }
+
+    /// Writes `batch`, which holds `records`, at once, and only then replays them: the log may refuse a producer, and nobody
+    /// need go by what it refuses.
+    fn remember_alone(&mut self, records: &[M::Record], batch: &Bytes, now: Now) -> Result<(), ErrorCode> {
+        self.writer.write_alone(batch, now)?;
+        for record in records {
+            self.machine.replay(record);
         }
         Ok(())
     }
@@ -207,4 +226,22 @@ impl<M: CoordinatorMachine> Actor<M> {
             drop(answer.send(Err(ErrorCode::NotCoordinator)));
         }
     }
+}
+
+fn encode<M: CoordinatorMachine>(records: &[M::Record]) -> Result<Vec<EncodedRecord>, ErrorCode> {
+    let encoded: Result<Vec<_>, _> = records.iter().map(M::encode).collect();
+    encoded.map_err(|error| {
+        tracing::error!(%error, "a coordinator's record cannot be written");
+        ErrorCode::CoordinatorNotAvailable
+    })
+}
+
+/// Coordinators do not number what they write for producers, as in Kafka.
+fn transactional_batch(producer: ProducerIdAndEpoch, records: &[EncodedRecord], now: Now) -> Bytes {
+    let mut batch = BatchBuilder::new(now.timestamp_ms);
+    batch.producer(producer.producer_id, producer.producer_epoch, NO_SEQUENCE).transactional();
+    for record in records {
+        batch.record_at(now.timestamp_ms, Some(&record.key), record.value.as_deref(), &[]);
+    }
+    batch.build()
 }

@@ -280,6 +280,18 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         wait::<M, Q>(tenure.map_or(Err(ErrorCode::NotCoordinator), |tenure| tenure.mailbox.post(request)))
     }
 
+    /// The same for the machine of that partition of the internal topic.
+    pub fn enqueue_in<Q: Question<M>>(
+        &self,
+        partition: i32,
+        question: Q,
+    ) -> impl Future<Output = Result<Q::Answer, ErrorCode>> + Send + use<Q, M> {
+        let request = question.into_request();
+        let mailboxes = self.read_mailboxes();
+        let tenure = mailboxes.by_partition.get(&partition);
+        wait::<M, Q>(tenure.map_or(Err(ErrorCode::NotCoordinator), |tenure| tenure.mailbox.post(request)))
+    }
+
     /// Asks every machine of this broker the same; answers in the order of their partitions.
     pub fn enqueue_all<Q: Question<M> + Clone>(
         &self,

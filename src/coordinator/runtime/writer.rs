@@ -2,7 +2,8 @@
 //!
 //! Decisions that are made together share a batch: it is open until it is full, or until the actor has nothing more to
 //! decide or has lingered long enough. A decision that was added to a batch counts for the machine, which goes on from
-//! there while the batch, and others behind it, are still to be committed. What can be foreseen is refused before.
+//! there while the batch, and others behind it, are still to be committed. What can be foreseen is refused before. What
+//! belongs to a producer's transaction, and the marker that ends one, is a batch of its own and is written before it counts.
 //!
 //! Unlike Kafka, which goes back to a snapshot in memory where a batch is refused after all, the actor then loads the
 //! machine anew: what it believes is not what the log says. That is rare, and costs other decisions nothing.
@@ -11,6 +12,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::config::{AppendLinger, CoordinatorRuntimeConfig};
@@ -224,15 +226,32 @@ impl<M: StateMachine> BatchWriter<M> {
     fn write(&mut self, now: Now) {
         let Some(batch) = self.open.take() else { return };
         let consequences = std::mem::replace(&mut self.consequences, Consequences::none());
-        let appended = match self.append(&batch, now) {
-            Ok(appended) => appended,
+        match self.append(&batch.records.build(), now) {
+            Ok(appended) => self.await_commit(&appended, consequences, now),
             Err(error) => {
                 let code = coordinator_error(&error, &self.hosted);
                 consequences.refuse(code);
                 self.failure = Some(code);
-                return;
             }
-        };
+        }
+    }
+
+    /// Writes a batch that no other decision shares, behind the open one. What [`BatchWriter::follow`] is then told waits for
+    /// it. After an error it is not on the log, and the machine must not take it for written.
+    ///
+    /// Errors: that of the batch in front, if it could not be written; those of the append, among them that the producer was
+    /// fenced.
+    pub(super) fn write_alone(&mut self, batch: &Bytes, now: Now) -> Result<(), ErrorCode> {
+        self.write(now);
+        if let Some(code) = self.failure {
+            return Err(code);
+        }
+        let appended = self.append(batch, now).map_err(|error| coordinator_error(&error, &self.hosted))?;
+        self.await_commit(&appended, Consequences::none(), now);
+        Ok(())
+    }
+
+    fn await_commit(&mut self, appended: &Appended, consequences: Consequences<M>, now: Now) {
         if appended.committed && !appended.needs_flush && self.written.is_empty() {
             consequences.leave(&self.deliver);
         } else {
@@ -246,8 +265,8 @@ impl<M: StateMachine> BatchWriter<M> {
     }
 
     /// Appends in the epoch in which the batch was decided on: in a later one, others may have written meanwhile.
-    fn append(&self, batch: &OpenBatch, now: Now) -> Result<Appended, PartitionAppendError> {
-        self.hosted.append(&AppendRequest::by_coordinator(&batch.records.build(), self.leader_epoch), now)
+    fn append(&self, batch: &Bytes, now: Now) -> Result<Appended, PartitionAppendError> {
+        self.hosted.append(&AppendRequest::by_coordinator(batch, self.leader_epoch), now)
     }
 
     /// What waits until the first of the written batches is committed, and on disk where that was asked for; its outcome
@@ -326,13 +345,18 @@ fn coordinator_error(error: &PartitionAppendError, hosted: &HostedPartition) -> 
         PartitionAppendError::Log(
             storage::AppendError::MessageTooLarge { .. } | storage::AppendError::RecordListTooLarge { .. },
         ) => {
-            // The topic's limits were lowered while the batch was open.
+            // What a producer wants written together is too large, or the topic's limits were lowered while the batch was open.
             tracing::warn!(%error, "a coordinator's batch is larger than its topic allows");
             ErrorCode::UnknownServerError
         }
         PartitionAppendError::Log(storage::AppendError::Storage(error)) => {
             hosted.log_storage_error("appending a coordinator's records", error);
             ErrorCode::NotCoordinator
+        }
+        PartitionAppendError::Log(storage::AppendError::InvalidProducerEpoch(_)) => ErrorCode::InvalidProducerEpoch,
+        PartitionAppendError::Log(storage::AppendError::InvalidTxnState(_)) => ErrorCode::InvalidTxnState,
+        PartitionAppendError::Log(storage::AppendError::TransactionCoordinatorFenced(_)) => {
+            ErrorCode::TransactionCoordinatorFenced
         }
         PartitionAppendError::Log(error) => {
             tracing::error!(%error, "a coordinator's records could not be appended");
