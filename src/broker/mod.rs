@@ -35,6 +35,7 @@ pub mod metadata_followers;
 pub mod producer_ids;
 pub mod quotas;
 pub mod transaction_markers;
+pub mod transaction_verification;
 
 /// How long a request waits for this broker's replicas to follow a change of the metadata.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);

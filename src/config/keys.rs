@@ -733,14 +733,16 @@ const TRANSACTIONS: &[Key] = &[
     )
     .low()
     .no_effect(),
-    Key::int("add.partitions.to.txn.retry.backoff.ms", "20", "The first pause before that check is tried again.")
-        .at_least(1)
-        .high()
-        .no_effect(),
-    Key::int("add.partitions.to.txn.retry.backoff.max.ms", "100", "The longest such pause.")
+    Key::int(
+        "add.partitions.to.txn.retry.backoff.ms",
+        "20",
+        "The pause before a write asks again to be added to a transaction whose last one is ending.",
+    )
+    .at_least(1)
+    .high(),
+    Key::int("add.partitions.to.txn.retry.backoff.max.ms", "100", "How long a write asks so, before its client must.")
         .at_least(0)
-        .high()
-        .no_effect(),
+        .high(),
     Key::int("share.coordinator.state.topic.num.partitions", "50", "The partitions of __share_group_state.")
         .at_least(1)
         .high()

@@ -119,6 +119,8 @@ typed_keys! {
             = "transaction.remove.expired.transaction.cleanup.interval.ms",
         request_timeout_ms: i32 = "request.timeout.ms",
         transaction_partition_verification_enable: bool = "transaction.partition.verification.enable",
+        add_partitions_to_txn_retry_backoff_ms: i32 = "add.partitions.to.txn.retry.backoff.ms",
+        add_partitions_to_txn_retry_backoff_max_ms: i32 = "add.partitions.to.txn.retry.backoff.max.ms",
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
         klamm_metrics_per_partition: bool = "klamm.metrics.per.partition",
         producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",
