@@ -3,7 +3,7 @@
 //! The append itself is the ordered part; the answer is owed only where replicas or the disk must confirm first. An
 //! error never leaves as `UNKNOWN_SERVER_ERROR`, which makes Java producers write duplicates (KAFKA-14034).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +13,20 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 
 use super::deadline::Deadline;
 use super::error::{AppendFailure, append_failure};
+use super::owned::owned;
 use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
+use crate::broker::transaction_verification::{
+    TransactionSupportedOperation, UnverifiedBatch, Verified, WritingProducer,
+};
 use crate::clock::Clock;
-use crate::ids::is_internal_topic;
+use crate::ids::{ProducerIdAndEpoch, TopicPartition, is_internal_topic};
 use crate::metadata::{MetadataImage, TopicImage};
 use crate::protocol::ErrorCode;
 use crate::protocol::compression::Compression;
@@ -41,6 +45,10 @@ const FIRST_VERSION_WITH_MESSAGES: i16 = 8;
 const FIRST_VERSION_WITH_LEADER: i16 = 10;
 /// The first version that may carry zstd (KIP-110).
 const FIRST_VERSION_WITH_ZSTD: i16 = 7;
+/// The first version whose clients know `TRANSACTION_ABORTABLE` (KIP-890).
+const FIRST_VERSION_WITH_ABORTABLE: i16 = 11;
+/// The first version whose clients leave it to the leader to add a partition to their transaction (KIP-890).
+const FIRST_VERSION_THAT_ADDS_PARTITIONS: i16 = 12;
 /// The client id with which Kafka's tools may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
 
@@ -52,18 +60,19 @@ pub async fn handle(
 ) -> Result<Reply<ProduceResponse>, ApiError> {
     let acks = match RequiredAcks::try_from(request.acks) {
         Ok(acks) => acks,
-        Err(code) => return Ok(Reply::Ready(refuse_all(request, code))),
+        Err(code) => return Ok(Reply::Ready(refuse_all(request.topic_data, code))),
     };
-    if let Some(id) = &request.transactional_id {
-        let denied = context.authorize(Operation::Write, Resource::transactional_id(id)).err();
-        // Unlike Kafka, transactions are not served yet, and a producer that has none cannot append to one.
-        return Ok(Reply::Ready(refuse_all(request, denied.unwrap_or(ErrorCode::InvalidProducerIdMapping))));
-    }
-    if request.topic_data.iter().flat_map(|topic| &topic.partition_data).any(is_transactional) {
-        return Ok(Reply::Ready(refuse_all(request, ErrorCode::TransactionalIdAuthorizationFailed)));
-    }
-    let mut appender = Appender { broker, context, image: broker.image(), acks, pending: Vec::new() };
     let topic_data = last_of_each_partition(request.topic_data);
+    let mut appender =
+        Appender { broker, context, image: broker.image(), acks, verified: HashMap::new(), pending: Vec::new() };
+    if topic_data.iter().flat_map(|topic| &topic.partition_data).any(is_transactional)
+        && let Err(code) = appender.verify(request.transactional_id.as_ref(), &topic_data).await
+    {
+        return match acks {
+            RequiredAcks::None => Err(ApiError::close("a Produce with acks=0 failed")),
+            _ => Ok(Reply::Ready(refuse_all(topic_data, code))),
+        };
+    }
     let topics = topic_data.into_iter().enumerate().map(|(index, topic)| appender.append_topic(index, topic));
     let mut response = ProduceResponse::default().with_responses(topics.collect());
     let pending = appender.pending;
@@ -96,10 +105,60 @@ struct Appender<'a> {
     context: &'a RequestContext,
     image: Arc<MetadataImage>,
     acks: RequiredAcks,
+    /// What was found out of the transactional batches before anything is appended; empty without any.
+    verified: HashMap<TopicPartition, Verified>,
     pending: Vec<PendingAppend>,
 }
 
 impl Appender<'_> {
+    /// Asks the transaction's coordinator about the partitions in which the transaction is not known to be open. The
+    /// connection's next request waits meanwhile, so that its appends keep their order.
+    ///
+    /// Errors: what refuses the whole request.
+    async fn verify(
+        &mut self,
+        transactional_id: Option<&TransactionalId>,
+        topics: &[TopicProduceData],
+    ) -> Result<(), ErrorCode> {
+        let transactional_id = transactional_id.ok_or(ErrorCode::TransactionalIdAuthorizationFailed)?;
+        self.context.authorize(Operation::Write, Resource::transactional_id(transactional_id))?;
+        let (producers, batches): (Vec<_>, Vec<_>) = self.transactional_batches(topics).into_iter().unzip();
+        let Some(&producer) = producers.first() else { return Ok(()) };
+        if producers.iter().any(|other| *other != producer) {
+            return Err(ErrorCode::InvalidProducerIdMapping);
+        }
+        let batches: Vec<_> = batches.into_iter().flatten().collect();
+        let operation = operation_of(self.context.api_version);
+        let producer = WritingProducer { transactional_id: owned(transactional_id), producer, operation };
+        let verified = self.broker.verify_transaction(&producer, &batches).await;
+        let partitions = batches.into_iter().map(|batch| batch.hosted.topic_partition().clone());
+        self.verified = partitions.zip(verified).collect();
+        Ok(())
+    }
+
+    /// The producers of the batches that are part of a transaction, and where these go; no batches whose partition refuses
+    /// them anyway.
+    fn transactional_batches(&self, topics: &[TopicProduceData]) -> Vec<(ProducerIdAndEpoch, Option<UnverifiedBatch>)> {
+        let mut found = Vec::new();
+        for topic in topics {
+            let Ok(known) = self.resolve(topic) else { continue };
+            for data in topic.partition_data.iter().filter(|data| is_transactional(data)) {
+                if known.partition(data.index).is_none() {
+                    continue;
+                }
+                let Ok(records) = one_batch(data.records.clone(), self.context.api_version) else { continue };
+                let Some(header) = BatchHeader::parse(&records).ok().filter(BatchHeader::has_producer_id) else {
+                    continue;
+                };
+                let BatchHeader { producer_id, producer_epoch, base_sequence, .. } = header;
+                let hosted = self.broker.replicas.partition_of(&known.name, known.id, data.index).ok();
+                let batch = hosted.map(|hosted| UnverifiedBatch { hosted, base_sequence });
+                found.push((ProducerIdAndEpoch { producer_id, producer_epoch }, batch));
+            }
+        }
+        found
+    }
+
     fn append_topic(&mut self, topic_index: usize, topic: TopicProduceData) -> TopicProduceResponse {
         let known = self.resolve(&topic);
         let mut responses = Vec::with_capacity(topic.partition_data.len());
@@ -151,9 +210,14 @@ impl Appender<'_> {
         // An append that reaches its partition is counted there.
         let hosted = found.inspect_err(|code| replicas.count_missed_append(&topic.name, *code))?;
         let records = one_batch(data.records, self.context.api_version)?;
-        let appended = hosted
-            .append(&AppendRequest::by_client(&records, self.acks), self.broker.clock.now())
-            .map_err(|error| append_failure(error, &hosted))?;
+        let guard = match self.verified.get(hosted.topic_partition()) {
+            Some(Ok(guard)) => *guard,
+            Some(Err(code)) => return Err(unverified(*code, operation_of(self.context.api_version))),
+            None => None,
+        };
+        let request = AppendRequest { guard, ..AppendRequest::by_client(&records, self.acks) };
+        let appended =
+            hosted.append(&request, self.broker.clock.now()).map_err(|error| append_failure(error, &hosted))?;
         Ok((hosted, appended))
     }
 
@@ -199,6 +263,37 @@ fn last_of_each_partition(mut topics: Vec<TopicProduceData>) -> Vec<TopicProduce
     topics
 }
 
+/// What clients of this version support.
+fn operation_of(version: i16) -> TransactionSupportedOperation {
+    match version {
+        FIRST_VERSION_THAT_ADDS_PARTITIONS.. => TransactionSupportedOperation::AddPartition,
+        FIRST_VERSION_WITH_ABORTABLE.. => TransactionSupportedOperation::GenericErrorSupported,
+        _ => TransactionSupportedOperation::DefaultError,
+    }
+}
+
+/// Why a batch is not appended about which the coordinator was asked. What is over soon, but was no answer to Produce before
+/// there were transactions, becomes an error upon which every client just tries again.
+fn unverified(code: ErrorCode, operation: TransactionSupportedOperation) -> AppendFailure {
+    match code {
+        ErrorCode::ConcurrentTransactions if operation.supports_epoch_bump() => code.into(),
+        ErrorCode::ConcurrentTransactions
+        | ErrorCode::NetworkException
+        | ErrorCode::CoordinatorLoadInProgress
+        | ErrorCode::CoordinatorNotAvailable
+        | ErrorCode::NotCoordinator
+        // Unlike Kafka, which passes this one on.
+        | ErrorCode::UnknownServerError => AppendFailure {
+            message: Some(format!("whether the partition is in the transaction cannot be told now: {code}")),
+            ..ErrorCode::NotEnoughReplicas.into()
+        },
+        ErrorCode::InvalidTxnState => {
+            AppendFailure { message: Some("the partition was not added to the transaction".to_owned()), ..code.into() }
+        }
+        _ => code.into(),
+    }
+}
+
 /// Whether the batch claims to be part of a transaction, which a request without a transactional id cannot hold.
 fn is_transactional(data: &PartitionProduceData) -> bool {
     let records = data.records.as_deref().unwrap_or_default();
@@ -238,7 +333,7 @@ fn record_error(error: RecordError) -> BatchIndexAndErrorMessage {
 }
 
 /// The same error for every partition of the request, with nothing appended.
-fn refuse_all(request: ProduceRequest, code: ErrorCode) -> ProduceResponse {
+fn refuse_all(topic_data: Vec<TopicProduceData>, code: ErrorCode) -> ProduceResponse {
     let refuse = |data: &PartitionProduceData| {
         PartitionProduceResponse::default()
             .with_index(data.index)
@@ -247,7 +342,7 @@ fn refuse_all(request: ProduceRequest, code: ErrorCode) -> ProduceResponse {
             .with_log_append_time_ms(-1)
             .with_log_start_offset(-1)
     };
-    let topics = request.topic_data.into_iter().map(|topic| {
+    let topics = topic_data.into_iter().map(|topic| {
         TopicProduceResponse::default()
             .with_partition_responses(topic.partition_data.iter().map(refuse).collect())
             .with_name(topic.name)

@@ -46,7 +46,9 @@ use klamm::network::{Answer, Endpoints, Handled, Service};
 use klamm::protocol::frame::Piece;
 use klamm::security::{Authorizer, Operation, Principal, Resource, ResourceType};
 
-use crate::broker::{Broker, Topic, batch, fetch, group_id, list_offsets, new_topic, produce, text, topic_name};
+use crate::broker::{
+    Broker, Topic, batch, builder, fetch, group_id, list_offsets, new_topic, produce, text, topic_name,
+};
 use crate::security::{AllowNothing, describe_acls};
 
 const TOPIC: &str = "hidden-topic";
@@ -119,7 +121,8 @@ where
 
 fn produced(topic: &Topic) -> Vec<Case> {
     let (one, two, three, four) = (topic.clone(), topic.clone(), topic.clone(), topic.clone());
-    let transactional = produce(topic, 0, batch(&["a"])).with_transactional_id(Some(text("hidden").into()));
+    let transactional = builder(&["a"]).producer(7, 0, 0).transactional().build();
+    let transactional = produce(topic, 0, transactional).with_transactional_id(Some(text("hidden").into()));
     let unknown = produce(&Topic::unknown("hidden-topic-too"), 0, batch(&["a"]));
     let replica = fetch(topic, &[(0, 0)]).with_replica_id(BrokerId(1));
     vec![

@@ -44,6 +44,7 @@ mod time;
 mod told_addresses;
 mod topics;
 mod transaction_admin;
+mod transactional_produce;
 mod transactions;
 mod versions;
 mod watched;

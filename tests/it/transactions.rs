@@ -51,7 +51,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn at(self, epoch: i16) -> Self {
+    pub(crate) fn at(self, epoch: i16) -> Self {
         Self { epoch, ..self }
     }
 }
@@ -77,7 +77,7 @@ pub(crate) async fn init(client: &mut Client, id: &'static str) -> Identity {
     within(attempts).await
 }
 
-async fn find_coordinator(client: &mut Client, id: &str) {
+pub(crate) async fn find_coordinator(client: &mut Client, id: &str) {
     let request = FindCoordinatorRequest::default().with_key(text(id)).with_key_type(1);
     assert_eq!(client.ask(3, &request).await.error_code, 0);
 }
@@ -120,7 +120,7 @@ pub(crate) async fn add(client: &mut Client, version: i16, producer: Identity, p
 }
 
 /// Ends a transaction; who the producer is afterwards, or the error code.
-async fn end(client: &mut Client, version: i16, producer: Identity, commits: bool) -> Result<Identity, i16> {
+pub(crate) async fn end(client: &mut Client, version: i16, producer: Identity, commits: bool) -> Result<Identity, i16> {
     let request = EndTxnRequest::default()
         .with_transactional_id(text(producer.id).into())
         .with_producer_id(producer.producer_id.into())
@@ -138,13 +138,13 @@ async fn end(client: &mut Client, version: i16, producer: Identity, commits: boo
     }
 }
 
-async fn describe(client: &mut Client, id: &str) -> TransactionState {
+pub(crate) async fn describe(client: &mut Client, id: &str) -> TransactionState {
     let request = DescribeTransactionsRequest::default().with_transactional_ids(vec![text(id).into()]);
     client.ask(0, &request).await.transaction_states.remove(0)
 }
 
 /// Waits until the id's transaction is in `state`.
-async fn reach(client: &mut Client, id: &str, state: &str) -> TransactionState {
+pub(crate) async fn reach(client: &mut Client, id: &str, state: &str) -> TransactionState {
     let reached = async {
         loop {
             let described = describe(client, id).await;
