@@ -77,7 +77,12 @@ async fn deliver(broker: Arc<Broker>, message: WriteMarkers, predecessor: Option
     let (mut pause, longest_pause) = RETRY_BACKOFF;
     let mut missing = message.partitions.clone();
     while broker.transactions.is_elected(&message.transactional_id, message.coordinator_epoch) {
+        let is_first = missing.len() == message.partitions.len();
         let tried = write_all(&broker, &message, missing).await;
+        if let Some((partition, code)) = tried.failure.filter(|_| is_first) {
+            let (transactional_id, markers) = (&message.transactional_id, tried.missing.len());
+            tracing::info!(%transactional_id, markers, %partition, %code, "markers of a transaction have to wait");
+        }
         missing = tried.missing;
         tell(&broker, &message, tried.written).await;
         if missing.is_empty() {
@@ -112,6 +117,8 @@ async fn tell(broker: &Broker, message: &WriteMarkers, partitions: Vec<TopicPart
 struct Tried {
     written: Vec<TopicPartition>,
     missing: Vec<TopicPartition>,
+    /// The first of the latter, and why.
+    failure: Option<(TopicPartition, ErrorCode)>,
 }
 
 async fn write_all(broker: &Broker, message: &WriteMarkers, partitions: Vec<TopicPartition>) -> Tried {
@@ -127,8 +134,7 @@ async fn write_all(broker: &Broker, message: &WriteMarkers, partitions: Vec<Topi
             match outcome {
                 Ok(()) => tried.written.push(partition),
                 Err(code) => {
-                    let transactional_id = &message.transactional_id;
-                    tracing::info!(%partition, %transactional_id, %code, "a transaction's marker has to wait");
+                    tried.failure.get_or_insert_with(|| (partition.clone(), code));
                     tried.missing.push(partition);
                 }
             }
