@@ -19,6 +19,7 @@ use crate::protocol::coordinator_records::EncodedRecord;
 use crate::protocol::record_batch::{BatchBuilder, NO_SEQUENCE};
 use crate::replication::hosted_partition::HostedPartition;
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
+use crate::storage::VerificationGuard;
 
 /// Requests that are decided before their batch is written, so that the first of them does not wait long.
 const BURST: usize = 256;
@@ -28,6 +29,8 @@ pub(super) type NewMachine<M> = Arc<dyn Fn() -> M + Send + Sync>;
 
 pub(super) struct Envelope<M: StateMachine> {
     pub(super) request: M::Request,
+    /// What the first records of a transaction are to be written with.
+    pub(super) guard: Option<VerificationGuard>,
     /// Where the answer goes; nobody waits for one to tidings.
     pub(super) answer: Option<oneshot::Sender<MachineAnswer<M>>>,
 }
@@ -139,7 +142,7 @@ impl<M: CoordinatorMachine> Actor<M> {
             self.handle(envelope);
         }
         if !self.writer.has_failed() {
-            self.decide(M::handle_timeout);
+            self.decide(None, M::handle_timeout);
         }
     }
 
@@ -154,21 +157,25 @@ impl<M: CoordinatorMachine> Actor<M> {
         }
     }
 
-    fn handle(&mut self, Envelope { request, answer }: Envelope<M>) {
+    fn handle(&mut self, Envelope { request, guard, answer }: Envelope<M>) {
         let reply_to = ReplyTo(self.next_reply_to);
         self.next_reply_to += 1;
         if let Some(answer) = answer {
             self.waiting.insert(reply_to, answer);
         }
-        self.decide(|machine, now, effects| machine.handle(request, reply_to, now, effects));
+        self.decide(guard, |machine, now, effects| machine.handle(request, reply_to, now, effects));
     }
 
     /// Lets the machine decide, has its records written and replays them, and lets its replies and messages follow them.
-    pub(super) fn decide(&mut self, decide: impl FnOnce(&mut M, Now, &mut Effects<M>)) {
+    pub(super) fn decide(
+        &mut self,
+        guard: Option<VerificationGuard>,
+        decide: impl FnOnce(&mut M, Now, &mut Effects<M>),
+    ) {
         let now = self.clock.now();
         let mut effects = Effects::new();
         decide(&mut self.machine, now, &mut effects);
-        let outcome = self.remember(&effects.records, effects.is_atomic, now);
+        let outcome = self.remember(&effects, guard, now);
         let waiting = &mut self.waiting;
         let replies = effects.replies.into_iter().filter_map(|(reply_to, response)| {
             let answer = waiting.remove(&reply_to)?;
@@ -183,19 +190,24 @@ impl<M: CoordinatorMachine> Actor<M> {
     }
 
     /// Adds `records` to the batches that are to be written, and replays them: what is decided next goes by them.
-    fn remember(&mut self, records: &[M::Record], is_atomic: bool, now: Now) -> Result<(), ErrorCode> {
+    fn remember(
+        &mut self,
+        Effects { records, is_atomic, .. }: &Effects<M>,
+        guard: Option<VerificationGuard>,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
         match records.first().map_or(BatchKind::Plain, M::batch_kind) {
             BatchKind::Plain => {}
             BatchKind::Transactional(producer) => {
                 let batch = transactional_batch(producer, &encode::<M>(records)?, now);
-                return self.remember_alone(records, &batch, now);
+                return self.remember_alone(records, &batch, guard, now);
             }
             BatchKind::Marker(producer, marker) => {
-                return self.remember_alone(records, &marker.batch(producer, now.timestamp_ms), now);
+                return self.remember_alone(records, &marker.batch(producer, now.timestamp_ms), None, now);
             }
         }
         let encoded = encode::<M>(records)?;
-        let together = if is_atomic { records.len().max(1) } else { 1 };
+        let together = if *is_atomic { records.len().max(1) } else { 1 };
         for (records, encoded) in records.chunks(together).zip(encoded.chunks(together)) {
             self.writer.add(encoded, now)?;
             for record in records {
@@ -207,8 +219,14 @@ impl<M: CoordinatorMachine> Actor<M> {
 
     /// Writes `batch`, which holds `records`, at once, and only then replays them: the log may refuse a producer, and nobody
     /// need go by what it refuses.
-    fn remember_alone(&mut self, records: &[M::Record], batch: &Bytes, now: Now) -> Result<(), ErrorCode> {
-        self.writer.write_alone(batch, now)?;
+    fn remember_alone(
+        &mut self,
+        records: &[M::Record],
+        batch: &Bytes,
+        guard: Option<VerificationGuard>,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        self.writer.write_alone(batch, guard, now)?;
         for record in records {
             self.machine.replay(record);
         }

@@ -34,7 +34,7 @@ impl<M: CoordinatorMachine> Actor<M> {
                 _ if stop.is_cancelled() => None,
                 Ok(()) => {
                     let leader_epoch = self.leader_epoch;
-                    self.decide(|machine, now, effects| machine.loaded(leader_epoch, now, effects));
+                    self.decide(None, |machine, now, effects| machine.loaded(leader_epoch, now, effects));
                     Some(self)
                 }
                 Err(reason) => {
@@ -81,7 +81,7 @@ impl<M: CoordinatorMachine> Actor<M> {
     }
 
     /// Replays the whole batches in `bytes` from `start` on; answers the offset after them.
-    fn replay_bytes(&mut self, bytes: &Bytes, start: i64) -> Result<i64, String> {
+    pub(super) fn replay_bytes(&mut self, bytes: &Bytes, start: i64) -> Result<i64, String> {
         let mut next = start;
         let mut payloads = Vec::new();
         let mut size = 0;

@@ -9,6 +9,8 @@
 
 mod actor;
 mod config;
+#[cfg(test)]
+mod group_tests;
 mod loader;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ use crate::protocol::ErrorCode;
 use crate::replication::hosted_partition::HostedPartition;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::state_machine::{Question, StateMachine};
+use crate::storage::VerificationGuard;
 use actor::{Actor, Envelope, NewMachine};
 use writer::{Deliver, MachineAnswer};
 
@@ -103,7 +106,11 @@ impl<M: StateMachine> Clone for Mailbox<M> {
 
 impl<M: StateMachine> Mailbox<M> {
     /// What a client asks; refused when as many questions wait as may.
-    fn post(&self, request: M::Request) -> Result<oneshot::Receiver<MachineAnswer<M>>, ErrorCode> {
+    fn post(
+        &self,
+        request: M::Request,
+        guard: Option<VerificationGuard>,
+    ) -> Result<oneshot::Receiver<MachineAnswer<M>>, ErrorCode> {
         if self.envelopes.is_closed() {
             return Err(ErrorCode::NotCoordinator);
         }
@@ -114,17 +121,19 @@ impl<M: StateMachine> Mailbox<M> {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
         let (answer, receiver) = oneshot::channel();
-        self.envelopes.try_send(Envelope { request, answer: Some(answer) }).map_err(|refused| match refused {
-            TrySendError::Full(_) => ErrorCode::CoordinatorNotAvailable,
-            TrySendError::Closed(_) => ErrorCode::NotCoordinator,
-        })?;
+        self.envelopes.try_send(Envelope { request, guard, answer: Some(answer) }).map_err(
+            |refused| match refused {
+                TrySendError::Full(_) => ErrorCode::CoordinatorNotAvailable,
+                TrySendError::Closed(_) => ErrorCode::NotCoordinator,
+            },
+        )?;
         Ok(receiver)
     }
 
     /// What the machine is told and nobody waits for; blocks while there is no room, so that nothing is lost.
     fn tell(&self, tidings: M::Request) {
         // A machine that is gone has nothing to hear.
-        drop(self.envelopes.blocking_send(Envelope { request: tidings, answer: None }));
+        drop(self.envelopes.blocking_send(Envelope { request: tidings, guard: None, answer: None }));
     }
 }
 
@@ -274,10 +283,21 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         key: &str,
         question: Q,
     ) -> impl Future<Output = Result<Q::Answer, ErrorCode>> + Send + use<Q, M> {
+        self.enqueue_verified(key, question, None)
+    }
+
+    /// The same for a producer's transaction, whose records may be the first ones in that partition: `guard` is what
+    /// [`HostedPartition::begin_verification`] gave out before the transaction's coordinator was asked.
+    pub fn enqueue_verified<Q: Question<M>>(
+        &self,
+        key: &str,
+        question: Q,
+        guard: Option<VerificationGuard>,
+    ) -> impl Future<Output = Result<Q::Answer, ErrorCode>> + Send + use<Q, M> {
         let request = question.into_request();
         let mailboxes = self.read_mailboxes();
         let tenure = mailboxes.partition_for(key).and_then(|partition| mailboxes.by_partition.get(&partition));
-        wait::<M, Q>(tenure.map_or(Err(ErrorCode::NotCoordinator), |tenure| tenure.mailbox.post(request)))
+        wait::<M, Q>(tenure.map_or(Err(ErrorCode::NotCoordinator), |tenure| tenure.mailbox.post(request, guard)))
     }
 
     /// The same for the machine of that partition of the internal topic.
@@ -289,7 +309,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         let request = question.into_request();
         let mailboxes = self.read_mailboxes();
         let tenure = mailboxes.by_partition.get(&partition);
-        wait::<M, Q>(tenure.map_or(Err(ErrorCode::NotCoordinator), |tenure| tenure.mailbox.post(request)))
+        wait::<M, Q>(tenure.map_or(Err(ErrorCode::NotCoordinator), |tenure| tenure.mailbox.post(request, None)))
     }
 
     /// Asks every machine of this broker the same; answers in the order of their partitions.
@@ -298,7 +318,7 @@ impl<M: CoordinatorMachine> CoordinatorRuntime<M> {
         question: &Q,
     ) -> impl Future<Output = Vec<Result<Q::Answer, ErrorCode>>> + Send + use<Q, M> {
         let mailboxes = self.all_mailboxes();
-        let posted = mailboxes.iter().map(|mailbox| wait::<M, Q>(mailbox.post(question.clone().into_request())));
+        let posted = mailboxes.iter().map(|mailbox| wait::<M, Q>(mailbox.post(question.clone().into_request(), None)));
         futures_util::future::join_all(posted.collect::<Vec<_>>())
     }
 

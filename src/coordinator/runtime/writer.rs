@@ -24,7 +24,7 @@ use crate::protocol::record_batch::BatchBuilder;
 use crate::replication::hosted_partition::{AppendRequest, Appended, HostedPartition, PartitionAppendError};
 use crate::replication::partition::RequiredAcks;
 use crate::state_machine::StateMachine;
-use crate::storage;
+use crate::storage::{self, VerificationGuard};
 
 /// The machine's response, or why there is none.
 pub(super) type MachineAnswer<M> = Result<<M as StateMachine>::Response, ErrorCode>;
@@ -226,7 +226,7 @@ impl<M: StateMachine> BatchWriter<M> {
     fn write(&mut self, now: Now) {
         let Some(batch) = self.open.take() else { return };
         let consequences = std::mem::replace(&mut self.consequences, Consequences::none());
-        match self.append(&batch.records.build(), now) {
+        match self.append(&batch.records.build(), None, now) {
             Ok(appended) => self.await_commit(&appended, consequences, now),
             Err(error) => {
                 let code = coordinator_error(&error, &self.hosted);
@@ -241,12 +241,17 @@ impl<M: StateMachine> BatchWriter<M> {
     ///
     /// Errors: that of the batch in front, if it could not be written; those of the append, among them that the producer was
     /// fenced.
-    pub(super) fn write_alone(&mut self, batch: &Bytes, now: Now) -> Result<(), ErrorCode> {
+    pub(super) fn write_alone(
+        &mut self,
+        batch: &Bytes,
+        guard: Option<VerificationGuard>,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
         self.write(now);
         if let Some(code) = self.failure {
             return Err(code);
         }
-        let appended = self.append(batch, now).map_err(|error| coordinator_error(&error, &self.hosted))?;
+        let appended = self.append(batch, guard, now).map_err(|error| coordinator_error(&error, &self.hosted))?;
         self.await_commit(&appended, Consequences::none(), now);
         Ok(())
     }
@@ -265,8 +270,13 @@ impl<M: StateMachine> BatchWriter<M> {
     }
 
     /// Appends in the epoch in which the batch was decided on: in a later one, others may have written meanwhile.
-    fn append(&self, batch: &Bytes, now: Now) -> Result<Appended, PartitionAppendError> {
-        self.hosted.append(&AppendRequest::by_coordinator(batch, self.leader_epoch), now)
+    fn append(
+        &self,
+        batch: &Bytes,
+        guard: Option<VerificationGuard>,
+        now: Now,
+    ) -> Result<Appended, PartitionAppendError> {
+        self.hosted.append(&AppendRequest { guard, ..AppendRequest::by_coordinator(batch, self.leader_epoch) }, now)
     }
 
     /// What waits until the first of the written batches is committed, and on disk where that was asked for; its outcome
