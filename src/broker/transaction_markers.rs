@@ -9,14 +9,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
+use crate::coordinator::group::request::CompleteTransaction;
 use crate::coordinator::transaction::request::{MarkersWritten, TransactionalId, WriteMarkers};
-use crate::ids::{ProducerIdAndEpoch, TopicPartition};
+use crate::ids::{GROUP_METADATA_TOPIC, ProducerIdAndEpoch, TopicPartition};
 use crate::protocol::ErrorCode;
 use crate::protocol::control_records::EndTransactionMarker;
 use crate::replication::hosted_partition::{AppendRequest, Appended, HostedPartition, PartitionAppendError};
@@ -169,11 +171,16 @@ impl Broker {
         producer: ProducerIdAndEpoch,
         marker: EndTransactionMarker,
     ) -> impl Future<Output = Result<(), ErrorCode>> + Send + use<> {
+        if *partition.topic == *GROUP_METADATA_TOPIC {
+            // The group coordinator must see it among what it writes itself.
+            let completed = self.groups.enqueue_in(partition.partition, CompleteTransaction { producer, marker });
+            return completed.map(|completed| completed.map_err(marker_error)).left_future();
+        }
         let appended = self.append_marker(partition, producer, marker);
         let timeout_ms = self.config.load().broker.request_timeout_ms;
         let deadline = self.clock.monotonic() + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         let clock = self.clock.clone();
-        async move {
+        let committed = async move {
             let (hosted, appended) = appended?;
             let end_offset = appended.info.last_offset + 1;
             if appended.needs_flush {
@@ -184,7 +191,8 @@ impl Broker {
                 hosted.committed_to(end_offset, &clock, deadline.saturating_sub(clock.monotonic())).await?;
             }
             Ok(())
-        }
+        };
+        committed.right_future()
     }
 
     fn append_marker(
@@ -200,6 +208,17 @@ impl Broker {
             Ok(appended) => Ok((hosted, appended)),
             Err(error) => Err(append_error(error, &hosted)),
         }
+    }
+}
+
+/// What a transaction coordinator is told of a marker that a group coordinator did not write: it does not expect to hear of
+/// another kind of coordinator.
+fn marker_error(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::CoordinatorNotAvailable | ErrorCode::CoordinatorLoadInProgress | ErrorCode::NotCoordinator => {
+            ErrorCode::NotLeaderOrFollower
+        }
+        code => code,
     }
 }
 
