@@ -32,7 +32,7 @@ type AskedPartitions = Option<Vec<(ids::TopicName, Vec<i32>)>>;
 /// The offsets of one group, by topic.
 type Fetched = Result<Vec<(ids::TopicName, Vec<FetchedOffset>)>, ErrorCode>;
 
-/// Serves one request. There are no transactions yet, so every offset is stable.
+/// Serves one request.
 pub async fn handle(
     broker: &Broker,
     context: &RequestContext,
@@ -41,7 +41,8 @@ pub async fn handle(
     let version = context.api_version;
     let asked = groups(version, &request).into_iter();
     let asked: Vec<AskedGroup> = asked.map(|(group_id, topics)| AskedGroup::new(context, group_id, topics)).collect();
-    let answers: Vec<_> = asked.iter().map(|group| fetch(broker, context, group)).collect();
+    let require_stable = request.require_stable;
+    let answers: Vec<_> = asked.iter().map(|group| fetch(broker, context, group, require_stable)).collect();
     let (hints, client) = (Arc::clone(&broker.hints), context.client_identity());
     Ok(Reply::owed(async move {
         let fetched = join_all(answers).await;
@@ -112,13 +113,14 @@ fn fetch(
     broker: &Broker,
     context: &RequestContext,
     group: &AskedGroup,
+    require_stable: bool,
 ) -> impl Future<Output = Fetched> + Send + 'static {
     let AskedGroup { group_id, topics, .. } = group;
     // Of all topics, only those are told that may be seen.
     let chosen_by = topics.is_none().then(|| context.authorized.clone());
     let allowed = context.authorize(Operation::Describe, Resource::group(group_id));
     let answer = allowed.map(|()| {
-        let request = FetchOffsetsRequest { group_id: owned(group_id), topics: topics.clone(), require_stable: false };
+        let request = FetchOffsetsRequest { group_id: owned(group_id), topics: topics.clone(), require_stable };
         broker.groups.enqueue(group_id, request)
     });
     async move {
@@ -138,7 +140,7 @@ fn fetch(
 fn note_missing(hints: &Hints, client: &ClientIdentity, group: &str, fetched: &Fetched) {
     let topics = fetched.iter().flatten();
     let missing = topics.flat_map(|(topic, offsets)| {
-        let missing = offsets.iter().filter(|offset| offset.offset < 0);
+        let missing = offsets.iter().filter(|offset| offset.offset < 0 && !offset.is_unstable);
         missing.map(|offset| (ids::TopicName::clone(topic), offset.partition))
     });
     hints.learnt(client.clone(), group, missing);
@@ -178,6 +180,11 @@ fn shape_offset(offset: &FetchedOffset) -> OffsetFetchResponsePartitions {
         .with_committed_offset(offset.offset)
         .with_committed_leader_epoch(offset.leader_epoch)
         .with_metadata(Some(message_text(&offset.metadata)))
+        .with_error_code(stability_error(offset))
+}
+
+fn stability_error(offset: &FetchedOffset) -> i16 {
+    if offset.is_unstable { ErrorCode::UnstableOffsetCommit.code() } else { 0 }
 }
 
 /// Up to version 7. In version 1 an error of the group is repeated for every partition that was asked for.
@@ -207,7 +214,7 @@ fn single_topic(topic: &str, offsets: &[FetchedOffset], error_code: i16) -> Offs
             .with_committed_offset(offset.offset)
             .with_committed_leader_epoch(offset.leader_epoch)
             .with_metadata(Some(message_text(&offset.metadata)))
-            .with_error_code(error_code)
+            .with_error_code(if error_code == 0 { stability_error(offset) } else { error_code })
     });
     OffsetFetchResponseTopic::default().with_name(TopicName(message_text(topic))).with_partitions(partitions.collect())
 }
