@@ -101,8 +101,8 @@ async fn every_transaction_has_one_outcome_whenever_the_broker_dies() {
         assert_eq!(other, first, "partitions disagree");
     }
     assert!(first.values().all(|outcomes| outcomes.len() == 1), "{first:?}");
-    let told = told.lock().unwrap();
-    for (transaction, commits) in &*told {
+    let told = told.lock().unwrap().clone();
+    for (transaction, commits) in &told {
         assert_eq!(first.get(transaction), Some(&[*commits].into()), "{transaction:?}");
     }
     assert!(told.len() > 20 && told.values().any(|commits| !commits), "{}", told.len());
