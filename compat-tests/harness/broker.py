@@ -18,6 +18,9 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "200",
     "group.min.session.timeout.ms": "500",
     "offsets.topic.num.partitions": "4",
+    "transaction.state.log.num.partitions": "4",
+    # How often transactions are looked through for those whose time is over.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
 }
 
 START_DEADLINE_S = 60
@@ -175,6 +178,8 @@ class ApacheKafka(Broker):
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self.controller_port}",
             "log.dirs": str(self.data),
             "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
             **self.settings,
         }
 
