@@ -7,20 +7,25 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.function.Function;
 
-/** Runs all tests against the broker that the environment's BROKER names; a line for each, as harness/main.py counts. */
+/**
+ * Runs all tests against the broker that the environment's BROKER names; a line for each, as harness/main.py counts. An
+ * argument chooses the tests whose class and name hold it.
+ */
 final class Main {
     private static final List<Function<Clients, Object>> SUITES =
             List.of(ProducerTests::new, ConsumerTests::new, GroupTests::new, AdminTests::new, ConfigTests::new,
-                    ClusterTests::new);
+                    ClusterTests::new, TransactionTests::new);
 
     private Main() {}
 
     public static void main(String[] arguments) {
         boolean passed = true;
+        String chosen = arguments.length == 0 ? "" : arguments[0];
         for (Function<Clients, Object> suite : SUITES) {
             Class<?> type = suite.apply(null).getClass();
             List<Method> tests = Arrays.stream(type.getDeclaredMethods())
                     .filter(method -> method.isAnnotationPresent(Test.class))
+                    .filter(method -> (type.getName() + "." + method.getName()).contains(chosen))
                     .sorted(Comparator.comparing(Method::getName))
                     .toList();
             for (Method test : tests) {
