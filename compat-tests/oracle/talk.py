@@ -125,7 +125,8 @@ class Talk:
             elements = [self.comparable(element, name) for element in value]
             if all(isinstance(element, dict) for element in elements):
                 elements.sort(key=lambda element: [*(str(element.get(field)) for field in ORDER), repr(element)])
-            return elements
+            # The partitions of a transaction are told in no order.
+            return sorted(elements) if name == "Partitions" and elements and isinstance(elements[0], int) else elements
         if name in TEXTS:
             return "a text or none"
         if name in CHOSEN:
