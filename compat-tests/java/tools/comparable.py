@@ -27,6 +27,16 @@ RULES = [
 MEASURING = {"kafka-producer-perf-test", "kafka-consumer-perf-test", "kafka-e2e-latency"}
 # Tools that print in the order of a hash table, or of what came first.
 UNORDERED = {"kafka-configs", "kafka-groups", "kafka-consumer-groups", "kafka-delete-records"}
+# A tool that prints tables, in which these columns are a broker's choice or the moment's.
+TABLES = "kafka-transactions"
+CHOSEN_COLUMNS = {"ProducerId", "TransactionDurationMs", "Duration(s)", "Duration(min)"}
+# A tool that prints what lies on the disk: checksums, and which producer wrote it when.
+DUMP = "kafka-dump-log"
+DUMPED = [
+    (re.compile(r"\bcrc: \d+"), "crc: N"),
+    (re.compile(r"\b([pP]roducerId\"?: ?)\d+"), r"\g<1>0"),
+    (re.compile(r"\b(position: )\d+"), r"\1N"),
+]
 # A tool that reads partitions in no order, unless it is told to read one.
 READER = "kafka-console-consumer"
 # The frames of a stack trace.
@@ -54,9 +64,24 @@ def comparable(command, output, broker, directory):
         output = NUMBER.sub("N", output)
     output = USAGE.sub("how to call it", output)
     output = AFTER_JSON.sub(r"}\n", output)
+    if tool == DUMP:
+        for pattern, kind in DUMPED:
+            output = pattern.sub(kind, output)
     lines = [in_order(line.strip()) for line in output.splitlines() if line.strip() and not STACK.match(line)]
+    lines = without_chosen_columns(lines) if tool == TABLES else lines
     is_unordered = tool in UNORDERED or (tool == READER and "--partition" not in command)
     return sorted(lines) if is_unordered else lines
+
+
+def without_chosen_columns(lines):
+    """The rows of a table, its first line being the columns' names, with the kinds of what is chosen in place of it."""
+    names = lines[0].split() if lines else []
+    chosen = [at for at, name in enumerate(names) if name in CHOSEN_COLUMNS]
+    rows = [line.split() for line in lines[1:]]
+    for row in rows if chosen else []:
+        for at in chosen:
+            row[at : at + 1] = ["N"] if at < len(row) else []
+    return [*lines[:1], *sorted(map(" ".join, rows))] if chosen else lines
 
 
 def without_traces(lines):

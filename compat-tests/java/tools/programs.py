@@ -20,6 +20,7 @@ MAIN_CLASSES = {
     "kafka-consumer-perf-test": "org.apache.kafka.tools.ConsumerPerformance",
     "kafka-delegation-tokens": "org.apache.kafka.tools.DelegationTokenCommand",
     "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
+    "kafka-dump-log": "kafka.tools.DumpLogSegments",
     "kafka-e2e-latency": "org.apache.kafka.tools.EndToEndLatency",
     "kafka-features": "org.apache.kafka.tools.FeatureCommand",
     "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
@@ -49,7 +50,7 @@ SHIMS = {
     "kafka-topics",
 }
 # The tools that ask no broker.
-LOCAL = {"kafka-storage"}
+LOCAL = {"kafka-storage", "kafka-dump-log"}
 # What a tool says by its log alone is part of what it tells; the others print the same besides, and clients are silent.
 LOGGING = {
     "defaultLogLevel": "off",

@@ -5,7 +5,7 @@
     ... < TEXT                ... and reads TEXT, in which \\n begins a line and \\t is a tab
     ... ~ TEXT                ... again and again until it prints TEXT
     ... | TEXT                ... and only the lines that hold TEXT are compared
-    & NAME TOOL ARGUMENTS     starts a tool that runs until `stop NAME` (by SIGTERM) or `wait NAME` (by itself)
+    & NAME TOOL ARGUMENTS     starts a tool that runs until `stop NAME` (by SIGTERM), `wait NAME` (by itself) or `kill NAME`
     file NAME TEXT            writes a file into the directory in which the tools run
     restart                   kills the broker with SIGKILL and starts it again
 
@@ -93,7 +93,7 @@ class Run:
     def all(self, steps):
         """Runs the steps in their order."""
         kinds = {"$": self.run, "&": self.start, "stop": self.stop, "wait": self.wait}
-        kinds |= {"file": self.write, "restart": self.restart}
+        kinds |= {"file": self.write, "restart": self.restart, "kill": self.kill}
         for step in steps:
             kinds[step.kind](step)
 
@@ -135,6 +135,12 @@ class Run:
         """Stops a tool as a person does, and notes all that it printed."""
         self.running[step.words[0]][1].send_signal(signal.SIGTERM)
         self.wait(step)
+
+    def kill(self, step):
+        """Ends a tool with SIGKILL; what it printed up to then is nobody's business."""
+        _, process = self.running.pop(step.words[0])
+        process.kill()
+        process.communicate()
 
     def wait(self, step):
         """Waits for a tool's own end, and notes all that it printed."""
