@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from contextlib import contextmanager
 
 import confluent_kafka
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
@@ -32,18 +33,18 @@ def run(main_class, *arguments):
 
 
 def produce(bootstrap, topic, values):
-    """Sends string values, each with itself as its key."""
-    producer = confluent_kafka.Producer({"bootstrap.servers": bootstrap})
+    """Sends string values, each with itself as its key and each once."""
+    producer = confluent_kafka.Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
     for value in values:
         producer.produce(topic, value, key=value)
     assert producer.flush(PATIENCE_S) == 0
 
 
-def create(bootstrap, topic, **configs):
+def create(bootstrap, topic, partitions=1, **configs):
     """Creates a topic; returns the admin client."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     config = {key.replace("_", "."): value for key, value in configs.items()}
-    admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(PATIENCE_S)
+    admin.create_topics([NewTopic(topic, partitions, 1, config=config)])[topic].result(PATIENCE_S)
     return admin
 
 
@@ -66,3 +67,29 @@ def consume(bootstrap, topic, count):
     consumer.close()
     assert len(values) == count, values
     return values
+
+
+def crash(broker):
+    """`kill -9`, and a start on what that left."""
+    broker.kill()
+    broker.start()
+
+
+def until(holds, what, log):
+    """Waits until `holds()` is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, f"{what()}\n{log.read_text()[-4000:]}"
+        time.sleep(0.1)
+
+
+@contextmanager
+def running(log, directory, main_class, *arguments):
+    """A Java program that runs while the block does, and is killed at its end."""
+    with log.open("a") as output:
+        process = subprocess.Popen(java(main_class, *arguments), stdout=output, stderr=output, cwd=directory)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -2,56 +2,17 @@
 
 import itertools
 import json
-import os
-import subprocess
 import time
 import urllib.request
-from contextlib import contextmanager
 
 import confluent_kafka
-import pytest
 from confluent_kafka import TopicPartition
-from programs import PATIENCE_S, create, java, produce
+from programs import PATIENCE_S, crash, create, produce, running, until
 
-from harness.broker import broker_class, free_port
+from harness.broker import free_port
 
-# Compaction is to happen while the test runs.
-CLEANER = {"log.cleaner.backoff.ms": "100", "offsets.topic.num.partitions": "1", "group.initial.rebalance.delay.ms": "0"}
 COMPACTED_AT_ONCE = {"segment.ms": "200", "min.cleanable.dirty.ratio": "0.01"}
 EARLIER, LATER = range(300), range(300, 600)
-
-
-@pytest.fixture
-def broker():
-    """A broker that the test may kill; it comes back at the same address with the same data."""
-    with broker_class(os.environ["AGAINST"])(CLEANER) as started:
-        yield started
-
-
-def crash(broker):
-    """`kill -9`, and a start on what that left."""
-    broker.kill()
-    broker.start()
-
-
-def until(holds, what, log):
-    """Waits until `holds()` is true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, f"{what()}\n{log.read_text()[-4000:]}"
-        time.sleep(0.1)
-
-
-@contextmanager
-def running(log, directory, main_class, *arguments):
-    """A Java program that runs while the block does, and is killed at its end."""
-    with log.open("a") as output:
-        process = subprocess.Popen(java(main_class, *arguments), stdout=output, stderr=output, cwd=directory)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def last_values(bootstrap, topic):
