@@ -1,7 +1,7 @@
 //! AddPartitionsToTxn (key 24): partitions become part of a transaction. Up to version 3 a client says so for its own one;
 //! from version 4 on brokers do for those of several clients, or only ask whether they are part of it (KIP-890).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 
 use futures_util::future::join_all;
@@ -12,7 +12,6 @@ use kafka_protocol::messages::add_partitions_to_txn_response::{
 use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
 
 use super::owned::{message_text, owned};
-use super::partition_outcomes::PartitionOutcomes;
 use super::transactional::{ask, known_error};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
@@ -91,12 +90,13 @@ fn add(
     });
     let knows_fenced = context.api_version >= FIRST_WITH_FENCED;
     let result = AddPartitionsToTxnResult::default().with_transactional_id(message_text(id).into());
+    let topics = transaction.topics.clone();
     async move {
         let outcomes = match asked {
             Ok((partitions, answer)) => answer.await.unwrap_or_else(|code| all(partitions, code)),
             Err(refused) => refused,
         };
-        result.with_topic_results(shape(outcomes, knows_fenced))
+        result.with_topic_results(shape(topics, &outcomes, knows_fenced))
     }
 }
 
@@ -148,19 +148,26 @@ fn all(partitions: Vec<TopicPartition>, code: ErrorCode) -> AddedPartitions {
     partitions.into_iter().map(|partition| (partition, Some(code))).collect()
 }
 
-fn shape(outcomes: AddedPartitions, knows_fenced: bool) -> Vec<AddPartitionsToTxnTopicResult> {
-    let mut topics = PartitionOutcomes::default();
-    for (partition, error) in outcomes {
-        let code = error.map_or(0, |code| known_error(code, knows_fenced).code());
-        topics.add(&partition.topic, std::iter::once((partition.partition, code)));
-    }
-    let topic = |(name, partitions): (_, Vec<_>)| {
-        let partition = |(index, code)| {
-            AddPartitionsToTxnPartitionResult::default().with_partition_index(index).with_partition_error_code(code)
+/// The answer names what the request does, as often.
+fn shape(
+    topics: Vec<AddPartitionsToTxnTopic>,
+    outcomes: &AddedPartitions,
+    knows_fenced: bool,
+) -> Vec<AddPartitionsToTxnTopicResult> {
+    let codes: HashMap<(&str, i32), i16> = outcomes
+        .iter()
+        .map(|(partition, error)| {
+            let code = error.map_or(0, |code| known_error(code, knows_fenced).code());
+            ((&*partition.topic, partition.partition), code)
+        })
+        .collect();
+    let topic = |topic: AddPartitionsToTxnTopic| {
+        let partition = |index: &i32| {
+            let code = codes.get(&(topic.name.as_str(), *index)).copied().unwrap_or_default();
+            AddPartitionsToTxnPartitionResult::default().with_partition_index(*index).with_partition_error_code(code)
         };
-        AddPartitionsToTxnTopicResult::default()
-            .with_name(name)
-            .with_results_by_partition(partitions.into_iter().map(partition).collect())
+        let partitions = topic.partitions.iter().map(partition).collect();
+        AddPartitionsToTxnTopicResult::default().with_results_by_partition(partitions).with_name(topic.name)
     };
-    topics.into_topics().map(topic).collect()
+    topics.into_iter().map(topic).collect()
 }

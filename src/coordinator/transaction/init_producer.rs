@@ -50,7 +50,8 @@ impl TransactionCoordinator {
         self.next_producer(&value, request, now, effects)
     }
 
-    /// Aborts the transaction of a producer that must not go on; nobody asked for that who would be told the new epoch.
+    /// Aborts the transaction of a producer that must not go on; nobody asked for that who would be told the new epoch. As in
+    /// Kafka, the producer itself may ask for it afterwards, as for one whose answer was lost.
     pub(super) fn fence(
         &mut self,
         id: &TransactionalId,
@@ -58,10 +59,11 @@ impl TransactionCoordinator {
         now: Now,
         effects: &mut Effects<Self>,
     ) {
-        self.predecessors.remove(id);
+        let last_epoch = value.producer_epoch;
         let ending =
             TransactionEnd { result: TransactionResult::Abort, version: ClientVersion::Two, next_producer_id: None };
-        self.prepare(id, value, &ending, now, effects);
+        let next = self.prepare(id, value, &ending, now, effects);
+        self.remember_predecessor(id, next, last_epoch);
     }
 
     /// The producer after that of `value`, which has no transaction.
@@ -75,12 +77,14 @@ impl TransactionCoordinator {
         let (id, current) = (&request.transactional_id, producer_of(value));
         let version = value.client_transaction_version;
         if let Some(expected) = request.expected.filter(|expected| *expected != current) {
-            // A retry, whose first answer was lost, needs no epoch more.
             if self.last_epoch(id, current) != Some(expected.producer_epoch) {
                 return Err(ErrorCode::ProducerFenced.into());
             }
-            effects.record(record(id, initialized(current, value.previous_producer_id, version, request, now)));
-            return Ok(current);
+            if current.producer_epoch <= LAST_EPOCH {
+                // A retry, whose first answer was lost, needs no epoch more.
+                effects.record(record(id, initialized(current, value.previous_producer_id, version, request, now)));
+                return Ok(current);
+            }
         }
         let (next, previous_producer_id) = if current.producer_epoch >= LAST_EPOCH {
             let producer_id = request.new_producer_id.ok_or(ProducerRefusal::NeedsProducerId)?;
