@@ -17,7 +17,7 @@ use klamm::protocol::record_batch::BatchBuilder;
 
 use crate::broker::{Broker, Client, FETCH, Topic, builder, fetch, list_offsets, long_poll, produce, records, text};
 use crate::server::within;
-use crate::transactions::{Identity, V2, add, describe, end, init, reach};
+use crate::transactions::{Identity, V2, add, describe, end, find_coordinator, init, reach};
 
 const NOT_ENOUGH_REPLICAS: i16 = 19;
 const INVALID_REQUEST: i16 = 42;
@@ -339,5 +339,27 @@ async fn until_the_last_transaction_has_ended_the_next_one_waits_a_moment() {
     assert_eq!(client.ask(5, &deletion).await.responses[0].error_code, 0);
     let response = within(waiting.0.receive(ticket)).await.unwrap();
     assert_eq!(outcome(&response.responses[0].partition_responses[0]), Ok(0));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_transaction_goes_on_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::on(directory.path()).await;
+    let (mut client, topic) = broker.client_with_topic("t", 1).await;
+    let producer = init(&mut client, "x").await;
+    assert_eq!(send(&mut client, 12, producer, &topic, (0, &["a"])).await, Ok(0));
+    broker.stop().await;
+
+    let broker = Broker::on(directory.path()).await;
+    let mut client = broker.client().await;
+    assert_eq!(latest(&mut client, &topic, 1).await, 0, "it is open yet");
+    assert_eq!(send(&mut client, 12, producer, &topic, (0, &["a"])).await, Ok(0), "a retry");
+    assert_eq!(send(&mut client, 12, producer, &topic, (1, &["b"])).await, Ok(1));
+    find_coordinator(&mut client, "x").await;
+    reach(&mut client, "x", "Ongoing").await;
+    end(&mut client, V2, producer, true).await.unwrap();
+    reach(&mut client, "x", "CompleteCommit").await;
+    assert_eq!(read(&mut client, &topic, 1).await, (vec!["a".into(), "b".into()], 3));
     broker.stop().await;
 }
