@@ -257,13 +257,16 @@ fn log_reset(partition: &HostedPartition, reset: CheckpointReset, first_dirty_of
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{HashSet, VecDeque};
     use std::fs;
     use std::path::Path;
 
     use super::*;
     use crate::clock::Clock;
-    use crate::protocol::record_batch::BatchBuilder;
-    use crate::replication::hosted_partition::AppendRequest;
+    use crate::ids::ProducerIdAndEpoch;
+    use crate::protocol::control_records::{EndTransactionMarker, TransactionResult};
+    use crate::protocol::record_batch::{BatchBuilder, batches};
+    use crate::replication::hosted_partition::{AppendRequest, HostedPartition, ReadRequest};
     use crate::replication::partition::RequiredAcks;
     use crate::storage::{LogDir, LogDirOptions};
 
@@ -352,5 +355,100 @@ mod tests {
         let for_many = size(&to_clean(0, 900_000), &limits(1 << 27));
         assert!((24_000_000..24_000_200).contains(&for_many), "{for_many}");
         assert_eq!(size(&to_clean(0, i64::MAX), &limits(1 << 27)), 1 << 27);
+    }
+
+    /// The values that a read-committed consumer gets from the start of the log on, by Kafka's rule (`CompletedFetch`): a
+    /// producer counts as aborted from the first offset that it was told, until its marker comes.
+    fn read_committed(partition: &HostedPartition) -> Vec<(String, u8)> {
+        let (mut offset, mut values) = (0, Vec::new());
+        loop {
+            let request = ReadRequest {
+                fetch_offset: offset,
+                max_bytes: 4 << 20,
+                min_one: true,
+                current_leader_epoch: -1,
+                last_fetched_epoch: -1,
+                read_committed: true,
+            };
+            let read = partition.read(&request).unwrap();
+            let Some(records) = read.records else { return values };
+            let mut told: Vec<_> = read.aborted_transactions;
+            told.sort_by_key(|aborted| aborted.first_offset);
+            let (mut told, mut aborted) = (VecDeque::from(told), HashSet::new());
+            let bytes = records.read_blocking().unwrap();
+            for batch in batches(&bytes).map_while(Result::ok) {
+                let header = batch.header;
+                while told.front().is_some_and(|first| first.first_offset <= header.last_offset()) {
+                    aborted.insert(told.pop_front().unwrap().producer_id);
+                }
+                offset = header.next_offset();
+                if header.is_control() {
+                    let marker = EndTransactionMarker::parse(batch.payload());
+                    if marker.is_some_and(|marker| marker.result == TransactionResult::Abort) {
+                        aborted.remove(&header.producer_id);
+                    }
+                } else if !(header.is_transactional() && aborted.contains(&header.producer_id)) {
+                    let records = batch.records(1 << 24).unwrap().map(Result::unwrap);
+                    values.extend(records.filter_map(|record| {
+                        Some((String::from_utf8(record.key?.to_vec()).unwrap(), *record.value?.first()?))
+                    }));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_committed_stays_readable_when_the_marker_of_an_abort_was_cleaned_away() {
+        for in_memory in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let config = [
+                ("log.cleanup.policy", "compact"),
+                ("log.segment.bytes", "1048576"),
+                ("log.cleaner.min.cleanable.ratio", "0"),
+                ("log.cleaner.delete.retention.ms", "0"),
+                ("transaction.partition.verification.enable", "false"),
+            ];
+            let options =
+                LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 100, delete_delay: Duration::ZERO };
+            let log_dir = if in_memory { LogDir::memory() } else { LogDir::open(directory.path(), &options).unwrap() };
+            let clock = Clock::manual(NOW_MS);
+            let replicas = ReplicaManager::leading(&["t"], log_dir, &clock, &config);
+            let partition = replicas.partition("t", 0).unwrap();
+            let plain = |key: &str, value: u8, size: usize| {
+                let batch = BatchBuilder::new(NOW_MS).record(Some(key.as_bytes()), Some(&vec![value; size])).build();
+                partition.append(&AppendRequest::by_client(&batch, RequiredAcks::All), clock.now()).unwrap();
+            };
+            let write = |key: &str, value: u8, sequence: i32| {
+                let mut builder = BatchBuilder::new(NOW_MS);
+                builder.producer(7, 0, sequence).transactional().record(Some(key.as_bytes()), Some(&[value]));
+                partition.append(&AppendRequest::by_client(&builder.build(), RequiredAcks::All), clock.now()).unwrap();
+            };
+            let end = |result| {
+                let producer = ProducerIdAndEpoch { producer_id: 7, producer_epoch: 0 };
+                let batch = EndTransactionMarker { result, coordinator_epoch: 0 }.batch(producer, NOW_MS);
+                partition.append(&AppendRequest::by_coordinator(&batch, -1), clock.now()).unwrap();
+            };
+            plain("k", 1, 10);
+            write("k", 2, 0);
+            end(TransactionResult::Abort);
+            write("b", 3, 1);
+            end(TransactionResult::Commit);
+            let small = |partition| {
+                let mut read = read_committed(partition);
+                read.retain(|(key, _)| key != "filler");
+                read
+            };
+            let expected = [("k".to_owned(), 1), ("b".to_owned(), 3)];
+            assert_eq!(small(&partition), expected, "before any cleaning");
+            let (cleaner, stop) = (LogCleaner::new(Arc::clone(&replicas)), CancellationToken::new());
+            for pass in 0..3 {
+                for _ in 0..8 {
+                    plain("filler", 7, 300_000);
+                }
+                assert!(cleaner.clean_filthiest(&stop), "pass {pass}");
+                clock.advance(Duration::from_mins(1));
+                assert_eq!(small(&partition), expected, "in memory: {in_memory}, after cleaning {pass}");
+            }
+        }
     }
 }

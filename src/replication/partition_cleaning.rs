@@ -16,7 +16,7 @@ use crate::storage::cleaner::{
     AbortedTxn, CleanableSegment, CleanerError, CleanerStats, CleaningIo, CleaningSetting, LogToClean, OffsetMap,
     build_offset_map, clean_segments,
 };
-use crate::storage::{CleanedSegment, LogCleaning, SegmentToClean, StorageError, encode_transaction_index};
+use crate::storage::{CleanedSegment, LogCleaning, SegmentToClean, StorageError};
 
 /// No less is read at once: a batch header must fit, and small reads cost more than they save.
 const SMALLEST_READ: usize = 4096;
@@ -94,8 +94,7 @@ pub(super) fn clean(
         last_records_of_active_producers: &log.last_records,
     };
     let mut stats = CleanerStats::default();
-    let aborted = log.aborted_transactions()?;
-    let mut io = PartitionIo { partition, log: &log, aborted, context, group: None };
+    let mut io = PartitionIo { partition, log: &log, context, group: None };
     let end_offset = build_offset_map(&mut io, &segments, &setting, &mut map, &mut stats)?;
     let cleaned = clean_segments(&mut io, &segments, &setting, &map, end_offset, &mut stats);
     if let Some(Group { cleaned, .. }) = io.group.take() {
@@ -129,7 +128,6 @@ struct Group {
 struct PartitionIo<'a> {
     partition: &'a HostedPartition,
     log: &'a LogCleaning,
-    aborted: Vec<AbortedTxn>,
     context: &'a CleaningContext<'a>,
     group: Option<Group>,
 }
@@ -158,7 +156,7 @@ impl CleaningIo for PartitionIo<'_> {
 
     fn aborted_transactions(&mut self, from: i64, to: i64) -> Result<Vec<AbortedTxn>, CleaningFailure> {
         let overlaps = |aborted: &&AbortedTxn| aborted.last_offset >= from && aborted.first_offset < to;
-        Ok(self.aborted.iter().filter(overlaps).copied().collect())
+        Ok(self.log.aborted.iter().filter(overlaps).copied().collect())
     }
 
     fn begin_group(&mut self, segments: &[CleanableSegment]) -> Result<(), CleaningFailure> {
@@ -178,7 +176,7 @@ impl CleaningIo for PartitionIo<'_> {
         let Some(Group { cleaned, replaced }) = self.group.take() else { return Ok(()) };
         let last = replaced.last().and_then(|base_offset| self.source(*base_offset));
         let modified_ms = last.map_or(0, |source| source.modified_ms);
-        let finished = cleaned.finish(&encode_transaction_index(&aborted), modified_ms)?;
+        let finished = cleaned.finish(aborted, modified_ms)?;
         let place = &self.log.place;
         let begun = self.partition.with_log(|log| log.begin_swap(finished, &replaced, self.log.basis));
         if !begun.unwrap_or(Ok(false))? {

@@ -104,6 +104,12 @@ impl AbortedTransactions {
         self.list.iter().filter(|transaction| range.contains(&transaction.last_offset)).copied().collect()
     }
 
+    /// Has those whose markers are in this range be `aborted`: what a cleaning has left of them.
+    pub(super) fn replace(&mut self, range: Range<i64>, aborted: Vec<AbortedTxn>) {
+        let index = |offset| self.list.partition_point(|transaction| transaction.last_offset < offset);
+        self.list.splice(index(range.start)..index(range.end), aborted);
+    }
+
     /// Those with records from `from` on and before `upper_bound`.
     pub(super) fn between(&self, from: i64, upper_bound: i64) -> Vec<AbortedTxn> {
         let first = self.list.partition_point(|transaction| transaction.last_offset < from);

@@ -11,9 +11,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 
+use super::cleaner::AbortedTxn;
 use super::dir_state::DirState;
 use super::log_file::{LogFile, WriteError};
 use super::segment::{Home, Segment};
+use super::transaction_index::encode_transaction_index;
 use super::{LogConfig, StorageError, files};
 use crate::protocol::record_batch::BatchHeader;
 
@@ -106,18 +108,17 @@ impl CleanedSegment {
         self.place.observe(written.map_err(failure))
     }
 
-    /// Completes it with its indexes, of aborted transactions too (the bytes of a `.txnindex`), and has it on the disk.
+    /// Completes it with its indexes, also that of the `aborted` transactions whose markers it holds, and has it on the disk.
     /// `modified_ms` becomes the time of its last change: that of the last segment that it replaces, which retention may go
     /// by. Blocks for the disk.
-    pub fn finish(mut self, transaction_index: &[u8], modified_ms: i64) -> Result<FinishedSegment, StorageError> {
-        if let Err(error) = self.complete(transaction_index, modified_ms) {
+    pub fn finish(mut self, aborted: Vec<AbortedTxn>, modified_ms: i64) -> Result<FinishedSegment, StorageError> {
+        if let Err(error) = self.complete(&encode_transaction_index(&aborted), modified_ms) {
             // On a full disk it would only take space away.
             self.discard();
             return Err(error);
         }
         let Self { place, segment, .. } = self;
-        let has_transactions = !transaction_index.is_empty();
-        Ok(FinishedSegment { place, segment, has_transactions, suffix: files::CLEANED_SUFFIX })
+        Ok(FinishedSegment { place, segment, aborted, suffix: files::CLEANED_SUFFIX })
     }
 
     fn complete(&mut self, transaction_index: &[u8], modified_ms: i64) -> Result<(), StorageError> {
@@ -174,7 +175,8 @@ fn remove(place: &CleaningPlace, base_offset: i64, state: &str) {
 pub struct FinishedSegment {
     place: CleaningPlace,
     segment: Segment,
-    has_transactions: bool,
+    /// The aborted transactions whose markers it holds.
+    aborted: Vec<AbortedTxn>,
     /// What its files' names end with.
     suffix: &'static str,
 }
@@ -198,12 +200,13 @@ impl FinishedSegment {
         Ok(self)
     }
 
-    /// Takes its own name, once those that it replaces have given theirs up.
-    pub(super) fn take_place(self) -> Result<Segment, StorageError> {
+    /// Takes its own name, once those that it replaces have given theirs up; with it come the aborted transactions whose
+    /// markers it holds.
+    pub(super) fn take_place(self) -> Result<(Segment, Vec<AbortedTxn>), StorageError> {
         self.rename("")?;
-        let Some((dir, state)) = self.place.0 else { return Ok(self.segment) };
+        let Some((dir, state)) = self.place.0 else { return Ok((self.segment, self.aborted)) };
         let path = files::offset_file(&dir, self.segment.base_offset(), files::LOG_SUFFIX);
-        Ok(self.segment.moved_to(LogFile::existing(path, state)))
+        Ok((self.segment.moved_to(LogFile::existing(path, state)), self.aborted))
     }
 
     /// The `.log` first, so that a crash in between finds whole what it completes: what is still called `.cleaned` undoes the
@@ -212,7 +215,7 @@ impl FinishedSegment {
         let Some((dir, state)) = &self.place.0 else { return Ok(()) };
         let base_offset = self.segment.base_offset();
         for kind in files::SEGMENT_SUFFIXES {
-            if kind == files::TXN_INDEX_SUFFIX && !self.has_transactions {
+            if kind == files::TXN_INDEX_SUFFIX && self.aborted.is_empty() {
                 continue;
             }
             let (old, new) = (file(dir, base_offset, kind, self.suffix), file(dir, base_offset, kind, suffix));

@@ -79,6 +79,5 @@ pub use log_dirs::{FoundDirectory, LogDirs};
 pub use log_slice::LogSlice;
 pub use producer_state::ActiveProducer;
 pub use survey::{LogDirError, METADATA_DIRECTORY, Survey};
-pub use transaction_index::encode_transaction_index;
 pub use validator::AppendOrigin;
 pub use verification::{BatchToVerify, VerificationGuard};

@@ -42,7 +42,7 @@ fn decode(mut entry: &[u8]) -> Option<AbortedTxn> {
 }
 
 /// The bytes of a `.txnindex` file with these transactions, in the order of their markers.
-pub fn encode_transaction_index(aborted: &[AbortedTxn]) -> Vec<u8> {
+pub(super) fn encode_transaction_index(aborted: &[AbortedTxn]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(aborted.len() * ENTRY_SIZE);
     for transaction in aborted {
         bytes.put_i16(VERSION);

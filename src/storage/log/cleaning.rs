@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use crate::storage::cleaner::{AbortedTxn, CleanableSegment, CompactionConfig, La
 use crate::storage::log_place::LogPlace;
 use crate::storage::segment::Segment;
 use crate::storage::segment_data::SegmentData;
-use crate::storage::{CompressionType, LogConfig, StorageError, files, transaction_index};
+use crate::storage::{CompressionType, LogConfig, StorageError, files};
 
 /// A closed segment, to be read without the log's lock. It stays readable while its files have their names; the reader sees
 /// to it that nobody else cleans or deletes it meanwhile.
@@ -62,9 +61,9 @@ pub struct LogCleaning {
     pub sources: Vec<SegmentToClean>,
     /// What the last batch of each producer is that the log remembers.
     pub last_records: HashMap<i64, LastRecord>,
+    /// The aborted transactions, in the order of their markers.
+    pub aborted: Vec<AbortedTxn>,
     segments: Vec<CleanableSegment>,
-    /// There may be such files, of all segments.
-    transaction_indexes: Vec<PathBuf>,
 }
 
 impl LogCleaning {
@@ -76,15 +75,6 @@ impl LogCleaning {
             segment.time_index_size = source.index_size(files::TIME_INDEX_SUFFIX);
         }
         segments
-    }
-
-    /// The aborted transactions that the log has an index of. Reads files.
-    pub fn aborted_transactions(&self) -> Result<Vec<AbortedTxn>, StorageError> {
-        let mut aborted = Vec::new();
-        for path in &self.transaction_indexes {
-            aborted.extend(transaction_index::read(path)?);
-        }
-        Ok(aborted)
     }
 
     /// In what codec batches that are written anew are stored; `None` for their own.
@@ -170,17 +160,14 @@ impl Log {
 
     /// Everything that a cleaning needs, to go on without the lock.
     pub fn begin_cleaning(&self) -> LogCleaning {
-        let transaction_index = |segment: &Segment| {
-            Some(segment.file()?.path().with_extension(files::TXN_INDEX_SUFFIX.trim_start_matches('.')))
-        };
         LogCleaning {
             config: Arc::clone(&self.config),
             place: CleaningPlace::new(self.place.as_ref().map(LogPlace::home)),
             basis: CleaningBasis { truncations: self.truncations },
             sources: self.sources_to_clean(),
             last_records: self.producers.last_records(),
+            aborted: self.aborted.with_markers(0..i64::MAX),
             segments: self.cleanable_segments(),
-            transaction_indexes: self.segments.iter().filter_map(transaction_index).collect(),
         }
     }
 
@@ -247,7 +234,12 @@ impl Log {
         for segment in self.segments.get(range.clone()).unwrap_or_default() {
             self.deleted_files.extend(segment.rename_to_deleted()?.into_iter().map(|path| (path, due)));
         }
-        self.segments.splice(range, [finished.take_place()?]);
+        let offsets =
+            finished.base_offset()..self.segments.get(range.end).map_or(self.log_end_offset, Segment::base_offset);
+        let (segment, aborted) = finished.take_place()?;
+        self.segments.splice(range, [segment]);
+        // A reader that is told of an abort whose marker is gone takes what its producer has committed later for aborted.
+        self.aborted.replace(offsets, aborted);
         let Some(place) = &mut self.place else { return Ok(()) };
         place.dir_changes += 1;
         let gone = replaced.get(1..).unwrap_or_default();

@@ -29,7 +29,7 @@ fn every_third(log: &Log, count: usize) -> (FinishedSegment, Vec<i64>) {
         }
     }
     let modified_ms = segments.last().unwrap().modified_ms;
-    (cleaned.finish(&[], modified_ms).unwrap(), replaced)
+    (cleaned.finish(Vec::new(), modified_ms).unwrap(), replaced)
 }
 
 fn swap(log: &mut Log, count: usize) -> Vec<i64> {
@@ -214,7 +214,7 @@ fn a_segment_of_which_nothing_remains_is_kept_empty() {
     let (disk, (dir, mut log)) = filled(&small_segments());
     let replaced: Vec<_> = log.begin_cleaning().sources.iter().take(2).map(|segment| segment.base_offset).collect();
     let cleaned = log.begin_cleaning().place.begin_segment(0, log.config()).unwrap();
-    let finished = cleaned.finish(&[], START_MS).unwrap();
+    let finished = cleaned.finish(Vec::new(), START_MS).unwrap();
     assert!(log.begin_swap(finished, &replaced, log.begin_cleaning().basis).unwrap());
     assert!(log.finish_swap(at(0)).unwrap());
     let kept = offsets(&log);
