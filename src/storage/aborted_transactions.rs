@@ -111,10 +111,10 @@ impl AbortedTransactions {
     }
 
     /// Those with records from `from` on and before `upper_bound`.
-    pub(super) fn between(&self, from: i64, upper_bound: i64) -> Vec<AbortedTxn> {
+    pub(super) fn between(&self, from: i64, upper_bound: i64) -> impl Iterator<Item = AbortedTxn> + '_ {
         let first = self.list.partition_point(|transaction| transaction.last_offset < from);
-        let open = self.list.iter().skip(first);
-        open.filter(|transaction| transaction.first_offset < upper_bound).copied().collect()
+        let open = self.list.get(first..).unwrap_or_default().iter();
+        open.filter(move |transaction| transaction.first_offset < upper_bound).copied()
     }
 
     /// Forgets those whose markers are gone from the end; `active` is the segment that ends there now.

@@ -166,11 +166,13 @@ impl Awaited for HostedPartition {
 impl HostedPartition {
     pub(super) fn new(
         partition: Partition,
-        log: Log,
+        mut log: Log,
         topic_id: Uuid,
         min_insync_replicas: usize,
         surroundings: PartitionSurroundings,
     ) -> Self {
+        // What was loaded knows no high watermark yet: every transaction that it has read counts as not committed.
+        log.replicated_to(partition.high_watermark());
         let PartitionSurroundings { log_dir, traffic, storage_errors, disk_turns } = surroundings;
         Self {
             topic_partition: log.topic_partition().clone(),
@@ -434,6 +436,7 @@ impl HostedPartition {
             if hosted.partition.apply(state, log_end_offset, now.monotonic) {
                 hosted.log.begin_epoch(leader_epoch);
             }
+            hosted.log.replicated_to(hosted.partition.high_watermark());
         }
         drop((guard, turn));
         self.waiters.wake();

@@ -11,6 +11,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::ids::ProducerIdAndEpoch;
+use crate::protocol::control_records::{EndTransactionMarker, TransactionResult};
 use crate::protocol::record_batch::BatchBuilder;
 use crate::replication::partition::RequiredAcks;
 use crate::replication::replica_manager::ReplicaManager;
@@ -113,4 +115,29 @@ async fn an_fsync_that_nobody_waits_for_any_more_keeps_its_turn() {
     drop(hanging);
     assert_eq!(Arc::clone(&partition).flushed_to(1, now).await, Ok(()));
     assert!(!partition.has_unflushed());
+}
+
+#[test]
+fn what_ended_before_a_crash_is_not_looked_at_by_every_reader_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 100, delete_delay: Duration::ZERO };
+        let log_dir = LogDir::open(directory.path(), &options).unwrap();
+        let config = [("transaction.partition.verification.enable", "false")];
+        let replicas = ReplicaManager::leading(&["t"], log_dir, &Clock::manual(0), &config);
+        replicas.partition("t", 0).unwrap()
+    };
+    let partition = open();
+    let producer = ProducerIdAndEpoch { producer_id: 7, producer_epoch: 0 };
+    let mut builder = BatchBuilder::new(1_000);
+    let data = builder.producer(7, 0, 0).transactional().record(None, Some(b"value")).build();
+    let marker = EndTransactionMarker { result: TransactionResult::Commit, coordinator_epoch: 0 };
+    let now = Clock::manual(0).now();
+    partition.append(&AppendRequest::by_client(&data, RequiredAcks::All), now).unwrap();
+    partition.append(&AppendRequest::by_coordinator(&marker.batch(producer, 1_000), -1), now).unwrap();
+    drop(partition);
+    let partition = open();
+    assert_eq!(partition.offsets(-1).unwrap().last_stable_offset, 2);
+    // As if nothing were committed: whatever is still remembered would hold a reader up.
+    assert_eq!(partition.with_log(|log| log.first_unstable_offset(0)), Some(None));
 }

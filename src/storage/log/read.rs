@@ -54,12 +54,9 @@ impl Log {
     /// in the order of their markers; as in Kafka, there may be more, from what follows in the log up to
     /// `upper_bound_offset`.
     pub fn aborted_transactions(&self, offset: i64, len: usize, upper_bound_offset: i64) -> Vec<AbortedTxn> {
-        let aborted = self.aborted.between(offset, upper_bound_offset);
-        if aborted.len() <= ABORTED_WITHOUT_SEARCH {
-            return aborted;
-        }
-        let end = self.offset_behind(offset, len).unwrap_or(upper_bound_offset);
-        self.aborted.between(offset, end.min(upper_bound_offset))
+        let is_more = self.aborted.between(offset, upper_bound_offset).nth(ABORTED_WITHOUT_SEARCH).is_some();
+        let end = if is_more { self.offset_behind(offset, len) } else { None };
+        self.aborted.between(offset, end.map_or(upper_bound_offset, |end| end.min(upper_bound_offset))).collect()
     }
 
     /// The first offset behind so many bytes from `offset` on in the same segment; `None` where that is the log's end.

@@ -112,7 +112,7 @@ fn run(rounds: usize, seed: u64) {
         let pristine = pristine(clean, with_transactions);
         let disk = Disk::new(small_segments());
         copy_dir(pristine.dir.path(), disk.dir.path());
-        let all = |log: &mut Log| (facts(log), log.aborted.between(0, i64::MAX));
+        let all = |log: &mut Log| (facts(log), log.aborted.between(0, i64::MAX).collect::<Vec<_>>());
         let expected: (Facts, _) = all(&mut disk.start().1);
         let (end, aborted) = if with_transactions { (180, 8) } else { (120, 0) };
         assert_eq!((expected.0.0, expected.0.1, expected.1.len()), (0, end, aborted));

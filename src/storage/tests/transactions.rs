@@ -52,7 +52,7 @@ pub(super) fn append_transactions(log: &mut Log, count: i64) -> Vec<AbortedTxn> 
 }
 
 fn aborted(log: &Log) -> Vec<AbortedTxn> {
-    log.aborted.between(0, i64::MAX)
+    log.aborted.between(0, i64::MAX).collect()
 }
 
 fn indexes(disk: &Disk) -> Vec<(PathBuf, Vec<u8>)> {
@@ -76,7 +76,7 @@ fn after_a_crash_each_segment_knows_again_which_transactions_its_markers_abort()
     // A reader is told of those that it meets.
     let told = |from, upper_bound| {
         let told = log.aborted.between(from, upper_bound);
-        told.iter().map(|transaction| transaction.producer_id).collect::<Vec<_>>()
+        told.map(|transaction| transaction.producer_id).collect::<Vec<_>>()
     };
     assert_eq!(told(expected[3].first_offset, expected[3].last_offset), [expected[3].producer_id]);
     assert!(told(0, expected[0].first_offset).is_empty());
@@ -213,7 +213,7 @@ impl Model {
         let (open, expected) = self.transactions();
         let end = log.log_end_offset();
         assert_eq!(log.first_unstable_offset(end), open.values().min().copied());
-        assert_eq!(log.aborted.between(0, i64::MAX), expected);
+        assert_eq!(aborted(log), expected);
     }
 
     /// While the last batch, a marker, is not committed, neither is what it has ended.
