@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
 use kafka_protocol::messages::add_raft_voter_request::Listener;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::alter_configs_request::{self, AlterConfigsResource};
@@ -35,7 +34,6 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
-use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
 use klamm::api::{APIS, Dispatcher};
@@ -50,15 +48,16 @@ use crate::broker::{
     Broker, Topic, batch, builder, fetch, group_id, list_offsets, new_topic, produce, text, topic_name,
 };
 use crate::security::{AllowNothing, describe_acls};
+use crate::transaction_authorization::of_transactions;
 
-const TOPIC: &str = "hidden-topic";
-const GROUP: &str = "hidden-group";
+pub(crate) const TOPIC: &str = "hidden-topic";
+pub(crate) const GROUP: &str = "hidden-group";
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+pub(crate) const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const GROUP_AUTHORIZATION_FAILED: i16 = 30;
-const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
-const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
+pub(crate) const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+pub(crate) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 const DELEGATION_TOKEN_REQUEST_NOT_ALLOWED: i16 = 64;
 
 /// Versions up to which an API's answer has no place for its error, so that it is empty.
@@ -92,7 +91,7 @@ const NEVER_DONE: &[i16] = &[
 ];
 
 /// A request that names something, and the only error that its answer may hold; 0 where Kafka says nothing and leaves out.
-struct Case {
+pub(crate) struct Case {
     key: i16,
     error: i16,
     /// The request at a version, with its header; `None` where that version cannot hold it.
@@ -101,7 +100,7 @@ struct Case {
     tell: fn(Bytes, i16) -> String,
 }
 
-fn case<R>(error: i16, request: impl Fn(i16) -> R + 'static) -> Case
+pub(crate) fn case<R>(error: i16, request: impl Fn(i16) -> R + 'static) -> Case
 where
     R: Request,
     R::Response: Decodable + HeaderVersion + Debug,
@@ -153,43 +152,6 @@ fn produced(topic: &Topic) -> Vec<Case> {
         case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
             InitProducerIdRequest::default().with_transactional_id(Some(text("hidden").into()))
         }),
-    ]
-}
-
-/// Who [`start`] has made the producer of the transactional id `hidden`.
-fn of_transactions() -> Vec<Case> {
-    let named = || {
-        let topic = AddPartitionsToTxnTopic::default().with_name(topic_name(TOPIC)).with_partitions(vec![0]);
-        vec![topic]
-    };
-    vec![
-        case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, move |_| {
-            AddPartitionsToTxnRequest::default()
-                .with_v3_and_below_transactional_id(text("hidden").into())
-                .with_v3_and_below_topics(named())
-        }),
-        case(CLUSTER_AUTHORIZATION_FAILED, move |_| {
-            let transaction = AddPartitionsToTxnTransaction::default().with_transactional_id(text("hidden").into());
-            AddPartitionsToTxnRequest::default().with_transactions(vec![transaction.with_topics(named())])
-        }),
-        case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
-            AddOffsetsToTxnRequest::default()
-                .with_transactional_id(text("hidden").into())
-                .with_group_id(group_id(GROUP))
-        }),
-        case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
-            EndTxnRequest::default().with_transactional_id(text("hidden").into())
-        }),
-        case(CLUSTER_AUTHORIZATION_FAILED, |_| {
-            let topic = WritableTxnMarkerTopic::default().with_name(topic_name(TOPIC)).with_partition_indexes(vec![0]);
-            let marker = WritableTxnMarker::default().with_producer_id(77.into()).with_topics(vec![topic]);
-            WriteTxnMarkersRequest::default().with_markers(vec![marker])
-        }),
-        case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
-            DescribeTransactionsRequest::default().with_transactional_ids(vec![text("hidden").into()])
-        }),
-        // What may not be seen is left out.
-        case(0, |_| ListTransactionsRequest::default()),
     ]
 }
 
@@ -393,7 +355,7 @@ async fn ask(dispatcher: &Dispatcher, mut frame: Bytes) -> Bytes {
 
 /// Allows what a function says.
 #[derive(Debug)]
-struct AllowOnly(fn(Operation, ResourceType) -> bool);
+pub(crate) struct AllowOnly(pub(crate) fn(Operation, ResourceType) -> bool);
 
 impl Authorizer for AllowOnly {
     fn allows(&self, _: &Principal, _: IpAddr, operation: Operation, resource: Resource<'_>) -> bool {
@@ -402,7 +364,7 @@ impl Authorizer for AllowOnly {
 }
 
 /// The codes of all errors in a response's text.
-fn errors(told: &str) -> BTreeSet<i16> {
+pub(crate) fn errors(told: &str) -> BTreeSet<i16> {
     let codes = [" error_code: ", " partition_error_code: "].into_iter().flat_map(|name| told.split(name).skip(1));
     let codes = codes.filter_map(|rest| rest.split([',', ' ']).next()?.parse().ok());
     codes.filter(|code| *code != 0).collect()
@@ -421,7 +383,7 @@ async fn state(broker: &Broker, topic: &Topic) -> impl PartialEq + Debug + use<>
 }
 
 /// A broker with a topic that has a record, a group that has an offset, and a transactional producer.
-async fn start() -> (Broker, Topic) {
+pub(crate) async fn start() -> (Broker, Topic) {
     let broker = Broker::start().await;
     let (mut client, topic) = broker.client_with_topic(TOPIC, 1).await;
     client.append(&topic, 0, &["a secret"]).await;
@@ -438,7 +400,7 @@ async fn start() -> (Broker, Topic) {
     (broker, topic)
 }
 
-fn dispatcher(broker: &Broker, authorizer: impl Authorizer + 'static) -> Dispatcher {
+pub(crate) fn dispatcher(broker: &Broker, authorizer: impl Authorizer + 'static) -> Dispatcher {
     Dispatcher::with_authorizer(Arc::clone(broker.0.broker()), Clock::system(), Arc::new(authorizer))
 }
 
@@ -475,7 +437,7 @@ async fn who_may_do_nothing_learns_nothing_and_changes_nothing_by_any_api() {
 }
 
 /// Asks at every version that can hold the request; the responses as text.
-async fn tell_all(dispatcher: &Dispatcher, case: &Case) -> Vec<String> {
+pub(crate) async fn tell_all(dispatcher: &Dispatcher, case: &Case) -> Vec<String> {
     let api = APIS.iter().find(|api| api.key == case.key).unwrap();
     let mut told = Vec::new();
     for version in api.min_version..=api.max_version {

@@ -44,6 +44,7 @@ mod time;
 mod told_addresses;
 mod topics;
 mod transaction_admin;
+mod transaction_authorization;
 mod transaction_crashes;
 mod transactional_produce;
 mod transactions;

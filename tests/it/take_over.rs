@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kafka_protocol::messages::OffsetFetchRequest;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use kafka_protocol::messages::{ListTransactionsRequest, OffsetFetchRequest};
 use klamm::protocol::record_batch::{Record, batches};
 use klamm::server::{Server, StartError};
 use klamm::storage::{LogDirError, format_uuid};
@@ -12,6 +12,7 @@ use klamm::storage::{LogDirError, format_uuid};
 use crate::broker::{Broker, Client, FETCH, Topic, builder, config, fetch, group_id, topic_name};
 use crate::data_directory::{refusal, unpack};
 use crate::server::within;
+use crate::transactions::{describe, init};
 
 /// What Kafka's clients have found in the directory before it was stopped, line by line.
 fn told(kind: &str) -> Vec<Vec<&'static str>> {
@@ -101,6 +102,26 @@ async fn expect_all(broker: &Broker) {
     }
 }
 
+/// The coordinators know the transactional ids as Kafka's have left them, and the next producer goes on from there.
+async fn expect_transactions(client: &mut Client) {
+    let list = async {
+        loop {
+            let response = client.ask(2, &ListTransactionsRequest::default()).await;
+            if response.error_code == 0 {
+                return response.transaction_states;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    let listed = within(list).await;
+    let ids: Vec<_> = listed.iter().map(|one| one.transactional_id.as_str()).collect();
+    assert_eq!(ids, ["fixture"]);
+    let described = describe(client, "fixture").await;
+    assert_eq!((described.error_code, described.transaction_state.as_str()), (0, "CompleteAbort"));
+    let next = init(client, "fixture").await;
+    assert_eq!((next.producer_id, next.epoch), (described.producer_id.0, described.producer_epoch + 1));
+}
+
 #[tokio::test]
 async fn a_directory_of_kafka_is_taken_over_with_all_that_is_in_it() {
     let directory = kafka_directory("clean");
@@ -143,6 +164,7 @@ async fn a_directory_of_kafka_is_taken_over_with_all_that_is_in_it() {
     let answer = client.ask(FETCH, &committed).await.responses.remove(0).partitions.remove(0);
     let aborted: Vec<_> = answer.aborted_transactions.unwrap().iter().map(|one| one.first_offset).collect();
     assert_eq!(aborted, [4]);
+    expect_transactions(&mut client).await;
     broker.stop().await;
     assert!(!path.join("__cluster_metadata-0").exists());
     assert!(path.join("metadata/quorum-state").exists(), "Kafka's own metadata log is kept");
