@@ -46,6 +46,7 @@ mod topics;
 mod transaction_admin;
 mod transaction_authorization;
 mod transaction_crashes;
+mod transactional_offsets;
 mod transactional_produce;
 mod transactions;
 mod versions;

@@ -1,10 +1,13 @@
 //! Who may have transactions, in which topics, and who may see them.
 
 use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, DescribeTransactionsRequest, EndTxnRequest,
-    ListTransactionsRequest, WriteTxnMarkersRequest,
+    ListTransactionsRequest, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
 };
 use klamm::security::{Operation, ResourceType};
 
@@ -36,6 +39,15 @@ pub(crate) fn of_transactions() -> Vec<Case> {
                 .with_group_id(group_id(GROUP))
         }),
         case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
+            let partition = TxnOffsetCommitRequestPartition::default().with_committed_offset(7);
+            let topic =
+                TxnOffsetCommitRequestTopic::default().with_name(topic_name(TOPIC)).with_partitions(vec![partition]);
+            TxnOffsetCommitRequest::default()
+                .with_transactional_id(text("hidden").into())
+                .with_group_id(group_id(GROUP))
+                .with_topics(vec![topic])
+        }),
+        case(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, |_| {
             EndTxnRequest::default().with_transactional_id(text("hidden").into())
         }),
         case(CLUSTER_AUTHORIZATION_FAILED, |_| {
@@ -54,7 +66,7 @@ pub(crate) fn of_transactions() -> Vec<Case> {
 #[tokio::test]
 async fn a_transaction_does_not_open_topics_that_may_not_be_written() {
     let (broker, _topic) = start().await;
-    let [add, _, _, _, markers, describe, _] = &of_transactions()[..] else { panic!("seven cases") };
+    let [add, _, _, _, _, markers, describe, _] = &of_transactions()[..] else { panic!("eight cases") };
     let without_topics = dispatcher(&broker, AllowOnly(|_, kind| kind == ResourceType::TransactionalId));
     for told in tell_all(&without_topics, add).await {
         assert_eq!(errors(&told), [TOPIC_AUTHORIZATION_FAILED].into(), "{told}");
