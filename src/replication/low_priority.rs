@@ -37,7 +37,12 @@ pub(super) async fn run<T: Send + 'static>(
         // The panic has been printed.
         thread.join().map_err(|_| LowPriorityError::Panicked)
     });
-    worked.await.unwrap_or(Err(LowPriorityError::Panicked))
+    match worked.await {
+        Ok(outcome) => outcome,
+        // The runtime ends, and with it whoever waits here.
+        Err(ended) if ended.is_cancelled() => std::future::pending().await,
+        Err(_) => Err(LowPriorityError::Panicked),
+    }
 }
 
 #[cfg(test)]
