@@ -1,13 +1,13 @@
 //! Which partition of an internal topic holds the state of a group or a transaction.
 
-/// The partition that `id` belongs to, as every Kafka client and tool computes it: Java's `String.hashCode`, without
-/// its sign, modulo the number of partitions. 0 where there are no partitions.
+/// The partition that `id` belongs to, as Kafka's coordinators compute it (`GroupCoordinatorService.partitionFor`): the
+/// absolute value of Java's `String.hashCode`, modulo the number of partitions. 0 where there are no partitions.
 pub fn partition_for(id: &str, partitions: i32) -> i32 {
     if partitions <= 0 {
         return 0;
     }
-    // Kafka's Utils.abs clears the sign bit rather than negating, so that i32::MIN becomes 0.
-    (java_hash_code(id) & i32::MAX) % partitions
+    // Of i32::MIN there is no absolute value; Kafka's Utils.abs takes 0.
+    java_hash_code(id).checked_abs().unwrap_or(0) % partitions
 }
 
 /// Java's `String.hashCode`: over UTF-16 code units, so that a character beyond the basic plane counts as two.
@@ -35,6 +35,8 @@ mod tests {
         assert_eq!(partition_for("polygenelubricants", 50), 0);
         assert_eq!(partition_for("hello", 50), 22);
         assert_eq!(partition_for("hello", 1), 0);
+        assert_eq!(java_hash_code("orders"), -1_008_770_331);
+        assert_eq!(partition_for("orders", 50), 31, "the absolute value, not the hash without its sign bit");
         assert_eq!(partition_for("hello", 0), 0);
     }
 }
