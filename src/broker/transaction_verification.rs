@@ -76,6 +76,9 @@ impl Broker {
     /// (`add.partitions.to.txn.retry.backoff.ms`): that is the rule rather than the exception between two transactions, and
     /// a Produce is dear to repeat.
     ///
+    /// A guard that was given out before the last marker of the transaction before came is good for nothing, although the
+    /// coordinator, asked after that, has said yes: it is asked once more, with the guard that there is now.
+    ///
     /// Errors: those of [`HostedPartition::begin_verification`] and of `AddPartitionsToTxn`, as the client knows them.
     pub async fn verify_transaction(&self, producer: &WritingProducer, batches: &[UnverifiedBatch]) -> Vec<Verified> {
         let (backoff, patience) = {
@@ -88,25 +91,32 @@ impl Broker {
         let deadline = self.clock.monotonic().saturating_add(patience);
         loop {
             let verified = self.verify_once(producer, batches).await;
-            if !producer.operation.supports_epoch_bump()
-                || !verified.contains(&Err(ErrorCode::ConcurrentTransactions))
-                || self.clock.monotonic() >= deadline
-            {
+            let has_to_wait =
+                producer.operation.supports_epoch_bump() && verified.contains(&Err(ErrorCode::ConcurrentTransactions));
+            let is_late = verified.iter().any(|verified| matches!(verified, Ok(Some(_))))
+                && self.begin(producer, batches).iter().zip(&verified).any(|(now, then)| then.is_ok() && now != then);
+            if !(has_to_wait || is_late) || self.clock.monotonic() >= deadline {
                 return verified;
             }
-            self.clock.sleep(backoff).await;
+            if has_to_wait {
+                self.clock.sleep(backoff).await;
+            }
         }
     }
 
-    async fn verify_once(&self, producer: &WritingProducer, batches: &[UnverifiedBatch]) -> Vec<Verified> {
-        let supports_epoch_bump = producer.operation.supports_epoch_bump();
-        let now = self.clock.now();
+    /// The guard of each batch's partition, or that its transaction is open there already.
+    fn begin(&self, producer: &WritingProducer, batches: &[UnverifiedBatch]) -> Vec<Verified> {
+        let (supports_epoch_bump, now) = (producer.operation.supports_epoch_bump(), self.clock.now());
+        let producer = producer.producer;
         let begin = |UnverifiedBatch { hosted, base_sequence }: &UnverifiedBatch| {
-            let producer = producer.producer;
             let batch = BatchToVerify { producer, base_sequence: *base_sequence, supports_epoch_bump };
             hosted.begin_verification(batch, now)
         };
-        let mut verified: Vec<Verified> = batches.iter().map(begin).collect();
+        batches.iter().map(begin).collect()
+    }
+
+    async fn verify_once(&self, producer: &WritingProducer, batches: &[UnverifiedBatch]) -> Vec<Verified> {
+        let mut verified = self.begin(producer, batches);
         let asked: Vec<_> = (0..verified.len()).filter(|&index| matches!(verified[index], Ok(Some(_)))).collect();
         if asked.is_empty() {
             return verified;
