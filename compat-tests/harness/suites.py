@@ -109,6 +109,11 @@ def compaction():
     return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "compaction/main.py"]
 
 
+def consistency():
+    """The short form of the workload under faults whose whole history is checked."""
+    return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "consistency/main.py"]
+
+
 def crash():
     """Runs a few cycles of `scripts/crash_test.py`."""
     script = COMPAT_TESTS.parent / "scripts/crash_test.py"
@@ -140,6 +145,7 @@ SUITES = [
     Suite("terminal", terminal, broker=False),
     Suite("takeover", takeover, broker=False),
     Suite("compaction", compaction, broker=False),
+    Suite("consistency", consistency, broker=False),
     Suite("crash", crash, broker=False),
     Suite("faults", faults, broker=False),
 ]
