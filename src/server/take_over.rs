@@ -92,8 +92,8 @@ fn directory_obstacles(directory: &KafkaDirectory) -> Vec<String> {
     let open: Vec<_> = open.map(|partition| partition.topic_partition.to_string()).collect();
     if !open.is_empty() {
         obstacles.push(format!(
-            "transactions are open in {}, and they are not served here yet: have their producers finish them, or abort them \
-             with kafka-transactions.sh, before Kafka stops",
+            "transactions are open in {}, which would go on without whoever began them: have their producers finish them, or \
+             abort them with kafka-transactions.sh, before Kafka stops",
             some_of(&open)
         ));
     }
