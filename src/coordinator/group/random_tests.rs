@@ -1,18 +1,20 @@
 //! A random world: members that come, go, fall silent and take each other's place, refused writes, restarts and time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::request::{
-    CommitOffsetsRequest, FetchOffsetsRequest, JoinRequest, MemberIdentity, OffsetToCommit, Protocol,
+    CommitOffsetsRequest, CommitTransactionalOffsetsRequest, CompleteTransaction, FetchOffsetsRequest, JoinRequest,
+    MemberIdentity, OffsetToCommit, Protocol,
 };
 use super::response::{JoinResponse, JoinedMember};
 use super::*;
 use crate::clock::Clock;
-use crate::ids::Uuid;
+use crate::ids::{ProducerIdAndEpoch, Uuid};
+use crate::protocol::control_records::{EndTransactionMarker, TransactionResult};
 
 const GROUP: &str = "g";
 const SESSION_TIMEOUT_MS: i32 = 10_000;
@@ -22,13 +24,40 @@ const CLIENTS: [Option<&str>; 5] = [None, None, Some("one"), Some("two"), Some("
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Join { client: usize, has_changed: bool },
-    Sync { client: usize },
-    Heartbeat { client: usize },
-    Leave { client: usize },
-    Commit { client: usize, partition: i32, offset: i64 },
-    Forget { client: usize },
-    Pass { milliseconds: u64 },
+    Join {
+        client: usize,
+        has_changed: bool,
+    },
+    Sync {
+        client: usize,
+    },
+    Heartbeat {
+        client: usize,
+    },
+    Leave {
+        client: usize,
+    },
+    Commit {
+        client: usize,
+        partition: i32,
+        offset: i64,
+    },
+    /// A producer's, which is no member of the group.
+    CommitInTransaction {
+        producer_id: i64,
+        partition: i32,
+        offset: i64,
+    },
+    EndTransaction {
+        producer_id: i64,
+        result: TransactionResult,
+    },
+    Forget {
+        client: usize,
+    },
+    Pass {
+        milliseconds: u64,
+    },
     Restart,
     RefuseNextWrite,
 }
@@ -42,6 +71,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => client().prop_map(|client| Step::Leave { client }),
         4 => (client(), 0..3, 0..100_i64)
             .prop_map(|(client, partition, offset)| Step::Commit { client, partition, offset }),
+        4 => (1..4_i64, 0..3, 0..100_i64).prop_map(|(producer_id, partition, offset)| {
+            Step::CommitInTransaction { producer_id, partition, offset }
+        }),
+        2 => (1..4_i64, prop_oneof![Just(TransactionResult::Commit), Just(TransactionResult::Abort)])
+            .prop_map(|(producer_id, result)| Step::EndTransaction { producer_id, result }),
         1 => client().prop_map(|client| Step::Forget { client }),
         4 => (0..6_000_u64).prop_map(|milliseconds| Step::Pass { milliseconds }),
         1 => Just(Step::Restart),
@@ -79,16 +113,47 @@ impl Client {
     }
 }
 
+/// What was written of offsets, in the order of the log; what is seen follows from it alone.
+#[derive(Debug, Clone, Copy)]
+enum Written {
+    Plain { partition: i32, offset: i64 },
+    Pending { producer_id: i64, partition: i32, offset: i64 },
+    Ended { producer_id: i64, result: TransactionResult },
+}
+
+/// The offset of each partition, which is that of the last commit that counts, and the partitions that are not stable.
+fn seen(log: &[Written]) -> (BTreeMap<i32, i64>, BTreeSet<i32>) {
+    let (mut offsets, mut unstable) = (BTreeMap::new(), BTreeSet::new());
+    for (index, written) in log.iter().enumerate() {
+        match *written {
+            Written::Plain { partition, offset } => drop(offsets.insert(partition, offset)),
+            Written::Pending { producer_id, partition, offset } => {
+                let end = log[index..].iter().find_map(|later| match *later {
+                    Written::Ended { producer_id: ended, result } if ended == producer_id => Some(result),
+                    _ => None,
+                });
+                match end {
+                    Some(TransactionResult::Commit) => drop(offsets.insert(partition, offset)),
+                    Some(TransactionResult::Abort) => {}
+                    None => drop(unstable.insert(partition)),
+                }
+            }
+            Written::Ended { .. } => {}
+        }
+    }
+    (offsets, unstable)
+}
+
 struct World {
     machine: GroupCoordinator,
     clock: Clock,
     log: Vec<GroupRecord>,
     clients: [Client; 5],
-    /// Requests that are not answered, and who waits.
-    pending: HashMap<ReplyTo, usize>,
+    /// Requests that are not answered, and the client that waits; of producers nobody need know.
+    pending: HashMap<ReplyTo, Option<usize>>,
     next_reply_to: u64,
     refuses_next_write: bool,
-    offsets: BTreeMap<i32, i64>,
+    written: Vec<Written>,
     /// What each place in a generation was told as its assignment.
     assigned: HashMap<(i32, String), Bytes>,
     next_assignment: u64,
@@ -113,7 +178,7 @@ impl World {
             pending: HashMap::new(),
             next_reply_to: 0,
             refuses_next_write: false,
-            offsets: BTreeMap::new(),
+            written: Vec::new(),
             assigned: HashMap::new(),
             next_assignment: 0,
         };
@@ -125,10 +190,17 @@ impl World {
     fn replayed(&self) -> GroupCoordinator {
         let mut machine = GroupCoordinator::new(config());
         for record in &self.log {
-            let GroupRecord::Plain(record) = record else { panic!("{record:?}") };
-            let encoded = record.encode().unwrap();
-            let decoded = CoordinatorRecord::decode(&encoded.key, encoded.value.as_deref()).unwrap().unwrap();
-            machine.replay(&decoded.into());
+            let read = |record: &CoordinatorRecord| {
+                let encoded = record.encode().unwrap();
+                CoordinatorRecord::decode(&encoded.key, encoded.value.as_deref()).unwrap().unwrap()
+            };
+            machine.replay(&match record {
+                GroupRecord::Plain(record) => read(record).into(),
+                GroupRecord::Transactional { producer, record } => {
+                    GroupRecord::Transactional { producer: *producer, record: read(record) }
+                }
+                ended @ GroupRecord::TransactionEnded { .. } => ended.clone(),
+            });
         }
         machine
     }
@@ -149,15 +221,14 @@ impl World {
         let is_refused = !effects.records.is_empty() && std::mem::take(&mut self.refuses_next_write);
         if !is_refused {
             for record in effects.records {
-                if let GroupRecord::Plain(CoordinatorRecord::OffsetCommit { key, value: Some(value) }) = &record {
-                    self.offsets.insert(key.partition, value.offset);
-                }
+                self.note(&record);
                 self.machine.replay(&record);
                 self.log.push(record);
             }
         }
         for (reply_to, response) in effects.replies {
             let client = self.pending.remove(&reply_to).expect("every request is answered once");
+            let Some(client) = client else { continue };
             let is_awaited = self.clients[client].waits == Some(reply_to);
             if is_awaited {
                 self.clients[client].waits = None;
@@ -169,11 +240,34 @@ impl World {
         self.check();
     }
 
+    /// Takes down what is said of offsets.
+    fn note(&mut self, record: &GroupRecord) {
+        let of_commit = |record: &CoordinatorRecord| match record {
+            CoordinatorRecord::OffsetCommit { key, value: Some(value) } => Some((key.partition, value.offset)),
+            _ => None,
+        };
+        let written = match record {
+            GroupRecord::Plain(record) => {
+                of_commit(record).map(|(partition, offset)| Written::Plain { partition, offset })
+            }
+            GroupRecord::Transactional { producer, record } => of_commit(record)
+                .map(|(partition, offset)| Written::Pending { producer_id: producer.producer_id, partition, offset }),
+            GroupRecord::TransactionEnded { producer, marker } => {
+                Some(Written::Ended { producer_id: producer.producer_id, result: marker.result })
+            }
+        };
+        self.written.extend(written);
+    }
+
     fn ask(&mut self, client: usize, request: GroupRequest) {
+        self.clients[client].waits = Some(ReplyTo(self.next_reply_to));
+        self.ask_as(Some(client), request);
+    }
+
+    fn ask_as(&mut self, client: Option<usize>, request: GroupRequest) {
         let (now, reply_to) = (self.clock.now(), ReplyTo(self.next_reply_to));
         self.next_reply_to += 1;
         self.pending.insert(reply_to, client);
-        self.clients[client].waits = Some(reply_to);
         self.decide(|machine, effects| machine.handle(request, reply_to, now, effects));
     }
 
@@ -274,16 +368,19 @@ impl World {
             }
             GroupState::Dead => panic!("a group of this machine is dead"),
         }
-        let offsets = |machine: &GroupCoordinator| {
-            let topics = machine.fetch_offsets(&FetchOffsetsRequest {
-                group_id: GROUP.into(),
-                topics: None,
-                require_stable: true,
-            });
-            let offsets = topics.into_iter().flat_map(|(_, offsets)| offsets);
-            offsets.map(|fetched| (fetched.partition, fetched.offset)).collect::<BTreeMap<_, _>>()
+        let told = |machine: &GroupCoordinator, require_stable| {
+            let request = FetchOffsetsRequest { group_id: GROUP.into(), topics: None, require_stable };
+            machine.fetch_offsets(&request).into_iter().flat_map(|(_, offsets)| offsets).collect::<Vec<_>>()
         };
-        assert_eq!((offsets(&self.machine), offsets(&replayed)), (self.offsets.clone(), self.offsets.clone()));
+        let (offsets, unstable) = seen(&self.written);
+        for machine in [&self.machine, &replayed] {
+            let found = told(machine, false);
+            let found: BTreeMap<_, _> = found.iter().map(|fetched| (fetched.partition, fetched.offset)).collect();
+            assert_eq!(found, offsets, "{:?}", self.written);
+            for fetched in told(machine, true) {
+                assert_eq!(fetched.is_unstable, unstable.contains(&fetched.partition), "{:?}", self.written);
+            }
+        }
     }
 
     fn member(&self, client: usize) -> MemberRequest {
@@ -306,6 +403,14 @@ impl World {
             Step::Heartbeat { client } => self.ask(client, GroupRequest::Heartbeat(self.member(client))),
             Step::Leave { client } => self.leave(client),
             Step::Commit { client, partition, offset } => self.commit(client, partition, offset),
+            Step::CommitInTransaction { producer_id, partition, offset } => {
+                self.commit_in_transaction(producer_id, partition, offset);
+            }
+            Step::EndTransaction { producer_id, result } => {
+                let producer = ProducerIdAndEpoch { producer_id, producer_epoch: 0 };
+                let marker = EndTransactionMarker { result, coordinator_epoch: 0 };
+                self.ask_as(None, GroupRequest::CompleteTransaction(CompleteTransaction { producer, marker }));
+            }
             // A client that was restarted: nobody hears the answer to what it has asked.
             Step::Forget { client } => {
                 let changes = self.clients[client].changes;
@@ -368,6 +473,18 @@ impl World {
         let commit = OffsetToCommit { partition, offset, leader_epoch: -1, metadata: "".into() };
         let topics = vec![("t".into(), vec![commit])];
         self.ask(client, GroupRequest::CommitOffsets(CommitOffsetsRequest { member, retention_ms: None, topics }));
+    }
+
+    fn commit_in_transaction(&mut self, producer_id: i64, partition: i32, offset: i64) {
+        let nobody =
+            MemberRequest { group_id: GROUP.into(), member_id: "".into(), group_instance_id: None, generation_id: -1 };
+        let commit = OffsetToCommit { partition, offset, leader_epoch: -1, metadata: "".into() };
+        let request = CommitTransactionalOffsetsRequest {
+            producer: ProducerIdAndEpoch { producer_id, producer_epoch: 0 },
+            member: nobody,
+            topics: vec![("t".into(), vec![commit])],
+        };
+        self.ask_as(None, GroupRequest::CommitTransactionalOffsets(request));
     }
 
     /// Lets every timer run at its own time.
