@@ -11,8 +11,8 @@ from history import Read, Send, Transaction, now_ns
 
 TRANSACTION_TIMEOUT_MS = 6000
 PATIENCE_S = 20
-# librdkafka may ask for ever after a connection was cut; a transaction that is over by then is tried anew.
-OFFSETS_PATIENCE_S = 5
+# librdkafka may ask for ever after a connection was cut, beyond this.
+OFFSETS_PATIENCE_S = 3
 QUICK = {
     "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 200,
@@ -219,13 +219,32 @@ class Copier(TransactionalProducer):
             last = {message.partition(): message.offset() + 1 for message in messages}
             offsets = [TopicPartition(self.source, index, offset) for index, offset in last.items()]
             metadata = self.consumer.consumer_group_metadata()
-            self.producer.send_offsets_to_transaction(offsets, metadata, OFFSETS_PATIENCE_S)
+            self.commit_within(offsets, metadata)
         except KafkaException as error:
             self.recover(error.args[0])
             return False
         if not self.commit(self.producer, transaction):
             self.producer = None
         return transaction.outcome == "committed"
+
+    def commit_within(self, offsets, metadata):
+        """Commits offsets within the transaction. A producer that never comes back from that is left behind, with it."""
+        failures = []
+
+        def ask(producer):
+            try:
+                producer.send_offsets_to_transaction(offsets, metadata, OFFSETS_PATIENCE_S)
+            except KafkaException as error:
+                failures.append(error)
+
+        asking = threading.Thread(target=ask, args=[self.producer], daemon=True)
+        asking.start()
+        asking.join(2 * OFFSETS_PATIENCE_S)
+        if asking.is_alive():
+            self.producer = None
+            failures = [KafkaException(KafkaError(KafkaError._TIMED_OUT))]
+        if failures:
+            raise failures[0]
 
     def finish(self):
         deadline = time.monotonic() + PATIENCE_S * 3
