@@ -54,16 +54,21 @@ impl Log {
     /// in the order of their markers; as in Kafka, there may be more, from what follows in the log up to
     /// `upper_bound_offset`.
     pub fn aborted_transactions(&self, offset: i64, len: usize, upper_bound_offset: i64) -> Vec<AbortedTxn> {
-        let is_more = self.aborted.between(offset, upper_bound_offset).nth(ABORTED_WITHOUT_SEARCH).is_some();
-        let end = if is_more { self.offset_behind(offset, len) } else { None };
-        self.aborted.between(offset, end.map_or(upper_bound_offset, |end| end.min(upper_bound_offset))).collect()
+        let mut ahead = self.aborted.between(offset, upper_bound_offset).peekable();
+        if ahead.peek().is_none() {
+            return Vec::new();
+        }
+        let is_more = ahead.nth(ABORTED_WITHOUT_SEARCH).is_some();
+        let end = self.end_of_read(offset, is_more.then_some(len)).unwrap_or(upper_bound_offset);
+        self.aborted.between(offset, end.min(upper_bound_offset)).collect()
     }
 
-    /// The first offset behind so many bytes from `offset` on in the same segment; `None` where that is the log's end.
-    fn offset_behind(&self, offset: i64, len: usize) -> Option<i64> {
+    /// The first offset behind so many bytes from `offset` on in one segment, or behind the segment; `None` where that is the
+    /// log's end.
+    fn end_of_read(&self, offset: i64, len: Option<usize>) -> Option<i64> {
         let mut segments = self.segments.iter().skip(self.segment_index(offset));
         let (segment, first) = segments.find_map(|segment| Some((segment, segment.find(offset).ok()??)))?;
-        let behind = segment.offset_behind(first.position + len as u64);
+        let behind = len.and_then(|len| segment.offset_behind(first.position + len as u64));
         behind.or_else(|| segments.next().map(Segment::base_offset))
     }
 
