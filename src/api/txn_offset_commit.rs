@@ -79,9 +79,6 @@ async fn verify(broker: &Broker, version: i16, request: &TxnOffsetCommitRequest)
     if request.group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }
-    if request.transactional_id.is_empty() {
-        return Err(ErrorCode::InvalidRequest);
-    }
     let partition = broker.groups.partition_for(&request.group_id).ok_or(ErrorCode::NotCoordinator)?;
     let hosted = broker.replicas.partition(GROUP_METADATA_TOPIC, partition)?;
     let operation = match version {
