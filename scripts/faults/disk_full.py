@@ -12,6 +12,7 @@ disk was full works if its creation was acknowledged.
 
 import sys
 import time
+import uuid
 
 from disks import LoopDisk, SmallDisk
 from load import (
@@ -63,9 +64,9 @@ def refusal(bootstrap, partition, tries=200):
     options = {"bootstrap.servers": bootstrap, "retries": 0, "message.timeout.ms": 10_000, "acks": "all"}
     producer = Producer({**options, **QUICK})
     for _ in range(tries):
-        producer.produce(
-            partition[0], b"x" * 20_000, partition=partition[1], on_delivery=lambda error, _: errors.append(error)
-        )
+        # No two are equal: what is stored twice is looked for.
+        value = uuid.uuid4().hex * 625
+        producer.produce(partition[0], value, partition=partition[1], on_delivery=lambda error, _: errors.append(error))
         producer.flush(PATIENCE_S)
         if errors[-1] is not None:
             return errors[-1].name()
