@@ -36,6 +36,8 @@ pub(super) struct DiskTurns {
 #[derive(Debug, Default)]
 struct Counts {
     appending: AtomicUsize,
+    /// Those of them that are done by workers.
+    on_workers: AtomicUsize,
     ended: AtomicU64,
     /// Whether none has ended of late of those that are under way.
     held_up: AtomicBool,
@@ -51,6 +53,15 @@ impl Drop for DiskTurn<'_> {
     fn drop(&mut self) {
         self.0.appending.fetch_sub(1, Ordering::Relaxed);
         self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts an append on a worker likewise.
+struct WorkerClaim<'a>(&'a Counts);
+
+impl Drop for WorkerClaim<'_> {
+    fn drop(&mut self) {
+        self.0.on_workers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -75,12 +86,32 @@ impl DiskTurns {
         {
             waker.thread().unpark();
         }
-        let held_up = self.counts.held_up.load(Ordering::Relaxed);
-        match before {
-            _ if before < self.workers && !held_up => Some(work()),
-            _ if before < self.workers + MAX_WAITING => Some(off_the_workers(work)),
-            _ => None,
+        if before >= self.workers + MAX_WAITING {
+            return None;
         }
+        // Most who would be the last one have only met an append that lost the processor: a new thread for each of these
+        // would soon be hundreds.
+        let here = self.claim().or_else(|| (0..TRIES).find_map(|_| self.claim_later()));
+        Some(match here {
+            Some(_claim) => work(),
+            None => off_the_workers(work),
+        })
+    }
+
+    /// The right to append on a worker, which all but one may have at once.
+    fn claim(&self) -> Option<WorkerClaim<'_>> {
+        let counts = &*self.counts;
+        if counts.held_up.load(Ordering::Relaxed) {
+            return None;
+        }
+        let more = |claimed| (claimed < self.workers).then_some(claimed + 1);
+        let claimed = counts.on_workers.fetch_update(Ordering::SeqCst, Ordering::Relaxed, more);
+        claimed.ok().map(|_| WorkerClaim(counts))
+    }
+
+    fn claim_later(&self) -> Option<WorkerClaim<'_>> {
+        thread::yield_now();
+        self.claim()
     }
 }
 
