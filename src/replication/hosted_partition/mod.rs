@@ -21,13 +21,13 @@ use super::disk_turns::{self, DiskTurns};
 use super::partition::{Partition, PartitionState};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
-use crate::ids::{LeaderEpoch, ProducerIdAndEpoch, TopicPartition, Uuid};
+use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
 use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
 use crate::storage::cleaner::{AbortedTxn, CompactionConfig, LogToClean};
 use crate::storage::{
-    ActiveProducer, AppendError, CheckpointEntry, Log, LogConfig, LogDir, LogSlice, ReadError, StorageError,
-    TimestampOffset, remove_files,
+    ActiveProducer, CheckpointEntry, Log, LogConfig, LogDir, LogSlice, ReadError, StorageError, TimestampOffset,
+    remove_files,
 };
 pub use append::{AppendRequest, Appended};
 pub(super) use moving::{FutureReplica, SwapOutcome, flush as flush_future};
@@ -351,23 +351,6 @@ impl HostedPartition {
             }
             log.increment_log_start_offset(offset).map_err(|error| self.storage_error(&error))?;
             Ok(log.log_start_offset())
-        })
-    }
-
-    /// Whether a batch of the producer's would be refused as one that is late: by the epochs of the producer and, for a
-    /// marker, of the coordinator, that were here before.
-    ///
-    /// Errors: [`ErrorCode::InvalidProducerEpoch`], [`ErrorCode::TransactionCoordinatorFenced`].
-    pub fn check_producer(
-        &self,
-        producer: ProducerIdAndEpoch,
-        coordinator_epoch: Option<LeaderEpoch>,
-    ) -> Result<(), ErrorCode> {
-        self.with(|hosted| {
-            hosted.log.check_producer(producer, coordinator_epoch).map_err(|error| match error {
-                AppendError::TransactionCoordinatorFenced(_) => ErrorCode::TransactionCoordinatorFenced,
-                _ => ErrorCode::InvalidProducerEpoch,
-            })
         })
     }
 

@@ -154,7 +154,8 @@ impl Log {
         let marker = EndTransactionMarker::parse(&batch.payload);
         let marker = marker.ok_or_else(|| AppendError::invalid("a control batch that is no transaction's marker"))?;
         let BatchHeader { producer_id, producer_epoch, .. } = batch.header;
-        self.check_producer(ProducerIdAndEpoch { producer_id, producer_epoch }, Some(marker.coordinator_epoch))
+        let producer = ProducerIdAndEpoch { producer_id, producer_epoch };
+        self.producers.check_marker(producer, marker.coordinator_epoch)
     }
 
     /// The last part of an append: takes in what was written, or why it could not be. When that cannot be undone, the log

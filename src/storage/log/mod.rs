@@ -23,7 +23,7 @@ use super::segment::Segment;
 use super::verification::{BatchToVerify, VerificationGuard};
 use super::{AppendError, LogConfig, StorageError, files, partition_dir};
 use crate::clock::{Monotonic, Now};
-use crate::ids::{LeaderEpoch, NO_TOPIC_ID, ProducerIdAndEpoch, TopicPartition, Uuid};
+use crate::ids::{LeaderEpoch, NO_TOPIC_ID, TopicPartition, Uuid};
 
 pub use append::{AppendInfo, AppendTask, WrittenAppend};
 pub(super) use cleaning::PendingSwap;
@@ -171,19 +171,6 @@ impl Log {
     /// Everything before `high_watermark` is committed: what is remembered until then is not needed any more.
     pub fn replicated_to(&mut self, high_watermark: i64) {
         self.producers.replicated_to(high_watermark);
-    }
-
-    /// Whether a marker would be refused that a coordinator of that epoch has written for the producer, or, without one,
-    /// another batch of the producer's: by the epochs that were here before.
-    pub fn check_producer(
-        &self,
-        producer: ProducerIdAndEpoch,
-        coordinator_epoch: Option<LeaderEpoch>,
-    ) -> Result<(), AppendError> {
-        match coordinator_epoch {
-            Some(coordinator_epoch) => self.producers.check_marker(producer, coordinator_epoch),
-            None => self.producers.check_epoch(producer),
-        }
     }
 
     /// The epoch of the last leadership that the log knows of.
