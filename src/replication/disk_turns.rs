@@ -2,10 +2,10 @@
 //!
 //! An append into the page cache takes microseconds, and is done where it is asked for: handing it to another thread would
 //! cost more than it takes. But when the disk hangs, the write waits as long, and whoever appends to the partition waits
-//! with it. When no worker is left, nothing is answered any more, not even what needs no disk; so who would be the last one
-//! hands the others' work to a new thread before, and so does everybody once the disk is known to hang. And the runtime
-//! leaves the sockets to one worker, whom the others do not replace while it is held up in an append; so a thread wakes
-//! another one where no append ends any more.
+//! with it. When no worker is left, nothing is answered any more, not even what needs no disk; so who would be the last one,
+//! and still is after some tries, hands the others' work to a new thread before, and so does everybody once the disk is
+//! known to hang. And the runtime leaves the sockets to one worker, whom the others do not replace while it is held up in
+//! an append; so a thread wakes another one where no append ends any more.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -185,6 +185,17 @@ mod tests {
     /// A runtime of two workers, one of which no test may leave to others.
     fn two_workers() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn all_but_one_worker_may_append_and_nobody_while_the_disk_hangs() {
+        let turns = DiskTurns { workers: 1, counts: Arc::default(), waker: None };
+        for _ in 0..3 {
+            let claim = turns.claim();
+            assert!(claim.is_some() && turns.claim().is_none() && turns.claim().is_none());
+        }
+        turns.counts.held_up.store(true, Ordering::Relaxed);
+        assert!(turns.claim().is_none());
     }
 
     #[test]
