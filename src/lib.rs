@@ -51,6 +51,9 @@
 //!   send; or owed until there are enough bytes.
 //! - `JoinGroup` and its kin: the coordinator runtime's mailbox for that partition, the group machine, records, replay,
 //!   and the reply once they are committed.
+//! - A transaction: `api::produce` has `broker::transaction_verification` ask the transaction machine before its first
+//!   records; `EndTxn` has that machine decide, by one record; `broker::transaction_markers` tells each partition, those of
+//!   `__consumer_offsets` through the group machine; and the partition's last stable offset moves on.
 //! - `CreateTopics`: the controller, the metadata log, the published image, and then the answer.
 
 pub mod api;
