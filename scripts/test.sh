@@ -2,13 +2,14 @@
 # Runs every test there is: format, lints, unit and integration tests, the instructions that busy paths take, and stock
 # clients against the built broker.
 #
-# A tool that is not installed is named as skipped; with CI=true it is a failure. All steps run, whatever fails; the
-# last line tells the sum, and the exit code is 0 only if nothing failed.
+# A tool that is not installed is named as skipped; with CI=true it is a failure. All steps run, whatever fails; the last
+# lines name what has failed and tell the sum, and the exit code is 0 only if nothing failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 output=$(mktemp)
-trap 'rm -f "$output"' EXIT
+failures=$(mktemp)
+trap 'rm -f "$output" "$failures"' EXIT
 passed=0 failed=0 skipped=0
 
 section() { printf '\n==== %s ====\n' "$*"; }
@@ -17,7 +18,7 @@ pass() { passed=$((passed + $1)); }
 
 fail() {
     failed=$((failed + 1))
-    echo "FAILED: $*"
+    echo "FAILED: $*" | tee -a "$failures"
 }
 
 # skip NAME REASON: what cannot run here.
@@ -45,6 +46,7 @@ counted() {
     section "$name"
     "$@" 2>&1 | tee "$output"
     status=${PIPESTATUS[0]}
+    grep -E '^FAIL |^test .* FAILED$' "$output" >>"$failures"
     sums=$(awk '
         match($0, /[0-9]+ passed[;,] [0-9]+ failed/) {
             split(substr($0, RSTART, RLENGTH), words, " ")
@@ -67,7 +69,7 @@ fi
 # need it build it again, which tells whatever is wrong, and else takes no time.
 nice -n 19 cargo build --release --locked --bench instructions >/dev/null 2>&1 &
 building=$!
-trap 'rm -f "$output"; kill "$building" 2>/dev/null' EXIT
+trap 'rm -f "$output" "$failures"; kill "$building" 2>/dev/null' EXIT
 
 if cargo fmt --version >/dev/null 2>&1; then step "format" cargo fmt --check; else skip "format" "rustfmt is not installed"; fi
 if cargo clippy --version >/dev/null 2>&1; then
@@ -92,6 +94,7 @@ else
 fi
 
 section "result"
+cat "$failures"
 [ "$skipped" -eq 0 ] || echo "$skipped skipped"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

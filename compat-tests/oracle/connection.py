@@ -7,7 +7,7 @@ from codec import Reader, varint
 
 CLOSED = "connection closed"
 SILENCE = "no answer"
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 class Connection:

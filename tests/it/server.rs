@@ -15,8 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-/// How long anything that must happen may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything that must happen may take: long enough for a machine that builds besides, where cleaners give way to
+/// whatever else there is to do. Nothing waits for it to pass.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// For how long a connection is muted.
 pub(crate) const MUTED: Duration = Duration::from_millis(300);

@@ -8,7 +8,7 @@ use klamm::network::channel::Channel;
 use tempfile::TempDir;
 
 /// How long anything that must happen may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program without what this process's environment would have it do.
 pub(crate) fn klamm(arguments: &[&str]) -> Command {
