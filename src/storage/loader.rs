@@ -258,6 +258,9 @@ fn remove_overgrown(request: &LoadRequest, segments: &mut Vec<Segment>) -> Resul
 
 /// Opens the indexes of the segments that are on the disk for certain, checks the others batch by batch, and returns
 /// the log end offset. What the first invalid batch means is [`holes::judge`]'s to say.
+///
+/// Unlike Kafka, which reads the segment that holds the recovery point whole, this passes over the records below it: they are
+/// as certain as those of earlier segments, and a start does not take longer for more of them.
 fn recover(
     request: &LoadRequest,
     segments: &mut Vec<Segment>,
@@ -294,9 +297,9 @@ fn recover(
             expected = header.next_offset();
             checked.fetch_add(header.size_in_bytes() as u64, Ordering::Relaxed);
         };
-        let (next_offset, invalid) = segment.recover(next_base.unwrap_or(i64::MAX), &mut visit)?;
-        log_end_offset = next_offset;
         let recovery_point = request.recovery_point;
+        let (next_offset, invalid) = segment.recover(recovery_point, next_base.unwrap_or(i64::MAX), &mut visit)?;
+        log_end_offset = next_offset;
         match holes::judge(next_offset, invalid, next_base, recovery_point, is_compacted) {
             Verdict::Whole => {}
             Verdict::Cut => {

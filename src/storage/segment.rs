@@ -4,7 +4,6 @@ mod relocation;
 mod search;
 
 use std::collections::VecDeque;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +13,7 @@ use bytes::Bytes;
 use super::dir_state::DirState;
 use super::log_file::{LogFile, WriteError};
 use super::offset_index::OffsetIndex;
-use super::segment_data::{DataReader, SegmentData, next_batch};
+use super::segment_data::{BatchScan, SegmentData};
 use super::time_index::{MaxTimestamp, TimeIndex};
 use super::{LogConfig, LogSlice, StorageError, files};
 use crate::ids::Uuid;
@@ -25,9 +24,6 @@ use crate::protocol::record_batch::{
 
 /// How many of the last appended batches are found without a search: consumers mostly read at the end of the log.
 const RECENT_BATCHES: usize = 32;
-
-/// Recovery reads the file in pieces of this many bytes.
-const SCAN_BUFFER: usize = 256 * 1024;
 
 /// A batch and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -330,39 +326,45 @@ impl Segment {
         is_intact
     }
 
-    /// Reads every batch, checks it, rebuilds the indexes in memory and lets the segment end before the first invalid
-    /// batch; one that reaches `end_offset`, where the next segment begins, is invalid, too. Calls `visit` with each
-    /// valid header; returns the offset behind the last one and how many bytes of the file are left over, about which
+    /// Checks every batch, rebuilds the indexes in memory and lets the segment end before the first invalid batch; one that
+    /// reaches `end_offset`, where the next segment begins, is invalid, too. Below `recovery_point` all is on the disk and
+    /// only headers are read. Calls `visit` with each valid header; returns the offset behind the last one and how many bytes of the file are left over, about which
     /// [`cut`](Self::cut) and [`end_at`](Self::end_at) decide.
     pub(super) fn recover(
         &mut self,
+        recovery_point: i64,
         end_offset: i64,
         visit: &mut dyn FnMut(&BatchHeader),
     ) -> Result<(i64, u64), StorageError> {
         let size = self.forget_indexes();
         let data = std::mem::replace(&mut self.data, SegmentData::Memory(Vec::new()));
-        let mut reader = BufReader::with_capacity(SCAN_BUFFER, DataReader::new(&data, 0));
+        let scanned = self.scan(BatchScan::new(&data), (size, recovery_point, end_offset), visit);
+        self.data = data;
+        let next_offset = scanned?;
+        self.check_format(size)?;
+        Ok((next_offset, size - self.size))
+    }
+
+    /// Indexes the valid ones of `size` bytes of batches; returns the offset behind them.
+    fn scan(
+        &mut self,
+        mut batches: BatchScan,
+        (size, recovery_point, end_offset): (u64, i64, i64),
+        visit: &mut dyn FnMut(&BatchHeader),
+    ) -> Result<i64, StorageError> {
         let mut next_offset = self.base_offset;
-        while let Some(batch) = next_batch(&mut reader, size - self.size) {
-            let header = batch.header;
+        while let Some(header) = batches.next(size - self.size, recovery_point)? {
             let in_order = header.base_offset >= next_offset && header.last_offset() >= header.base_offset;
             let in_range = header.last_offset() < end_offset
                 && header.last_offset().saturating_sub(self.base_offset) <= i64::from(i32::MAX);
-            if !in_order || !in_range || batch.verify_crc().is_err() {
+            if !in_order || !in_range {
                 break;
             }
             next_offset = header.next_offset();
             self.note(&header);
             visit(&header);
         }
-        let failed = reader.get_mut().error.take();
-        drop(reader);
-        self.data = data;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        self.check_format(size)?;
-        Ok((next_offset, size - self.size))
+        Ok(next_offset)
     }
 
     /// Cuts off what the file holds behind the segment's end.

@@ -1,13 +1,13 @@
 //! The bytes of one segment: a `.log` file, or chunks in memory.
 
-use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 use super::log_file::{LogFile, WriteError};
 use super::{LogSlice, StorageError};
-use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, RecordBatch};
+use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE};
 
 /// Where a segment's batches are kept.
 #[derive(Debug, Clone)]
@@ -112,43 +112,129 @@ fn slice_chunks(chunks: &[Chunk], position: u64, len: usize) -> Vec<Bytes> {
     chunks.iter().skip(first).take_while(|chunk| chunk.position < end).map(of_chunk).collect()
 }
 
-/// Reads a segment from a position on, for a buffered scan.
-pub(super) struct DataReader<'a> {
+/// A scan reads pieces of this many bytes: few system calls, and what is checked is still in the processor's cache.
+const SCAN_BUFFER: usize = 256 * 1024;
+
+/// The piece behind a batch that was passed over: when the next one is passed over, too, most of a larger piece is of no use.
+const HEADER_PIECE: usize = 4096;
+
+/// Reads a segment's batches one after the other, from its beginning on. The bytes are checked where they were read to, in one
+/// buffer for all of them: a start after a crash reads whole segments and keeps nothing.
+pub(super) struct BatchScan<'a> {
     data: &'a SegmentData,
+    buffer: Vec<u8>,
+    /// What of the buffer was read and not yet consumed.
+    unread: Range<usize>,
+    /// Where in the segment that ends.
     position: u64,
-    /// What failed, since [`Read`] can only tell in its own words.
-    pub(super) error: Option<StorageError>,
+    /// So much is read next.
+    piece: usize,
 }
 
-impl<'a> DataReader<'a> {
-    pub(super) fn new(data: &'a SegmentData, position: u64) -> Self {
-        Self { data, position, error: None }
+impl<'a> BatchScan<'a> {
+    pub(super) fn new(data: &'a SegmentData) -> Self {
+        Self { data, buffer: vec![0; SCAN_BUFFER], unread: 0..0, position: 0, piece: SCAN_BUFFER }
+    }
+
+    /// The header of the next batch, of which there are at most `left` bytes; `None` at the end, where there is no whole batch,
+    /// or where its checksum is another one. Records below `recovery_point` are passed over unread.
+    pub(super) fn next(&mut self, left: u64, recovery_point: i64) -> Result<Option<BatchHeader>, StorageError> {
+        let Some(header) = self.bytes(HEADER_SIZE)?.and_then(|bytes| BatchHeader::parse(bytes).ok()) else {
+            return Ok(None);
+        };
+        let size = header.size_in_bytes();
+        if size as u64 > left {
+            return Ok(None);
+        }
+        if header.next_offset() <= recovery_point {
+            self.pass_over(size);
+            return Ok(Some(header));
+        }
+        let is_intact = self.bytes(size)?.is_some_and(|bytes| header.verify_crc(bytes).is_ok());
+        self.unread.start += size;
+        Ok(is_intact.then_some(header))
+    }
+
+    fn pass_over(&mut self, size: usize) {
+        let read = size.min(self.unread.len());
+        self.unread.start += read;
+        self.position += (size - read) as u64;
+        if size > HEADER_PIECE {
+            self.piece = HEADER_PIECE;
+        }
+    }
+
+    /// The next `count` bytes, which are not consumed by this; `None` where there are fewer.
+    fn bytes(&mut self, count: usize) -> Result<Option<&[u8]>, StorageError> {
+        if self.unread.len() < count {
+            self.buffer.copy_within(self.unread.clone(), 0);
+            self.unread = 0..self.unread.len();
+            if self.buffer.len() < count {
+                self.buffer.resize(count, 0);
+            }
+            let end = self.buffer.len().min(count.max(self.unread.end + self.piece));
+            let room = self.buffer.get_mut(self.unread.end..end).unwrap_or_default();
+            let read = self.data.read_at(room, self.position)?;
+            self.unread.end += read;
+            self.position += read as u64;
+            self.piece = SCAN_BUFFER;
+        }
+        Ok(self.buffer.get(self.unread.clone()).and_then(|unread| unread.get(..count)))
     }
 }
 
-impl Read for DataReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.data.read_at(buffer, self.position).map_err(|error| {
-            let text = error.to_string();
-            self.error = Some(error);
-            io::Error::other(text)
-        })?;
-        self.position += count as u64;
-        Ok(count)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::record_batch::BatchBuilder;
 
-/// Reads one batch whole; `None` at the end, at damage, or when the reader fails.
-pub(super) fn next_batch(reader: &mut impl Read, left: u64) -> Option<RecordBatch> {
-    let mut header_bytes = [0; HEADER_SIZE];
-    reader.read_exact(&mut header_bytes).ok()?;
-    let header = BatchHeader::parse(&header_bytes).ok()?;
-    if header.size_in_bytes() as u64 > left {
-        return None;
+    /// Batches of a record each, of so many bytes, which have the offsets from 0 on.
+    fn segment(sizes: &[usize]) -> (SegmentData, Vec<u64>) {
+        let (mut data, mut positions, mut size) = (SegmentData::Memory(Vec::new()), Vec::new(), 0);
+        for (offset, &bytes) in sizes.iter().enumerate() {
+            let mut batch = BatchBuilder::new(0);
+            batch.record(None, Some(&vec![b'x'; bytes]));
+            let mut batch = batch.build().to_vec();
+            batch[..8].copy_from_slice(&(offset as i64).to_be_bytes());
+            positions.push(size);
+            data.append(size, &[], &Bytes::from(batch.clone())).unwrap();
+            size += batch.len() as u64;
+        }
+        positions.push(size);
+        (data, positions)
     }
-    let mut bytes = vec![0; header.size_in_bytes()];
-    let (front, rest) = bytes.split_first_chunk_mut()?;
-    *front = header_bytes;
-    reader.read_exact(rest).ok()?;
-    Some(RecordBatch { header, bytes: Bytes::from(bytes) })
+
+    fn scanned(data: &SegmentData, size: u64, recovery_point: i64) -> Vec<i64> {
+        let (mut scan, mut left) = (BatchScan::new(data), size);
+        std::iter::from_fn(|| {
+            let header = scan.next(left, recovery_point).unwrap()?;
+            left -= header.size_in_bytes() as u64;
+            Some(header.base_offset)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn batches_of_all_sizes_are_found_wherever_the_recovery_point_is() {
+        let sizes = [1, SCAN_BUFFER, 10, 3 * SCAN_BUFFER, HEADER_PIECE, 5000, 5000, 100, 20_000, SCAN_BUFFER - 61, 7];
+        let (data, positions) = segment(&sizes);
+        let size = *positions.last().unwrap();
+        for recovery_point in 0..=sizes.len() as i64 + 1 {
+            assert_eq!(scanned(&data, size, recovery_point), (0..sizes.len() as i64).collect::<Vec<_>>());
+            assert_eq!(scanned(&data, size - 1, recovery_point).len(), sizes.len() - 1, "the last one is not whole");
+        }
+    }
+
+    #[test]
+    fn what_is_not_below_the_recovery_point_is_checked() {
+        let (data, positions) = segment(&[10_000; 5]);
+        let size = *positions.last().unwrap();
+        let mut bytes = vec![0; usize::try_from(size).unwrap()];
+        data.read_at(&mut bytes, 0).unwrap();
+        bytes[usize::try_from(positions[3]).unwrap() + 5_000] ^= 1;
+        let damaged = SegmentData::Memory(vec![Chunk { position: 0, bytes: bytes.into() }]);
+        for (recovery_point, intact) in [(0, 3), (3, 3), (4, 5), (5, 5)] {
+            assert_eq!(scanned(&damaged, size, recovery_point).len(), intact, "{recovery_point}");
+        }
+    }
 }

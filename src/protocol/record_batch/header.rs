@@ -63,6 +63,13 @@ pub struct BatchHeader {
 }
 
 impl BatchHeader {
+    /// Compares the checksum with that of `batch`, which begins with this header and ends with its last record (CRC-32C of
+    /// everything behind the checksum).
+    pub fn verify_crc(&self, batch: &[u8]) -> Result<(), BatchError> {
+        let computed = crc_of(batch.get(CRC_END..).unwrap_or_default(), &[]);
+        if computed == self.crc { Ok(()) } else { Err(BatchError::InvalidCrc { stored: self.crc, computed }) }
+    }
+
     /// Reads the header at the front of `bytes`; the records need not be there.
     ///
     /// # Errors

@@ -95,12 +95,7 @@ impl RecordBatch {
 
     /// Compares the header's checksum with that of the bytes (CRC-32C of everything behind the checksum).
     pub fn verify_crc(&self) -> Result<(), BatchError> {
-        let computed = crc_of(self.bytes.get(header::CRC_END..).unwrap_or_default(), &[]);
-        if computed == self.header.crc {
-            Ok(())
-        } else {
-            Err(BatchError::InvalidCrc { stored: self.header.crc, computed })
-        }
+        self.header.verify_crc(&self.bytes)
     }
 
     /// Iterates over the records; compressed ones are decompressed first, to at most `limit` bytes. Uncompressed keys
