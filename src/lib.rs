@@ -25,6 +25,7 @@
 //! | 0 | [`config`] | every key once |
 //! | 0 | [`metrics`] | what a broker counts, by one table, and the text that is scraped |
 //! | 0 | [`ids`], [`clock`] | names of things; the only source of time |
+//! | 0 | `planted_bugs` | bugs on purpose, behind a feature that no release has |
 //!
 //! # What holds everywhere
 //!
@@ -68,6 +69,7 @@ pub mod ids;
 pub mod metadata;
 pub mod metrics;
 pub mod network;
+mod planted_bugs;
 pub mod protocol;
 pub mod quorum;
 pub mod quota;

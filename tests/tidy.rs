@@ -12,7 +12,7 @@ use source::{Source, item_end, paths, sources, without_trait_impls};
 
 /// The floors, from the ground up. An import points to a lower one.
 const FLOORS: &[&[&str]] = &[
-    &["protocol", "config", "ids", "clock", "metrics"],
+    &["protocol", "config", "ids", "clock", "metrics", "planted_bugs"],
     &["storage", "metadata", "state_machine", "security", "network", "quota"],
     &["quorum", "replication", "client"],
     &["controller", "coordinator"],

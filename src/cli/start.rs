@@ -48,6 +48,8 @@ fn is_json_asked(arguments: &StartArguments, environment: &Environment) -> bool 
 
 fn run_with(config: Config, arguments: &StartArguments, begun: Instant) -> Result<ExitCode, Failures> {
     let loggers = start_logging(&config.log_levels, config.log_format);
+    #[cfg(feature = "planted-bugs")]
+    crate::planted_bugs::check_name().map_err(|what| Failure { what, hint: None })?;
     raise_descriptor_limit();
     // One more than can run at once: one never waits for the disk.
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) + 1;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Monotonic;
 use crate::ids::{LeaderEpoch, NodeId};
+use crate::planted_bugs::{PlantedBug, is_planted};
 use crate::protocol::ErrorCode;
 
 /// What the cluster's metadata says of a partition, as far as a replica needs to know.
@@ -137,6 +138,9 @@ impl Partition {
     /// The first offset that a transaction may still decide about, given the first one in the log that one of those does:
     /// never beyond the high watermark.
     pub fn last_stable_offset(&self, first_unstable_offset: Option<i64>) -> i64 {
+        if is_planted(PlantedBug::ExposeUndecided) {
+            return self.high_watermark;
+        }
         first_unstable_offset.map_or(self.high_watermark, |offset| offset.min(self.high_watermark))
     }
 

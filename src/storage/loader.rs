@@ -21,6 +21,7 @@ use super::producer_state::ProducerState;
 use super::segment::Segment;
 use super::segment_tail::holds_gap;
 use super::{LogConfig, StorageError, files};
+use crate::planted_bugs::{PlantedBug, is_planted};
 use crate::protocol::record_batch::BatchHeader;
 
 /// What is derived from the batches, as far as it had to be.
@@ -71,7 +72,12 @@ pub(super) fn load(mut request: LoadRequest, checked: &AtomicU64) -> Result<Log,
     if saved_epochs.is_none() {
         rebuild_epochs(&segments, &mut derived.epochs);
     }
-    finish(request, &names, segments, derived, saved_epochs, log_end_offset)
+    let LoadRequest { high_watermark, had_clean_shutdown, now, .. } = request;
+    let mut log = finish(request, &names, segments, derived, saved_epochs, log_end_offset)?;
+    if is_planted(PlantedBug::TruncateByHighWatermark) && !had_clean_shutdown {
+        log.truncate_to(high_watermark, now)?;
+    }
+    Ok(log)
 }
 
 /// Decides about a checkpoint by which the log starts beyond its end. A log without records begins there, as in Kafka.

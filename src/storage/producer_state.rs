@@ -10,6 +10,7 @@ use super::cleaner::LastRecord;
 use super::validator::AppendOrigin;
 use super::verification::{BatchToVerify, VerificationGuard, Verifications};
 use crate::ids::{LeaderEpoch, ProducerIdAndEpoch};
+use crate::planted_bugs::{PlantedBug, is_planted};
 use crate::protocol::control_records::EndTransactionMarker;
 use crate::protocol::record_batch::{BatchHeader, NO_PRODUCER_EPOCH, NO_SEQUENCE, NO_TIMESTAMP};
 
@@ -175,6 +176,9 @@ impl ProducerState {
             self.verifications.check_sequence(batch, true)?;
         }
         let Some(entry) = entry else { return Ok(None) };
+        if is_planted(PlantedBug::SkipDeduplication) {
+            return self.check_epoch(producer_of(batch)).map(|()| None);
+        }
         if origin == AppendOrigin::Client
             && let Some(duplicate) = entry.find(batch)
         {

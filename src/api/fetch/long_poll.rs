@@ -16,6 +16,7 @@ use crate::broker::quotas::Meter;
 use crate::clock::{Clock, Monotonic};
 use crate::ids::{TopicName, Uuid};
 use crate::metadata::MetadataImage;
+use crate::planted_bugs::{PlantedBug, is_planted};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
 use crate::replication::delayed::Wait;
@@ -91,7 +92,7 @@ impl LongPoll {
     /// The answer, once there is enough to send or the client has waited for as long as it wanted to.
     pub(super) async fn answer_later(self) -> FetchAnswer {
         let deadline = self.asked_at + self.max_wait;
-        let look = loop {
+        let mut look = loop {
             // Registered before the look, so that nothing that comes after the look is missed.
             let wait = Wait::register(self.hosted());
             let look = self.look();
@@ -102,6 +103,9 @@ impl LongPoll {
                 break self.look();
             }
         };
+        if is_planted(PlantedBug::ForgetAborted) {
+            look.found.iter_mut().flatten().for_each(|read| read.aborted_transactions.clear());
+        }
         if let Some(loaded) = self.load_cached(&look.found) {
             return self.respond(loaded, self.clock.monotonic());
         }

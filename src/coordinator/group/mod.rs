@@ -44,6 +44,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use crate::clock::{Monotonic, Now};
+use crate::planted_bugs::{PlantedBug, is_planted};
 use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::{CoordinatorRecord, GroupMetadataKey, GroupMetadataValue};
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
@@ -81,6 +82,12 @@ impl GroupCoordinator {
     pub fn loaded(&mut self, now: Now) {
         self.timers.schedule(Timer::Expiry, now.monotonic.saturating_add(self.config.offsets_retention_check_interval));
         let max_size = self.config.max_size;
+        if is_planted(PlantedBug::RewindCommitted) {
+            let topics = self.groups.values_mut().flat_map(|group| group.offsets.values_mut());
+            topics
+                .flat_map(|topic| topic.values_mut())
+                .for_each(|committed| committed.offset = 0.max(committed.offset - 5));
+        }
         // Nobody waits in a group that was just loaded, so there is nothing to answer and nothing to write.
         let mut effects = Effects::new();
         for group_id in self.groups.keys().cloned().collect::<Vec<_>>() {

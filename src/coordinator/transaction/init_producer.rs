@@ -8,6 +8,7 @@ use super::request::{ClientVersion, InitProducerRequest, ProducerRefusal, Transa
 use super::{LAST_EPOCH, TransactionCoordinator, is_of_previous_id, is_prepared, producer_of, record};
 use crate::clock::Now;
 use crate::ids::ProducerIdAndEpoch;
+use crate::planted_bugs::{PlantedBug, is_planted};
 use crate::protocol::ErrorCode;
 use crate::protocol::control_records::TransactionResult;
 use crate::protocol::record_batch::NO_PRODUCER_ID;
@@ -89,6 +90,8 @@ impl TransactionCoordinator {
         let (next, previous_producer_id) = if current.producer_epoch >= LAST_EPOCH {
             let producer_id = request.new_producer_id.ok_or(ProducerRefusal::NeedsProducerId)?;
             (ProducerIdAndEpoch { producer_id, producer_epoch: 0 }, current.producer_id)
+        } else if is_planted(PlantedBug::KeepEpoch) {
+            (current, NO_PRODUCER_ID)
         } else {
             (ProducerIdAndEpoch { producer_epoch: current.producer_epoch + 1, ..current }, NO_PRODUCER_ID)
         };

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::Log;
 use crate::clock::Now;
 use crate::ids::{LeaderEpoch, ProducerIdAndEpoch};
+use crate::planted_bugs::{PlantedBug, is_planted};
 use crate::protocol::control_records::{EndTransactionMarker, TransactionResult};
 use crate::protocol::record_batch::{BatchHeader, HEADER_SIZE, NO_TIMESTAMP, TimestampType};
 use crate::storage::cleaner::AbortedTxn;
@@ -118,6 +119,11 @@ impl Log {
         let batch = validator::validate(records, place, &self.config, &self.decompressors)?;
         if batch.header.has_producer_id() && self.config.transaction_partition_verification_enable {
             self.producers.check_transaction(&batch.header, origin, guard)?;
+        }
+        let is_one_of_some = batch.header.crc.is_multiple_of(64);
+        if is_planted(PlantedBug::AcknowledgeUnwritten) && origin == AppendOrigin::Client && is_one_of_some {
+            let info = AppendInfo { duplicate: true, ..self.info(&batch.header, &batch.header, false) };
+            return Ok(AppendTask(DecidedAppend::Duplicate(info)));
         }
         if batch.header.is_control() {
             self.check_marker(&batch)?;
