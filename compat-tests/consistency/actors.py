@@ -146,8 +146,26 @@ class TransactionalProducer(Actor):
                 self.producer.abort_transaction(PATIENCE_S)
             elif not self.commit(self.producer, transaction):
                 self.producer = None
+            elif fate > 0.95:
+                self.go_on_beside_successor()
         except KafkaException as error:
             self.recover(error.args[0])
+
+    def go_on_beside_successor(self):
+        """Has a successor take over where no transaction is open. Nothing of what its predecessor then tries may count."""
+        zombie, writer = self.producer, self.writer
+        self.producer = self.new_producer()
+        if self.producer is None:
+            return
+        name = f"{writer} {next(self.run_of.numbers)}"
+        transaction = self.history.transactions[name] = Transaction(name, has_successor=True)
+        try:
+            zombie.begin_transaction()
+            for partition in self.random.choices(self.partitions, k=2):
+                transaction.values.append(self.send(zombie, partition, writer, name))
+            self.commit(zombie, transaction)
+        except KafkaException as error:
+            self.history.error(error.args[0].code())
 
     def commit(self, producer, transaction):
         """Commits; returns whether the producer may go on."""

@@ -164,6 +164,18 @@ def unseen(history):
                     yield f"{consumer}: {len(left)} of {partition}, such as {left[0]}"
 
 
+def unfenced(history):
+    """I19: a producer whose transactional id another one has taken over commits nothing more."""
+    fenced = {transaction.name for transaction in history.transactions.values() if transaction.has_successor}
+    for name in fenced:
+        if history.transactions[name].outcome == "committed":
+            yield f"{name} is committed, and its producer had a successor when it began"
+    for partition, offset, value in committed_reads(history):
+        send = history.sends.get(value)
+        if send is not None and send.transaction in fenced:
+            yield f"{value} of {send.transaction} at {partition} {offset}, and its producer had a successor"
+
+
 def unknown_server_error(history):
     """I18: no error of which nobody knows what it means."""
     if history.errors[UNKNOWN_SERVER_ERROR]:
@@ -186,6 +198,7 @@ INVARIANTS = {
     "I16 wrong-copy": wrong_copy,
     "I17 unseen": unseen,
     "I18 unknown-server-error": unknown_server_error,
+    "I19 unfenced": unfenced,
 }
 
 

@@ -1,8 +1,7 @@
 """What happened in a run, as its actors saw it, with the time of this one process."""
 
-import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 
@@ -23,12 +22,16 @@ class Send:
 
 @dataclass
 class Transaction:
-    """One transaction. `outcome` is committed, aborted (it certainly is) or unknown; `commit_ns` is 0 when none was asked for."""
+    """One transaction. `outcome` is committed, aborted (it certainly is) or unknown; `commit_ns` is 0 when none was asked for.
+
+    `has_successor` says that another producer had taken its transactional id over before it began.
+    """
 
     name: str
     values: list = field(default_factory=list)
     outcome: str = "aborted"
     commit_ns: int = 0
+    has_successor: bool = False
 
 
 @dataclass
@@ -60,13 +63,17 @@ class History:
         self.final_ends = {}
         # Copies: (partition, the partition that holds its copy).
         self.copies = []
-        self.errors = defaultdict(int)
-        self.lock = threading.Lock()
+        self.error_codes = []
 
     def error(self, code):
-        """Counts an error that a client saw."""
-        with self.lock:
-            self.errors[code] += 1
+        """Notes an error that a client saw. It takes no lock: clients' callbacks come here, and Python's collector may destroy
+        a client, and so wait for it, in whoever holds one."""
+        self.error_codes.append(code)
+
+    @property
+    def errors(self):
+        """How often clients saw each error: code -> count."""
+        return Counter(self.error_codes)
 
     def counts(self):
         """How much of each there was, for people."""

@@ -136,6 +136,14 @@ def overlook(history):
     history.reads["read_committed"] = [read for read in history.reads["read_committed"] if read.value != "c"]
 
 
+def overtake(history):
+    history.transactions["committed"].has_successor = True
+
+
+def overtake_unnoticed(history):
+    history.transactions["committed"].has_successor, history.transactions["committed"].outcome = True, "unknown"
+
+
 def fail_strangely(history):
     history.error(-1)
 
@@ -163,6 +171,8 @@ FAULTS = [
     ("I16 wrong-copy", "a value is not copied", copy_nothing),
     ("I17 unseen", "a consumer never sees a value", overlook),
     ("I18 unknown-server-error", "an error that nobody knows", fail_strangely),
+    ("I19 unfenced", "a producer commits beside its successor", overtake),
+    ("I19 unfenced", "what it wrote is read", overtake_unnoticed),
 ]
 
 

@@ -90,7 +90,10 @@ def find_nothing(broker, seed):
     started = time.monotonic()
     outcome = run(broker, "", seed, LIMIT_S)
     seconds = round(time.monotonic() - started)
-    print(f"{'PASS' if outcome.is_green else 'FAIL'} nothing is planted, nothing is found: {seconds} s, seed {seed}", flush=True)
+    print(
+        f"{'PASS' if outcome.is_green else 'FAIL'} nothing is planted, nothing is found: {seconds} s, seed {seed}",
+        flush=True,
+    )
     if not outcome.is_green:
         print(outcome.printed[-4000:])
     return outcome.is_green
