@@ -73,7 +73,7 @@ trap 'rm -f "$output" "$failures"; kill "$building" 2>/dev/null' EXIT
 
 if cargo fmt --version >/dev/null 2>&1; then step "format" cargo fmt --check; else skip "format" "rustfmt is not installed"; fi
 if cargo clippy --version >/dev/null 2>&1; then
-    step "lints" cargo clippy --all-targets --locked -- -D warnings
+    step "lints" cargo clippy --all-targets --all-features --locked -- -D warnings
 else
     skip "lints" "clippy is not installed"
 fi
