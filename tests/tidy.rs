@@ -42,7 +42,7 @@ const PURE: &[&str] = &[
     "src/storage/cleaner/",
     "src/controller/",
     "src/coordinator/",
-    "src/replication/partition.rs",
+    "src/replication/partition/",
     "src/replication/replica_move.rs",
     "src/broker/hints/unreached.rs",
     "src/broker/hints/from_the_end.rs",
