@@ -391,7 +391,7 @@ async fn confirm_one(
         deadline.for_disk(Arc::clone(&hosted).flushed_to(end_offset, clock.now())).await?;
     }
     if acks == RequiredAcks::All && !appended.committed {
-        hosted.committed_to(end_offset, clock, deadline.for_replicas()).await?;
+        hosted.acknowledged_to(appended.leader_epoch, end_offset, clock, deadline.for_replicas()).await?;
     }
     Ok(())
 }

@@ -188,7 +188,8 @@ impl Broker {
                 flushed.unwrap_or(Err(ErrorCode::RequestTimedOut))?;
             }
             if !appended.committed {
-                hosted.committed_to(end_offset, &clock, deadline.saturating_sub(clock.monotonic())).await?;
+                let timeout = deadline.saturating_sub(clock.monotonic());
+                hosted.acknowledged_to(appended.leader_epoch, end_offset, &clock, timeout).await?;
             }
             Ok(())
         };

@@ -763,8 +763,7 @@ const TRANSACTIONS: &[Key] = &[
 
 const REPLICATION: &[Key] = &[
     Key::long("replica.lag.time.max.ms", "30000", "How long a follower may lag before it leaves the in-sync replicas.")
-        .high()
-        .no_effect(),
+        .high(),
     Key::long("replica.high.watermark.checkpoint.interval.ms", "5000", "How often high watermarks are written down.")
         .high(),
     Key::int("replica.fetch.max.bytes", "1048576", "How many bytes a follower asks for, per partition.")

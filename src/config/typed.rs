@@ -117,6 +117,7 @@ typed_keys! {
             = "transaction.abort.timed.out.transaction.cleanup.interval.ms",
         transaction_remove_expired_transaction_cleanup_interval_ms: i32
             = "transaction.remove.expired.transaction.cleanup.interval.ms",
+        replica_lag_time_max_ms: i64 = "replica.lag.time.max.ms",
         request_timeout_ms: i32 = "request.timeout.ms",
         transaction_partition_verification_enable: bool = "transaction.partition.verification.enable",
         add_partitions_to_txn_retry_backoff_ms: i32 = "add.partitions.to.txn.retry.backoff.ms",

@@ -158,7 +158,7 @@ impl<M: CoordinatorMachine> Actor<M> {
 /// high watermark that a new one begins with.
 async fn committed_end(hosted: Arc<HostedPartition>, leader_epoch: LeaderEpoch) -> Result<i64, String> {
     let end_offset = hosted.offsets(leader_epoch).map_err(|code| code.to_string())?.log_end_offset;
-    let committed = hosted.committed(end_offset).await;
+    let committed = hosted.committed(leader_epoch, end_offset).await;
     committed.map(|()| end_offset).map_err(|code| code.to_string())
 }
 

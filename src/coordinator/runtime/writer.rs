@@ -297,7 +297,8 @@ impl<M: StateMachine> BatchWriter<M> {
                 flushed.map_err(|_| ErrorCode::NotCoordinator)?;
             }
             let timeout = deadline.saturating_sub(clock.monotonic());
-            Arc::clone(&hosted).committed_to(end_offset, &clock, timeout).await.map_err(|code| match code {
+            let committed = Arc::clone(&hosted).committed_to(leader_epoch, end_offset, &clock, timeout).await;
+            committed.map_err(|code| match code {
                 ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
                 _ => ErrorCode::NotCoordinator,
             })?;

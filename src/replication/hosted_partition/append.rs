@@ -16,6 +16,8 @@ use crate::storage::{AppendInfo, AppendOrigin, BatchToVerify, VerificationGuard}
 pub struct Appended {
     /// Where the records are.
     pub info: AppendInfo,
+    /// The leadership in which they were appended.
+    pub leader_epoch: LeaderEpoch,
     /// Whether every in-sync replica already has them.
     pub committed: bool,
     /// Whether `flush.messages` asks for an fsync before anyone is told.
@@ -77,8 +79,8 @@ impl HostedPartition {
 
     /// The most bytes that an append of one batch may have at this moment, or why it would be refused whatever it holds.
     pub fn append_limit(&self, acks: RequiredAcks) -> Result<usize, ErrorCode> {
-        self.with(|Hosted { partition, log, min_insync_replicas, .. }| {
-            partition.may_append(acks, *min_insync_replicas)?;
+        self.with(|Hosted { partition, log, .. }| {
+            partition.may_append(acks)?;
             let config = log.config();
             Ok(config.max_message_bytes.min(config.segment_bytes) as usize)
         })
@@ -92,8 +94,8 @@ impl HostedPartition {
         let _turn = disk_turns::lock(&self.appending);
         let task = {
             let mut hosted = self.lock();
-            let Hosted { partition, log, min_insync_replicas, .. } = hosted.as_mut().ok_or_else(gone)?;
-            let may_append = partition.may_append(acks, *min_insync_replicas);
+            let Hosted { partition, log, .. } = hosted.as_mut().ok_or_else(gone)?;
+            let may_append = partition.may_append(acks);
             may_append
                 .and_then(|()| partition.check_leader_epoch(leader_epoch))
                 .map_err(PartitionAppendError::Refused)?;
@@ -104,10 +106,11 @@ impl HostedPartition {
         let Hosted { partition, log, has_rolled, .. } = hosted.as_mut().ok_or_else(gone)?;
         let info = log.finish_append(written)?;
         *has_rolled |= info.rolled;
-        let advanced = partition.appended(log.log_end_offset());
+        let advanced = partition.appended(log.log_end_offset(), &self.moment(now.monotonic));
         let committed = partition.high_watermark() > info.last_offset;
         log.replicated_to(partition.high_watermark());
         let needs_flush = log.unflushed_messages() >= log.config().flush_messages;
-        Ok((Appended { info, committed, needs_flush }, advanced))
+        let leader_epoch = partition.leader_epoch();
+        Ok((Appended { info, leader_epoch, committed, needs_flush }, advanced))
     }
 }

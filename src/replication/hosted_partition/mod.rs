@@ -4,24 +4,25 @@
 //! fsync. A deleted partition keeps answering: with [`ErrorCode::UnknownTopicOrPartition`].
 
 mod append;
+mod committed;
 mod flush;
 mod moving;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use super::append_outcome::PartitionAppendError;
 use super::cleaning_turn::CleaningTurns;
-use super::delayed::{Awaited, Wait, Waiters};
+use super::delayed::{Awaited, Waiters};
 use super::disk_turns::{self, DiskTurns};
-use super::partition::{Partition, PartitionState};
+use super::partition::brokers::{BrokerState, BrokerStates, KnownBrokers};
+use super::partition::{IsrConfig, Moment, Partition, PartitionState, RoleChange};
 use super::storage_errors::StorageErrors;
-use crate::clock::{Clock, Now};
-use crate::ids::{LeaderEpoch, TopicPartition, Uuid};
+use crate::clock::{Monotonic, Now};
+use crate::ids::{LeaderEpoch, NodeId, TopicPartition, Uuid};
 use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
 use crate::storage::cleaner::{AbortedTxn, CompactionConfig, LogToClean};
@@ -119,7 +120,6 @@ const HIGH_WATERMARK: i64 = -1;
 struct Hosted {
     partition: Partition,
     log: Log,
-    min_insync_replicas: usize,
     /// Whether a segment was closed that has not been flushed yet.
     has_rolled: bool,
 }
@@ -132,6 +132,14 @@ pub(super) struct PartitionSurroundings {
     pub(super) traffic: Arc<Traffic>,
     pub(super) storage_errors: Arc<StorageErrors>,
     pub(super) disk_turns: Arc<DiskTurns>,
+    /// What the metadata says of the brokers.
+    pub(super) brokers: Arc<ArcSwap<BrokerStates>>,
+}
+
+impl KnownBrokers for ArcSwap<BrokerStates> {
+    fn broker(&self, id: NodeId) -> Option<BrokerState> {
+        self.load().broker(id)
+    }
 }
 
 /// One hosted partition; shared by the requests that use it.
@@ -155,6 +163,7 @@ pub struct HostedPartition {
     traffic: Arc<Traffic>,
     storage_errors: Arc<StorageErrors>,
     disk_turns: Arc<DiskTurns>,
+    brokers: Arc<ArcSwap<BrokerStates>>,
 }
 
 impl Awaited for HostedPartition {
@@ -164,20 +173,14 @@ impl Awaited for HostedPartition {
 }
 
 impl HostedPartition {
-    pub(super) fn new(
-        partition: Partition,
-        mut log: Log,
-        topic_id: Uuid,
-        min_insync_replicas: usize,
-        surroundings: PartitionSurroundings,
-    ) -> Self {
+    pub(super) fn new(partition: Partition, mut log: Log, topic_id: Uuid, surroundings: PartitionSurroundings) -> Self {
         // What was loaded knows no high watermark yet: every transaction that it has read counts as not committed.
         log.replicated_to(partition.high_watermark());
-        let PartitionSurroundings { log_dir, traffic, storage_errors, disk_turns } = surroundings;
+        let PartitionSurroundings { log_dir, traffic, storage_errors, disk_turns, brokers } = surroundings;
         Self {
             topic_partition: log.topic_partition().clone(),
             topic_id,
-            hosted: Mutex::new(Some(Hosted { partition, log, min_insync_replicas, has_rolled: false })),
+            hosted: Mutex::new(Some(Hosted { partition, log, has_rolled: false })),
             appending: Mutex::new(()),
             waiters: Waiters::default(),
             flushing: Arc::default(),
@@ -188,6 +191,7 @@ impl HostedPartition {
             traffic,
             storage_errors,
             disk_turns,
+            brokers,
         }
     }
 
@@ -226,6 +230,10 @@ impl HostedPartition {
     fn lock_between_appends(&self) -> (MutexGuard<'_, ()>, MutexGuard<'_, Option<Hosted>>) {
         let turn = disk_turns::lock(&self.appending);
         (turn, self.lock())
+    }
+
+    fn moment(&self, now: Monotonic) -> Moment<'_> {
+        Moment { now, brokers: &*self.brokers }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Hosted) -> Result<T, ErrorCode>) -> Result<T, ErrorCode> {
@@ -363,11 +371,11 @@ impl HostedPartition {
 
     /// How it stands; `None` where the partition is gone.
     pub fn status(&self) -> Option<PartitionStatus> {
-        self.lock().as_ref().map(|Hosted { partition, log, min_insync_replicas, .. }| PartitionStatus {
+        self.lock().as_ref().map(|Hosted { partition, log, .. }| PartitionStatus {
             is_leader: partition.is_leader(),
-            replicas: partition.state().replicas.len(),
-            in_sync: partition.state().isr.len(),
-            min_insync_replicas: *min_insync_replicas,
+            replicas: partition.replicas().len(),
+            in_sync: partition.isr().len(),
+            min_insync_replicas: partition.config().min_insync_replicas,
             log_size: log.size(),
             log_start_offset: log.log_start_offset(),
             high_watermark: partition.high_watermark(),
@@ -388,35 +396,16 @@ impl HostedPartition {
         self.with_leader(current_leader_epoch, |Hosted { log, .. }| Ok(log.end_offset_for_epoch(epoch)))
     }
 
-    /// Waits until the record before `offset` is committed.
-    ///
-    /// Errors: [`ErrorCode::RequestTimedOut`], or what became of the partition meanwhile.
-    pub async fn committed_to(self: Arc<Self>, offset: i64, clock: &Clock, timeout: Duration) -> Result<(), ErrorCode> {
-        clock.timeout(timeout, self.committed(offset)).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
-    }
-
-    /// Waits until the record before `offset` is committed, however long that takes.
-    ///
-    /// Errors: what became of the partition meanwhile.
-    pub async fn committed(self: Arc<Self>, offset: i64) -> Result<(), ErrorCode> {
-        loop {
-            let wait = Wait::register([Arc::clone(&self)]);
-            if self.offsets(-1)?.high_watermark >= offset {
-                return Ok(());
-            }
-            wait.woken().await;
-        }
-    }
-
     /// Takes over newer metadata.
-    pub(super) fn apply(&self, state: PartitionState, config: LogConfig, min_insync_replicas: usize, now: Now) {
+    pub(super) fn apply(&self, state: PartitionState, config: LogConfig, isr_config: IsrConfig, now: Now) {
         let (turn, mut guard) = self.lock_between_appends();
         if let Some(hosted) = guard.as_mut() {
-            hosted.min_insync_replicas = min_insync_replicas;
+            let moment = self.moment(now.monotonic);
             hosted.log.set_config(config);
+            hosted.partition.configure(isr_config, &moment);
             let log_end_offset = hosted.log.log_end_offset();
             let leader_epoch = state.leader_epoch;
-            if hosted.partition.apply(state, log_end_offset, now.monotonic) {
+            if hosted.partition.apply(state, log_end_offset, &moment) == RoleChange::LeadsAnew {
                 hosted.log.begin_epoch(leader_epoch);
             }
             hosted.log.replicated_to(hosted.partition.high_watermark());
@@ -426,10 +415,29 @@ impl HostedPartition {
     }
 
     /// Goes by another configuration.
-    pub(super) fn configure(&self, config: LogConfig, min_insync_replicas: usize) {
-        if let Some(hosted) = self.lock().as_mut() {
-            hosted.min_insync_replicas = min_insync_replicas;
+    pub(super) fn configure(&self, config: LogConfig, isr_config: IsrConfig, now: Now) {
+        self.reconsider(|hosted| {
             hosted.log.set_config(config);
+            hosted.partition.configure(isr_config, &self.moment(now.monotonic))
+        });
+    }
+
+    /// Looks again when the metadata says something else of the brokers.
+    pub(super) fn brokers_changed(&self, now: Now) {
+        self.reconsider(|hosted| hosted.partition.brokers_changed(&self.moment(now.monotonic)));
+    }
+
+    /// Has `change` done, after which more may be committed, as it tells.
+    fn reconsider(&self, change: impl FnOnce(&mut Hosted) -> bool) {
+        let advanced = self.lock().as_mut().is_some_and(|hosted| {
+            let advanced = change(hosted);
+            if advanced {
+                hosted.log.replicated_to(hosted.partition.high_watermark());
+            }
+            advanced
+        });
+        if advanced {
+            self.waiters.wake();
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::clock::Clock;
 use crate::ids::ProducerIdAndEpoch;
 use crate::protocol::control_records::{EndTransactionMarker, TransactionResult};
 use crate::protocol::record_batch::BatchBuilder;
@@ -140,4 +141,55 @@ fn what_ended_before_a_crash_is_not_looked_at_by_every_reader_after_it() {
     assert_eq!(partition.offsets(-1).unwrap().last_stable_offset, 2);
     // As if nothing were committed: whatever is still remembered would hold a reader up.
     assert_eq!(partition.with_log(|log| log.first_unstable_offset(0)), Some(None));
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_the_leadership_that_it_began_in() {
+    let replicas = ReplicaManager::leading(&["t"], LogDir::memory(), &Clock::manual(0), &[]);
+    let partition = replicas.partition("t", 0).unwrap();
+    let now = replicas.clock().now();
+    let config = partition.with_log(|log| log.config().clone()).unwrap();
+    let isr_config = IsrConfig { min_insync_replicas: 1, lag_time_max: Duration::from_secs(30) };
+    let apply = |leader, leader_epoch| {
+        let state = PartitionState {
+            leader,
+            leader_epoch,
+            partition_epoch: leader_epoch,
+            replicas: vec![1, 2],
+            isr: vec![1, 2],
+        };
+        partition.apply(state, config.clone(), isr_config, now);
+    };
+    apply(1, 1);
+    let appended = partition.append(&AppendRequest::by_client(&batch(10), RequiredAcks::All), now).unwrap();
+    assert_eq!((appended.leader_epoch, appended.committed), (1, false), "2 has not fetched it");
+    let mut wait = Box::pin(Arc::clone(&partition).committed(appended.leader_epoch, 1));
+    assert_eq!(wait.as_mut().now_or_never(), None);
+    // Confirmed, it waits on.
+    apply(1, 2);
+    assert_eq!(wait.as_mut().now_or_never(), None);
+    // Both come before it looks again.
+    apply(2, 3);
+    apply(1, 4);
+    assert_eq!(wait.await, Err(ErrorCode::NotLeaderOrFollower));
+    let clock = Clock::manual(0);
+    let acknowledged = Arc::clone(&partition).acknowledged_to(1, 0, &clock, Duration::from_secs(1));
+    assert_eq!(acknowledged.await, Err(ErrorCode::NotLeaderOrFollower));
+}
+
+#[test]
+fn a_lower_minimum_of_in_sync_replicas_commits_what_waits_for_it() {
+    let replicas = ReplicaManager::leading(&["t"], LogDir::memory(), &Clock::manual(0), &[]);
+    let partition = replicas.partition("t", 0).unwrap();
+    let now = replicas.clock().now();
+    let config = partition.with_log(|log| log.config().clone()).unwrap();
+    let isr_config = |min_insync_replicas| IsrConfig { min_insync_replicas, lag_time_max: Duration::from_secs(30) };
+    let state = PartitionState { leader: 1, leader_epoch: 1, partition_epoch: 1, replicas: vec![1, 2], isr: vec![1] };
+    partition.apply(state, config.clone(), isr_config(2), now);
+    let appended = partition.append(&AppendRequest::by_client(&batch(10), RequiredAcks::Leader), now).unwrap();
+    assert!(!appended.committed);
+    let mut wait = Box::pin(Arc::clone(&partition).committed(1, 1));
+    assert_eq!(wait.as_mut().now_or_never(), None);
+    partition.configure(config, isr_config(1), now);
+    assert_eq!(wait.now_or_never(), Some(Ok(())));
 }

@@ -12,6 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -23,12 +24,13 @@ use super::cleaner_metrics::CleanerMetrics;
 use super::disk_turns::DiskTurns;
 use super::hosted_partition::{HostedPartition, PartitionSurroundings};
 use super::ownership::KnownTopics;
-use super::partition::{Partition, PartitionState};
+use super::partition::brokers::{BrokerState, BrokerStates};
+use super::partition::{IsrConfig, Moment, Partition, PartitionState};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
-use crate::config::{Config, TopicConfig};
+use crate::config::{BrokerConfig, Config, TopicConfig};
 use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
-use crate::metadata::{MetadataDelta, MetadataImage, PartitionImage, TopicImage};
+use crate::metadata::{BrokerRegistration, MetadataDelta, MetadataImage, PartitionImage, TopicImage};
 use crate::metrics::{TopicTraffic, Traffic};
 use crate::protocol::ErrorCode;
 use crate::storage::{KnownOffsets, LoadedLog, LoadedLogs, Log, LogConfig, LogDirError, LogDirs, StorageError};
@@ -99,6 +101,8 @@ pub struct ReplicaManager {
     /// Told of each change of `config`.
     reconfigured: watch::Sender<()>,
     disk_turns: Arc<DiskTurns>,
+    /// What the last image says of the brokers.
+    brokers: Arc<ArcSwap<BrokerStates>>,
     /// How many log directories have failed, as far as housekeeping has noticed.
     failed_dirs: AtomicUsize,
     /// Whether so much of them has failed that the broker cannot go on.
@@ -147,6 +151,7 @@ impl ReplicaManager {
             cleaner_metrics: CleanerMetrics::default(),
             reconfigured: watch::Sender::new(()),
             disk_turns: Arc::new(DiskTurns::of_this_runtime()),
+            brokers: Arc::default(),
             failed_dirs: AtomicUsize::new(0),
             failed: watch::Sender::new(false),
         })
@@ -247,12 +252,17 @@ impl ReplicaManager {
     pub fn apply(&self, delta: &MetadataDelta, image: &MetadataImage) {
         let mut unclaimed = self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
         let topics = delta.topics();
+        let brokers_changed = self.note_brokers(image);
         // First what is gone, whose name another topic may have by now.
         for (_, name) in topics.deleted() {
             self.delete_topic(name);
         }
         for topic in topics.created().chain(topics.changed()).filter_map(|id| image.topic_by_id(id)) {
             self.apply_topic(topic, &mut unclaimed);
+        }
+        if brokers_changed {
+            let now = self.clock.now();
+            self.partitions().iter().for_each(|partition| partition.brokers_changed(now));
         }
         if !std::mem::replace(&mut unclaimed.is_told, true) {
             let is_gone = |partition: &TopicPartition| image.partition(&partition.topic, partition.partition).is_none();
@@ -268,6 +278,20 @@ impl ReplicaManager {
                 self.write_checkpoints();
             }
         }
+    }
+
+    /// Notes what `image` says of the brokers; whether it is anything new.
+    fn note_brokers(&self, image: &MetadataImage) -> bool {
+        let state = |broker: &BrokerRegistration| {
+            // Nothing tells of a controlled shutdown yet.
+            (broker.id, BrokerState { epoch: broker.epoch, is_fenced: broker.fenced, is_shutting_down: false })
+        };
+        let brokers: BrokerStates = image.brokers().map(state).collect();
+        let changed = **self.brokers.load() != brokers;
+        if changed {
+            self.brokers.store(Arc::new(brokers));
+        }
+        changed
     }
 
     /// A log that no topic of the first image wants is what a crash has left of a deletion after it was committed, or of a
@@ -325,17 +349,20 @@ impl ReplicaManager {
     /// Goes by `config` from now on: every hosted partition takes over what its topic, as `image` has it, leaves to the broker.
     pub fn reconfigure(&self, config: &Arc<Config>, image: &MetadataImage) {
         self.config.store(Arc::clone(config));
+        let now = self.clock.now();
         for hosted in self.partitions() {
             if let Some(topic) = image.topic_by_id(hosted.topic_id()) {
                 let topic = config.topic(&topic.configs);
-                hosted.configure(LogConfig::new(&config.broker, &topic), min_isr(&topic));
+                let log_config = LogConfig::new(&config.broker, &topic);
+                hosted.configure(log_config, isr_config(&config.broker, &topic), now);
             }
         }
         self.reconfigured.send_replace(());
     }
 
     fn apply_topic(&self, topic: &TopicImage, unclaimed: &mut Unclaimed) {
-        let config = self.config.load().topic(&topic.configs);
+        let (broker, now) = (self.config.load(), self.clock.now());
+        let config = broker.topic(&topic.configs);
         let known = {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
             topics.get(&topic.name).cloned()
@@ -351,12 +378,8 @@ impl ReplicaManager {
             }
             match place {
                 PartitionSlot::Hosted(hosted) => {
-                    hosted.apply(
-                        state_of(image),
-                        LogConfig::new(&self.config.load().broker, &config),
-                        min_isr(&config),
-                        self.clock.now(),
-                    );
+                    let log_config = LogConfig::new(&broker.broker, &config);
+                    hosted.apply(state_of(image), log_config, isr_config(&broker.broker, &config), now);
                 }
                 PartitionSlot::Offline(offline) if offline.is_unreachable => {}
                 PartitionSlot::Elsewhere | PartitionSlot::Offline(_) => {
@@ -389,25 +412,30 @@ impl ReplicaManager {
     ) -> PartitionSlot {
         let now = self.clock.now();
         let OfflinePartition { topic_id, image, configs, reason, .. } = wanted;
-        let config = self.config.load().topic(configs);
+        let broker = self.config.load();
+        let config = broker.topic(configs);
         match self.open_log(topic_partition, wanted, &config, unclaimed, now) {
             Ok((mut log, known_high_watermark)) => {
                 let state = state_of(image);
                 if state.leader == self.node_id {
                     log.begin_epoch(state.leader_epoch);
                 }
+                let log_end_offset = log.log_end_offset();
                 let high_watermark = known_high_watermark.max(log.log_start_offset());
-                let partition =
-                    Partition::new(self.node_id, state, log.log_end_offset(), high_watermark, now.monotonic);
+                let isr_config = isr_config(&broker.broker, &config);
+                let mut partition = Partition::new(self.node_id, isr_config, log_end_offset, high_watermark);
+                let moment = Moment { now: now.monotonic, brokers: &*self.brokers };
+                partition.apply(state, log_end_offset, &moment);
                 let surroundings = PartitionSurroundings {
                     log_dir: Arc::clone(self.log_dirs.dir_of(&log)),
                     traffic: Arc::clone(traffic),
                     storage_errors: Arc::clone(&self.storage_errors),
                     disk_turns: Arc::clone(&self.disk_turns),
+                    brokers: Arc::clone(&self.brokers),
                 };
                 let future = unclaimed.futures.remove(topic_partition).map(|future| future.log);
                 let future = future.and_then(|future| self.future_of(&log, future));
-                let hosted = HostedPartition::new(partition, log, *topic_id, min_isr(&config), surroundings);
+                let hosted = HostedPartition::new(partition, log, *topic_id, surroundings);
                 if let Some(future) = future {
                     self.resume_move(&hosted, future);
                 }
@@ -464,9 +492,14 @@ impl ReplicaManager {
     }
 
     fn delete_topic(&self, topic: &str) {
-        let now = self.clock.now();
         let gone = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
-        for place in gone.into_iter().flat_map(|topic| topic.slots) {
+        self.delete_partitions(gone.into_iter().flat_map(|topic| topic.slots));
+    }
+
+    /// Deletes the logs of partitions that are no longer here.
+    fn delete_partitions(&self, gone: impl IntoIterator<Item = PartitionSlot>) {
+        let now = self.clock.now();
+        for place in gone {
             let PartitionSlot::Hosted(hosted) = place else { continue };
             let is_offline = hosted.is_offline();
             let log = hosted.take_log();
@@ -495,6 +528,9 @@ fn state_of(image: &PartitionImage) -> PartitionState {
     }
 }
 
-fn min_isr(config: &TopicConfig) -> usize {
-    usize::try_from(config.min_insync_replicas).unwrap_or(1)
+fn isr_config(broker: &BrokerConfig, topic: &TopicConfig) -> IsrConfig {
+    IsrConfig {
+        min_insync_replicas: usize::try_from(topic.min_insync_replicas).unwrap_or(1),
+        lag_time_max: Duration::from_millis(u64::try_from(broker.replica_lag_time_max_ms).unwrap_or(0)),
+    }
 }
