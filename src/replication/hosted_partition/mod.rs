@@ -535,13 +535,16 @@ fn last_stable_offset(partition: &Partition, log: &Log) -> i64 {
 }
 
 /// Where the reader's history left ours, if it says what its last epoch was and ours knows otherwise. An epoch that we
-/// know nothing of at all makes its offset meaningless.
+/// know nothing of at all makes its offset meaningless; one before our log's start is so whatever the histories are.
 fn diverging_epoch(log: &Log, request: &ReadRequest) -> Result<Option<(LeaderEpoch, i64)>, ErrorCode> {
     if request.last_fetched_epoch < 0 {
         return Ok(None);
     }
     let (epoch, end_offset) =
         log.end_offset_for_epoch(request.last_fetched_epoch).ok_or(ErrorCode::OffsetOutOfRange)?;
+    if request.fetch_offset < log.log_start_offset() {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
     let has_diverged = epoch < request.last_fetched_epoch || end_offset < request.fetch_offset;
     Ok(has_diverged.then_some((epoch, end_offset)))
 }

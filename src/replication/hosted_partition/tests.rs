@@ -143,6 +143,35 @@ fn what_ended_before_a_crash_is_not_looked_at_by_every_reader_after_it() {
     assert_eq!(partition.with_log(|log| log.first_unstable_offset(0)), Some(None));
 }
 
+#[test]
+fn an_offset_before_the_logs_start_is_out_of_range_whatever_the_histories_are() {
+    let replicas = ReplicaManager::leading(&["t"], LogDir::memory(), &Clock::manual(0), &[]);
+    let partition = replicas.partition("t", 0).unwrap();
+    let append = || {
+        let now = replicas.clock().now();
+        partition.append(&AppendRequest::by_client(&batch(10), RequiredAcks::All), now).unwrap()
+    };
+    for _ in 0..3 {
+        append();
+    }
+    // As if this leader knew of an epoch that the reader does not, and not of the reader's last one.
+    partition.with_log(|log| log.begin_epoch(2));
+    let read = |fetch_offset| {
+        partition.read(&ReadRequest {
+            fetch_offset,
+            max_bytes: usize::MAX,
+            min_one: true,
+            current_leader_epoch: -1,
+            last_fetched_epoch: 1,
+            read_committed: false,
+        })
+    };
+    assert_eq!(read(1).unwrap().diverging, Some((0, 3)));
+    partition.delete_records(2).unwrap();
+    assert_eq!(read(1).unwrap_err(), ErrorCode::OffsetOutOfRange);
+    assert_eq!(read(2).unwrap().diverging, Some((0, 3)));
+}
+
 #[tokio::test]
 async fn a_wait_ends_with_the_leadership_that_it_began_in() {
     let replicas = ReplicaManager::leading(&["t"], LogDir::memory(), &Clock::manual(0), &[]);
