@@ -372,8 +372,12 @@ impl ReplicaManager {
             traffic: Arc::new(Traffic::new(Arc::clone(&self.traffic))),
         });
         known.slots.resize(topic.partitions.len().max(known.slots.len()), PartitionSlot::Elsewhere);
+        let mut given_up = Vec::new();
         for ((index, image), place) in (0_i32..).zip(&topic.partitions).zip(&mut known.slots) {
             if !image.replicas.contains(&self.node_id) {
+                if !matches!(place, PartitionSlot::Elsewhere) {
+                    given_up.push(std::mem::replace(place, PartitionSlot::Elsewhere));
+                }
                 continue;
             }
             match place {
@@ -396,6 +400,8 @@ impl ReplicaManager {
             }
         }
         self.topics.write().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(&topic.name), known);
+        // Nobody finds them any more.
+        self.delete_partitions(given_up);
     }
 
     /// Opens the partition's log, or makes it.

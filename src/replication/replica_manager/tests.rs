@@ -8,8 +8,22 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ids::Uuid;
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
+use crate::protocol::ErrorCode;
 use crate::replication::ownership::KnownTopics;
 use crate::storage::{LogDir, LogDirs};
+
+/// Metadata in which partition 0 of each of these topics, which is its only one, is in that state.
+fn topics_with(topics: &[&str], state: &PartitionImage) -> (MetadataImage, MetadataDelta) {
+    let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
+    for (index, topic) in (1..).zip(topics) {
+        let id = Uuid::from_u128(index);
+        let partition = TopicRecord::Partition { topic_id: id, partition: 0, state: state.clone() };
+        for record in [TopicRecord::Topic { name: (*topic).into(), id }, partition] {
+            delta.note(image.replay(&MetadataRecord::from(record)).unwrap());
+        }
+    }
+    (image, delta)
+}
 
 impl ReplicaManager {
     /// One that leads partition 0 of each of these topics, of which it is the only replica; their logs may be in `log_dir` already.
@@ -17,19 +31,33 @@ impl ReplicaManager {
     /// # Panics
     /// On what no test gives it.
     pub fn leading(topics: &[&str], log_dir: LogDir, clock: &Clock, config: &[(&str, &str)]) -> Arc<Self> {
-        let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
         let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
-        for (index, topic) in (1..).zip(topics) {
-            let id = Uuid::from_u128(index);
-            let partition = TopicRecord::Partition { topic_id: id, partition: 0, state: state.clone() };
-            for record in [TopicRecord::Topic { name: (*topic).into(), id }, partition] {
-                delta.note(image.replay(&MetadataRecord::from(record)).unwrap());
-            }
-        }
+        let (image, delta) = topics_with(topics, &state);
         let (removed, config) = (HashSet::new(), Arc::new(Config::with(config).unwrap()));
         let known = KnownTopics { image: &image, removed: &removed };
         let replicas = Self::open(1, clock.clone(), config, Arc::new(LogDirs::of(log_dir)), known).unwrap();
         replicas.apply(&delta, &image);
         Arc::new(replicas)
     }
+}
+
+#[test]
+fn kafka_13198_a_replica_that_is_another_brokers_now_is_given_up() {
+    let replicas = ReplicaManager::leading(&["moved", "kept"], LogDir::memory(), &Clock::manual(0), &[]);
+    let hosted = replicas.partition("moved", 0).unwrap();
+    hosted.with_log(|log| log.truncate_fully_and_start_at(7, replicas.clock().now())).unwrap().unwrap();
+    let elsewhere = PartitionImage { replicas: vec![2], isr: vec![2], leader: 2, leader_epoch: 1, partition_epoch: 1 };
+    let (image, delta) = topics_with(&["moved"], &elsewhere);
+    replicas.apply(&delta, &image);
+    let partition = replicas.partition("moved", 0);
+    assert_eq!(partition.err(), Some(ErrorCode::NotLeaderOrFollower), "it is known where it is");
+    assert_eq!(hosted.offsets(-1).err(), Some(ErrorCode::UnknownTopicOrPartition), "its log is gone");
+    assert!(replicas.partition("kept", 0).is_ok());
+    // When it comes back, it begins with nothing.
+    let back = PartitionImage { replicas: vec![2, 1], leader_epoch: 2, partition_epoch: 2, ..elsewhere };
+    let (image, delta) = topics_with(&["moved"], &back);
+    replicas.apply(&delta, &image);
+    let hosted = replicas.partition("moved", 0).unwrap();
+    assert_eq!(hosted.offsets(-1).err(), Some(ErrorCode::NotLeaderOrFollower));
+    assert_eq!(hosted.with_log(|log| log.log_end_offset()), Some(0));
 }
