@@ -2,12 +2,14 @@
 //!
 //! All decisions are made on offsets, epochs and times that are passed in; the log itself is elsewhere. Follows Kafka's
 //! `Partition` and `Replica`. [`leader`] holds what only a leader knows: how far each follower is; [`isr`] the in-sync
-//! replicas, with the change of them that the controller has been asked for.
+//! replicas, with the change of them that the controller has been asked for; [`follower`] what a follower does with what
+//! its leader answers.
 //!
 //! What the metadata says of other brokers comes with each [`Moment`], and is looked up only for replicas that it matters
 //! for: a lone replica's append asks nothing.
 
 pub mod brokers;
+pub mod follower;
 pub mod isr;
 mod leader;
 #[cfg(test)]

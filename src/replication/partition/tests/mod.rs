@@ -1,5 +1,6 @@
 //! What a replica decides, step by step; each test is named after the rule or the report that it holds to.
 
+mod follower;
 mod isr;
 mod leader;
 
