@@ -3,6 +3,7 @@
 mod follower;
 mod isr;
 mod leader;
+mod model;
 
 use std::time::Duration;
 
