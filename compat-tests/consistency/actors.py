@@ -351,7 +351,9 @@ class Observer(Actor):
                 self.history.error(error.args[0].code())
                 return
         for partition in self.partitions:
-            self.history.ends[partition].append((started, now_ns(), found[0][partition], found[1][partition]))
+            # librdkafka calls it a success where it has given up asking again for an offset, which is negative then.
+            if min(found[0][partition], found[1][partition]) >= 0:
+                self.history.ends[partition].append((started, now_ns(), found[0][partition], found[1][partition]))
         for group, source in self.groups.items():
             self.look_at(group, [TopicPartition(*partition) for partition in self.partitions if partition[0] == source])
 
