@@ -1,5 +1,6 @@
 //! Threads for work that can wait: they give way to those that serve clients.
 
+use std::sync::mpsc;
 use std::thread;
 
 use tokio::runtime::Handle;
@@ -45,6 +46,18 @@ pub(super) async fn run<T: Send + 'static>(
     }
 }
 
+/// Blocks this thread until the runtime, whose timers are asynchronous, has waited for `awaited`; false where the runtime has
+/// ended instead. A thread that waited itself would panic then.
+pub(super) fn wait_for(awaited: impl Future<Output = ()> + Send + 'static) -> bool {
+    let (done, is_done) = mpsc::channel();
+    Handle::current().spawn(async move {
+        awaited.await;
+        let _ = done.send(());
+    });
+    // An end drops the task, and `done` with it.
+    is_done.recv().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,8 +65,24 @@ mod tests {
     #[tokio::test]
     async fn the_work_may_wait_for_the_clock() {
         let clock = crate::clock::Clock::system();
-        let wait = move || Handle::current().block_on(clock.sleep(std::time::Duration::from_millis(1)));
-        run("waits", wait).await.unwrap();
+        let wait = move || wait_for(async move { clock.sleep(std::time::Duration::from_millis(1)).await });
+        assert!(run("waits", wait).await.unwrap());
+    }
+
+    #[test]
+    fn who_waits_is_told_that_the_runtime_has_ended() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let (handle, (waits, is_waiting)) = (runtime.handle().clone(), mpsc::channel());
+        let waiting = thread::spawn(move || {
+            let _runtime = handle.enter();
+            wait_for(async move {
+                waits.send(()).unwrap();
+                crate::clock::Clock::system().sleep(std::time::Duration::from_hours(1)).await;
+            })
+        });
+        is_waiting.recv().unwrap();
+        runtime.shutdown_background();
+        assert!(!waiting.join().unwrap());
     }
 
     #[cfg(target_os = "linux")]

@@ -4,12 +4,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::hosted_partition::HostedPartition;
 use super::io_throttle::IoThrottle;
+use super::low_priority;
 use crate::clock::Clock;
 use crate::protocol::record_batch::{BatchHeader, RecordBatch};
 use crate::storage::cleaner::{
@@ -200,15 +200,18 @@ impl CleaningIo for PartitionIo<'_> {
         let rate = limits().bytes_per_second;
         let due = throttle.lock().unwrap_or_else(PoisonError::into_inner).note(bytes, rate, clock.monotonic());
         let Some(due) = due else { return };
-        let mut reconfigured = reconfigured.clone();
-        // This thread may block; the clock's timers are asynchronous.
-        Handle::current().block_on(async {
+        let (clock, ending, mut reconfigured) =
+            (Clock::clone(clock), CancellationToken::clone(stop), reconfigured.clone());
+        let waited = low_priority::wait_for(async move {
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = ending.cancelled() => {}
                 () = clock.sleep_until(due) => {}
                 // Another rate counts at once.
                 _ = reconfigured.changed() => {}
             }
         });
+        if !waited {
+            stop.cancel();
+        }
     }
 }
