@@ -1,10 +1,13 @@
 //! Runs a [`StateMachine`] over the metadata log: the controller's runtime.
 //!
-//! One task owns the machine. It takes what requests are waiting, lets the machine decide on them in order, proposes all
-//! their records as one batch, and answers once that is committed and published.
+//! One task owns the machine, which exists only while this node leads; until then everybody is refused. It takes what
+//! requests are waiting, lets the machine decide on them in order, proposes all their records as one batch, and answers
+//! once that is committed and published.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::OptionFuture;
@@ -12,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::MetadataQuorum;
+use super::leadership::{Leadership, Over};
 use crate::clock::Clock;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
@@ -70,7 +74,8 @@ pub struct Driver {
 impl Driver {
     /// Starts to drive the machine that `machine` makes of an image.
     ///
-    /// It is made anew after a failed proposal, because what the machine replayed then may not be in the log.
+    /// It is made anew for each leadership of this node, because other nodes may have decided since the last one, and after
+    /// a failed proposal, because what the machine replayed then may not be in the log.
     pub fn start<M>(
         quorum: Arc<MetadataQuorum>,
         clock: Clock,
@@ -81,7 +86,7 @@ impl Driver {
     {
         let (requests, received) = mpsc::channel(QUEUE);
         let (stop, stopped) = oneshot::channel();
-        let run = Run { machine: machine(&quorum.image()), renew: machine, quorum, clock, answers: HashMap::new() };
+        let run = Run { renew: machine, quorum, clock, answers: HashMap::new(), number: 0 };
         let task = tokio::spawn(async move {
             tokio::select! {
                 _ = stopped => {}
@@ -101,11 +106,22 @@ impl Driver {
 }
 
 struct Run<M: StateMachine, F> {
-    machine: M,
     renew: F,
     quorum: Arc<MetadataQuorum>,
     clock: Clock,
     answers: HashMap<ReplyTo, AnswerSender<M>>,
+    /// The number of the last request.
+    number: u64,
+}
+
+/// Why the machine is not asked any more.
+enum Rest {
+    /// Nobody can ask.
+    Closed,
+    /// It may lead again.
+    Over,
+    /// It never will.
+    Stopped,
 }
 
 impl<M, F> Run<M, F>
@@ -114,50 +130,82 @@ where
     F: Fn(&MetadataImage) -> M,
 {
     async fn run(mut self, mut requests: mpsc::Receiver<(M::Request, AnswerSender<M>)>) {
-        let mut waiting = Vec::with_capacity(BATCH);
-        let mut number = 0;
         loop {
-            let alarm = OptionFuture::from(self.machine.next_deadline().map(|at| self.clock.sleep_until(at)));
+            let quorum = Arc::clone(&self.quorum);
+            let leads = quorum.next_leadership();
+            let Some(leadership) = refuse_until(&quorum, leads, &mut requests).await else { return };
+            match self.lead(leadership, &mut requests).await {
+                Rest::Over => {}
+                Rest::Closed => return,
+                Rest::Stopped => {
+                    refuse_until(&quorum, std::future::pending::<()>(), &mut requests).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets a machine that knows everything decided so far decide, until `leadership` is over or a batch has failed.
+    async fn lead(
+        &mut self,
+        leadership: Leadership,
+        requests: &mut mpsc::Receiver<(M::Request, AnswerSender<M>)>,
+    ) -> Rest {
+        let mut machine = (self.renew)(&self.quorum.image());
+        let mut end = pin!(self.quorum.end_of(leadership));
+        let mut waiting = Vec::with_capacity(BATCH);
+        loop {
+            let alarm = OptionFuture::from(machine.next_deadline().map(|at| self.clock.sleep_until(at)));
             tokio::select! {
-                received = requests.recv_many(&mut waiting, BATCH) => if received == 0 { return },
+                received = requests.recv_many(&mut waiting, BATCH) => if received == 0 { return Rest::Closed },
                 Some(()) = alarm => {}
+                over = &mut end => return self.rest(over),
             }
-            let mut effects = Effects::new();
-            for (request, answer) in waiting.drain(..) {
-                number += 1;
-                self.answers.insert(ReplyTo(number), answer);
-                let decided = effects.records.len();
-                self.machine.handle(request, ReplyTo(number), self.clock.now(), &mut effects);
-                self.replay(&effects, decided);
+            let effects = self.decide(&mut machine, &mut waiting);
+            let has_decided = !effects.records.is_empty();
+            let committed = tokio::select! {
+                biased;
+                committed = commit(&self.quorum, leadership, effects.records, effects.replies.is_empty()) => committed,
+                over = &mut end => {
+                    return self.rest(over);
+                }
+            };
+            for (reply_to, response) in effects.replies {
+                if let Some(answer) = self.answers.remove(&reply_to) {
+                    // Whoever asked may be gone; then nobody misses the answer.
+                    let _unheard = answer.send(committed.map(|image_offset| Committed { response, image_offset }));
+                }
             }
+            // Where nothing was to be written, the machine knows nothing that the log does not.
+            if let (Err(error), true) = (committed, has_decided) {
+                self.fail(error);
+                return Rest::Over;
+            }
+        }
+    }
+
+    /// Lets the machine decide on what is `waiting` and on what has become due.
+    fn decide(&mut self, machine: &mut M, waiting: &mut Vec<(M::Request, AnswerSender<M>)>) -> Effects<M> {
+        let mut effects = Effects::new();
+        for (request, answer) in waiting.drain(..) {
+            self.number += 1;
+            self.answers.insert(ReplyTo(self.number), answer);
             let decided = effects.records.len();
-            self.machine.handle_timeout(self.clock.now(), &mut effects);
-            self.replay(&effects, decided);
-            self.commit(effects).await;
+            machine.handle(request, ReplyTo(self.number), self.clock.now(), &mut effects);
+            replay(machine, &effects, decided);
         }
+        let decided = effects.records.len();
+        machine.handle_timeout(self.clock.now(), &mut effects);
+        replay(machine, &effects, decided);
+        effects
     }
 
-    /// Replays the records from `start` on: the next request sees the ones before it as done.
-    fn replay(&mut self, effects: &Effects<M>, start: usize) {
-        for record in effects.records.iter().skip(start) {
-            self.machine.replay(record);
-        }
-    }
-
-    async fn commit(&mut self, effects: Effects<M>) {
-        let committed = if effects.records.is_empty() {
-            Ok(self.quorum.image().offset)
-        } else {
-            self.quorum.propose(effects.records).await
-        };
-        for (reply_to, response) in effects.replies {
-            if let Some(answer) = self.answers.remove(&reply_to) {
-                // Whoever asked may be gone; then nobody misses the answer.
-                let _unheard = answer.send(committed.map(|image_offset| Committed { response, image_offset }));
-            }
-        }
-        if let Err(error) = committed {
-            self.fail(error);
+    /// Whoever still waits is told that this node leads no longer.
+    fn rest(&mut self, over: Over) -> Rest {
+        self.fail(self.quorum.refusal());
+        match over {
+            Over::Deposed => Rest::Over,
+            Over::Stopped => Rest::Stopped,
         }
     }
 
@@ -165,6 +213,46 @@ where
         for (_, answer) in self.answers.drain() {
             let _unheard = answer.send(Err(error));
         }
-        self.machine = (self.renew)(&self.quorum.image());
+    }
+}
+
+/// Says to everybody that this node does not lead, until `leads` completes; `None` where nobody can ask any more.
+async fn refuse_until<R, A, T>(
+    quorum: &MetadataQuorum,
+    leads: impl Future<Output = T>,
+    requests: &mut mpsc::Receiver<(R, oneshot::Sender<Result<A, ErrorCode>>)>,
+) -> Option<T> {
+    let mut leads = pin!(leads);
+    loop {
+        tokio::select! {
+            biased;
+            led = &mut leads => return Some(led),
+            request = requests.recv() => {
+                let (_, answer) = request?;
+                let _unheard = answer.send(Err(quorum.refusal()));
+            }
+        }
+    }
+}
+
+/// Replays the records from `start` on: the next request sees the ones before it as done.
+fn replay<M: StateMachine>(machine: &mut M, effects: &Effects<M>, start: usize) {
+    for record in effects.records.iter().skip(start) {
+        machine.replay(record);
+    }
+}
+
+/// Makes `records` part of the log, or, where there are none, makes sure that what was decided is still what counts. Where
+/// nobody is answered either, there is nothing to be sure of.
+async fn commit(
+    quorum: &MetadataQuorum,
+    leadership: Leadership,
+    records: Vec<MetadataRecord>,
+    is_silent: bool,
+) -> Result<i64, ErrorCode> {
+    match (records.is_empty(), is_silent) {
+        (false, _) => quorum.propose_in(leadership, records).await,
+        (true, false) => quorum.confirm(leadership).await,
+        (true, true) => Ok(quorum.image().offset),
     }
 }

@@ -47,9 +47,7 @@ pub(super) fn encode_frame(frame: &LogFrame, buffer: &mut Vec<u8>) {
     framed(buffer, |buffer| match frame {
         LogFrame::Vote(vote) => {
             buffer.put_u8(VOTE);
-            buffer.put_u64(vote.leader_id().term());
-            buffer.put_i32(*vote.leader_id().node_id());
-            buffer.put_u8(u8::from(vote.is_committed()));
+            put_vote(vote, buffer);
         }
         LogFrame::Entry(entry) => {
             buffer.put_u8(ENTRY);
@@ -85,10 +83,7 @@ pub(super) fn take_payload<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 pub(super) fn decode_frame(mut payload: &[u8]) -> io::Result<LogFrame> {
     let bytes = &mut payload;
     let frame = match bytes.try_get_u8()? {
-        VOTE => {
-            let leader = LeaderId::new(bytes.try_get_u64()?, bytes.try_get_i32()?);
-            LogFrame::Vote(Vote::from_leader_id(leader, bytes.try_get_u8()? != 0))
-        }
+        VOTE => LogFrame::Vote(vote(bytes)?),
         ENTRY => LogFrame::Entry(LogEntry { log_id: log_id(bytes)?, payload: entry_payload(bytes)? }),
         TRUNCATE_FROM => LogFrame::TruncateFrom(bytes.try_get_u64()?),
         PURGED => LogFrame::Purged(log_id(bytes)?),
@@ -141,6 +136,19 @@ fn framed(buffer: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
     header.put_u32(crc32c::crc32c(payload));
 }
 
+/// Appends `vote`: its term, its node, and whether a majority has granted it.
+pub(super) fn put_vote(vote: &Vote, buffer: &mut Vec<u8>) {
+    buffer.put_u64(vote.leader_id().term());
+    buffer.put_i32(*vote.leader_id().node_id());
+    buffer.put_u8(u8::from(vote.is_committed()));
+}
+
+/// Reads what [`put_vote`] wrote.
+pub(super) fn vote(bytes: &mut &[u8]) -> io::Result<Vote> {
+    let leader = LeaderId::new(bytes.try_get_u64()?, bytes.try_get_i32()?);
+    Ok(Vote::from_leader_id(leader, bytes.try_get_u8()? != 0))
+}
+
 fn put_log_id(log_id: &LogId, buffer: &mut Vec<u8>) {
     buffer.put_u64(term(log_id));
     buffer.put_u64(log_id.index);
@@ -152,14 +160,16 @@ fn log_id(bytes: &mut &[u8]) -> io::Result<LogId> {
     Ok(LogId::new(leader, bytes.try_get_u64()?))
 }
 
-fn put_optional_log_id(log_id: Option<&LogId>, buffer: &mut Vec<u8>) {
+/// Appends `log_id`, or that there is none.
+pub(super) fn put_optional_log_id(log_id: Option<&LogId>, buffer: &mut Vec<u8>) {
     buffer.put_u8(u8::from(log_id.is_some()));
     if let Some(log_id) = log_id {
         put_log_id(log_id, buffer);
     }
 }
 
-fn optional_log_id(bytes: &mut &[u8]) -> io::Result<Option<LogId>> {
+/// Reads what [`put_optional_log_id`] wrote.
+pub(super) fn optional_log_id(bytes: &mut &[u8]) -> io::Result<Option<LogId>> {
     if bytes.try_get_u8()? == 0 { Ok(None) } else { log_id(bytes).map(Some) }
 }
 

@@ -10,6 +10,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
 use tokio::task::spawn_blocking;
 
+use super::controller_epoch;
 use super::encoding::{decode_snapshot, encode_snapshot, invalid};
 use super::log_file::write_atomically;
 use super::published::Published;
@@ -75,7 +76,7 @@ impl ImageMachine {
 
     fn publish(&self, delta: &MetadataDelta, mut image: MetadataImage) {
         image.offset = self.applied.map_or(-1, |log_id| log_id.index.cast_signed());
-        image.controller_epoch = epoch(self.applied.as_ref());
+        image.controller_epoch = self.applied.as_ref().map_or(-1, |log_id| controller_epoch(term(log_id)));
         self.published.publish(delta, image);
     }
 }
@@ -86,11 +87,6 @@ fn replay(image: &mut MetadataImage, delta: &mut MetadataDelta, records: &[Metad
         delta.note(image.replay(record).map_err(invalid)?);
     }
     Ok(())
-}
-
-/// A term as a controller epoch.
-pub(super) fn epoch(log_id: Option<&LogId>) -> i32 {
-    log_id.map_or(-1, |log_id| i32::try_from(term(log_id)).unwrap_or(i32::MAX))
 }
 
 impl RaftStateMachine<Types> for ImageMachine {

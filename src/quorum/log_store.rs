@@ -1,12 +1,13 @@
 //! The log store that openraft writes to: votes and entries, in memory and, unless the broker lives in memory, in a file.
 //!
 //! In a quorum of one nobody else learns of a vote or of the entry that opens a term, and neither carries metadata; so
-//! they become durable with the next records instead of by an fsync of their own. That makes a start cost one fsync.
+//! they become durable with the next records instead of by an fsync of their own. That makes a start cost one fsync. Only
+//! the membership in the log makes a quorum one of one: a node that knows of no membership may have joined a larger one.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Debug;
 use std::io;
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -18,7 +19,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::encoding::{LogFrame, invalid};
 use super::log_file::{MetadataLogFile, SyncHandle};
-use super::types::{LogEntry, LogId, Payload, Types, Vote, term};
+use super::types::{LogEntry, LogId, Payload, SnapshotMeta, Types, Vote, term};
 use crate::ids::NodeId;
 use crate::metadata::MetadataRecord;
 
@@ -46,25 +47,35 @@ struct Inner {
 struct Contents {
     vote: Option<Vote>,
     purged: Option<LogId>,
+    /// Their indexes follow each other.
     entries: VecDeque<LogEntry>,
-    voters: BTreeSet<NodeId>,
+    me: NodeId,
+    /// The voters since each index, of which the last ones count; those of the snapshot have index `None`.
+    memberships: Vec<(Option<u64>, BTreeSet<NodeId>)>,
 }
 
 impl LogStore {
-    /// Opens the log in `directory`, or an empty one in memory, with the voters that count until the log tells others.
-    /// `snapshot` is what the snapshot covers.
+    /// Opens the log of the node `me` in `directory`, or an empty one in memory. `snapshot` tells what the snapshot covers,
+    /// and the voters that count until the log tells others.
     ///
     /// The task that is returned ends when the last handle is gone.
     pub(super) fn open(
         directory: Option<&Path>,
-        voters: BTreeSet<NodeId>,
-        snapshot: Option<LogId>,
+        me: NodeId,
+        snapshot: Option<&SnapshotMeta>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
-        let mut contents = Contents { vote: None, purged: None, entries: VecDeque::new(), voters };
+        let memberships = snapshot.map(|meta| (None, meta.last_membership.voter_ids().collect()));
+        let mut contents = Contents {
+            vote: None,
+            purged: None,
+            entries: VecDeque::new(),
+            me,
+            memberships: memberships.into_iter().collect(),
+        };
         let file = directory
             .map(|directory| MetadataLogFile::open(log_path(directory), |frame| contents.replay(frame)))
             .transpose()?;
-        contents.check(snapshot)?;
+        contents.check(snapshot.and_then(|meta| meta.last_log_id))?;
         let inner = Arc::new(Mutex::new(Inner { contents, file }));
         let (sender, requests) = mpsc::unbounded_channel();
         let flusher = tokio::spawn(flush(Arc::clone(&inner), requests));
@@ -134,16 +145,47 @@ impl Contents {
             LogFrame::Vote(vote) => self.vote = Some(vote),
             LogFrame::Entry(entry) => {
                 if let Payload::Membership(membership) = &entry.payload {
-                    self.voters = membership.voter_ids().collect();
+                    self.memberships.push((Some(entry.log_id.index), membership.voter_ids().collect()));
                 }
                 self.entries.push_back(entry);
             }
-            LogFrame::TruncateFrom(index) => self.entries.retain(|entry| entry.log_id.index < index),
-            LogFrame::Purged(log_id) => {
-                self.entries.retain(|entry| entry.log_id.index > log_id.index);
-                self.purged = Some(log_id);
+            LogFrame::TruncateFrom(index) => {
+                self.entries.truncate(self.position(index));
+                self.memberships.retain(|(since, _)| *since < Some(index));
             }
+            LogFrame::Purged(log_id) => self.purge(log_id),
         }
+    }
+
+    fn purge(&mut self, log_id: LogId) {
+        if self.last_log_id() < Some(log_id) {
+            // The snapshot of another node has taken the log's place, and who votes in it is not known here.
+            self.memberships.clear();
+        }
+        self.entries.drain(..self.position(log_id.index.saturating_add(1)));
+        let covered = self.memberships.iter().rposition(|(since, _)| *since <= Some(log_id.index));
+        self.memberships.drain(..covered.unwrap_or(0));
+        self.purged = Some(log_id);
+    }
+
+    /// Where the first entry is that has this index or a later one.
+    fn position(&self, index: u64) -> usize {
+        self.entries.partition_point(|entry| entry.log_id.index < index)
+    }
+
+    /// The entries whose indexes are within `range`.
+    fn range(&self, range: &impl RangeBounds<u64>) -> impl Iterator<Item = &LogEntry> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => self.position(*start),
+            Bound::Excluded(start) => self.position(start.saturating_add(1)),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => self.position(end.saturating_add(1)),
+            Bound::Excluded(end) => self.position(*end),
+            Bound::Unbounded => self.entries.len(),
+        };
+        self.entries.range(start..end.max(start))
     }
 
     /// Fails where entries are missing or out of order. Intact frames can still not belong together: the snapshot that
@@ -167,8 +209,14 @@ impl Contents {
         Ok(())
     }
 
+    /// Whether this node is the only voter.
     fn is_alone(&self) -> bool {
-        self.voters.len() == 1
+        self.memberships.last().is_some_and(|(_, voters)| voters.iter().eq([&self.me]))
+    }
+
+    /// Whether it was never anything else: no membership is known because there is nothing yet.
+    fn is_new(&self) -> bool {
+        self.entries.is_empty() && self.memberships.is_empty() && self.purged.is_none()
     }
 
     fn last_log_id(&self) -> Option<LogId> {
@@ -215,9 +263,7 @@ impl RaftLogReader<Types> for LogStore {
         &mut self,
         range: RB,
     ) -> io::Result<Vec<LogEntry>> {
-        let inner = self.lock();
-        let within = |entry: &&LogEntry| range.contains(&entry.log_id.index);
-        Ok(inner.contents.entries.iter().filter(within).cloned().collect())
+        Ok(self.lock().contents.range(&range).cloned().collect())
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -250,8 +296,10 @@ impl RaftLogStorage<Types> for LogStore {
         let carries_records = entries.iter().any(|entry| matches!(entry.payload, Payload::Normal(_)));
         let must_sync = {
             let mut inner = self.lock();
+            // Where others have had a vote until now, they may know what this node forgets.
+            let was_alone = inner.contents.is_alone() || inner.contents.is_new();
             inner.write(entries.into_iter().map(LogFrame::Entry).collect())?;
-            carries_records || !inner.contents.is_alone()
+            carries_records || !was_alone || !inner.contents.is_alone()
         };
         let flush = Flush { callback, must_sync };
         self.flushes.send(flush).map_err(|_| io::Error::other("the metadata log's flush task is gone"))

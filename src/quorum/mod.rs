@@ -1,4 +1,4 @@
-//! The metadata log: durable, and applied to the published image; one node so far.
+//! The metadata log: durable, and applied to the published image of each node of the quorum.
 //!
 //! Consensus is openraft's; the log's encoding and files are ours. A single node is a quorum of one by the same code.
 //! Promises: a proposal that succeeded is durable and in the published image; the controller epoch is openraft's term and
@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::OptionFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
@@ -18,23 +20,29 @@ use tokio::task::JoinHandle;
 
 use self::image_machine::{ImageMachine, SnapshotStore};
 use self::log_store::{LogStore, WeakLogStore};
-use self::network::NoPeers;
+use self::network::{NoPeers, Peers};
 use self::published::Published;
+use self::rpc::{PeerRequest, PeerResponse, decode_request, encode_response};
 use self::types::{MetadataRecords, Snapshot, Types};
 use crate::ids::NodeId;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
 
+pub use self::network::Transport;
 pub use self::published::MetadataChanges;
 
 pub mod driver;
 mod durable_end;
 mod encoding;
 mod image_machine;
+mod leadership;
 mod log_file;
 mod log_store;
 mod network;
 mod published;
+mod rpc;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -46,8 +54,22 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// five times in each interval, and each look wakes three threads.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a snapshot may be on its way to another node. It is sent in one message.
+const SNAPSHOT_TIMEOUT_MS: u64 = 10_000;
+
 /// Entries that stay in the log after a snapshot, for followers that are a little behind.
 const ENTRIES_KEPT: u64 = 1_000;
+
+/// Who votes in a log that is new. A log that has begun tells that itself, and then this is not looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Formation {
+    /// This node alone; it leads at once.
+    Alone,
+    /// These nodes, of which this one is the first that has the log. No other node may found, or there are two quorums.
+    Found(BTreeSet<NodeId>),
+    /// Whoever the nodes say that have the log: this one waits to hear of them.
+    Join,
+}
 
 /// Where and how the metadata log lives.
 #[derive(Debug, Clone)]
@@ -58,14 +80,23 @@ pub struct QuorumOptions {
     pub directory: Option<PathBuf>,
     /// After how many log entries a snapshot is taken and the log cut.
     pub entries_between_snapshots: u64,
+    /// Who votes, if the log is new.
+    pub formation: Formation,
     /// How often the leader is heard of. It may write for four times as long without having been heard of.
     pub heartbeat_interval: Duration,
 }
 
 impl QuorumOptions {
-    /// The log of `node_id` in `directory`, with a snapshot every 10,000 entries and a heartbeat every 5 s.
+    /// The log of `node_id` in `directory`, of which it is the only voter, with a snapshot every 10,000 entries and a
+    /// heartbeat every 5 s.
     pub fn new(node_id: NodeId, directory: Option<PathBuf>) -> Self {
-        Self { node_id, directory, entries_between_snapshots: 10_000, heartbeat_interval: HEARTBEAT_INTERVAL }
+        Self {
+            node_id,
+            directory,
+            entries_between_snapshots: 10_000,
+            formation: Formation::Alone,
+            heartbeat_interval: HEARTBEAT_INTERVAL,
+        }
     }
 }
 
@@ -104,13 +135,20 @@ pub struct MetadataQuorum {
     raft: Raft<Types, ImageMachine>,
     published: Arc<Published>,
     log: WeakLogStore,
+    epoch: AtomicI32,
     flusher: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl MetadataQuorum {
-    /// Opens or creates the log, and returns once this node leads and its image holds everything committed.
+    /// Opens or creates the log of a node that can reach no other one; see [`MetadataQuorum::open_with`].
     pub async fn open(options: QuorumOptions) -> Result<Self, QuorumError> {
-        let node_id = options.node_id;
+        Self::open_with(options, Arc::new(NoPeers)).await
+    }
+
+    /// Opens or creates the log. Where this node is the only voter, returns once it leads and its image holds everything
+    /// committed; else at once, with an image that may be old: the others, whom `transport` reaches, may be away.
+    pub async fn open_with(options: QuorumOptions, transport: Arc<dyn Transport>) -> Result<Self, QuorumError> {
+        let me = options.node_id;
         let published = Arc::new(Published::new());
         let (log_store, machine, flusher) = open_files(&options, &published).map_err(|source| QuorumError::Files {
             directory: options.directory.clone().unwrap_or_default(),
@@ -118,27 +156,61 @@ impl MetadataQuorum {
         })?;
         let log = log_store.downgrade();
         let config = Arc::new(raft_config(&options).validate().map_err(start_error)?);
-        let raft = Raft::new(node_id, config, NoPeers, log_store, machine).await.map_err(start_error)?;
-        let quorum = Self { raft, published, log, flusher: Mutex::new(Some(flusher)) };
-        if let Err(error) = quorum.lead(node_id).await {
+        let peers = Peers { me, transport };
+        let raft = Raft::new(me, config, peers, log_store, machine).await.map_err(start_error)?;
+        let quorum = Self { raft, published, log, epoch: AtomicI32::new(-1), flusher: Mutex::new(Some(flusher)) };
+        if let Err(error) = quorum.begin(me, options.formation).await {
             quorum.shutdown().await;
             return Err(error);
         }
         Ok(quorum)
     }
 
-    /// Makes this node the leader at once: a quorum of one waits for no election timeout.
-    async fn lead(&self, node_id: NodeId) -> Result<(), QuorumError> {
+    /// Founds the quorum where that is this node's to do. A quorum of one waits for no election timeout.
+    async fn begin(&self, me: NodeId, formation: Formation) -> Result<(), QuorumError> {
         if self.raft.is_initialized().await.map_err(start_error)? {
+            if !self.raft.voter_ids().eq([me]) {
+                return Ok(());
+            }
             self.raft.trigger().elect(false).await.map_err(start_error)?;
         } else {
+            let voters = match formation {
+                Formation::Alone => BTreeSet::from([me]),
+                Formation::Found(voters) => voters,
+                Formation::Join => return Ok(()),
+            };
+            let is_alone = voters.iter().eq([&me]);
+            let voters: BTreeMap<_, _> = voters.into_iter().map(|voter| (voter, BasicNode::new(""))).collect();
             // This begins an election by itself.
-            let voters = BTreeMap::from([(node_id, BasicNode::new(""))]);
             self.raft.initialize(voters).await.map_err(start_error)?;
+            if !is_alone {
+                return Ok(());
+            }
         }
-        self.raft.wait(Some(START_TIMEOUT)).current_leader(node_id, "a quorum of one").await.map_err(start_error)?;
+        self.raft.wait(Some(START_TIMEOUT)).current_leader(me, "a quorum of one").await.map_err(start_error)?;
         self.raft.wait_for_recovery(Some(START_TIMEOUT)).await.map_err(start_error)?;
         Ok(())
+    }
+
+    /// Answers a request that another node's [`Transport`] has brought here. An error where it cannot be read, or is for
+    /// another node; then nothing has happened.
+    pub async fn answer(&self, request: Bytes) -> io::Result<Bytes> {
+        let (route, request) = decode_request(*self.raft.node_id(), &request)?;
+        let response = match request {
+            PeerRequest::Append(append) => self.raft.append_entries(append).await.map(PeerResponse::Append),
+            PeerRequest::Vote(vote) => self.raft.vote(vote).await.map(PeerResponse::Vote),
+            PeerRequest::PreVote(vote) => self.raft.pre_vote(vote).await.map(PeerResponse::Vote),
+            PeerRequest::Snapshot(vote, snapshot) => {
+                let installed = self.raft.install_full_snapshot(vote, snapshot).await;
+                installed.map(PeerResponse::Snapshot).map_err(RaftError::Fatal)
+            }
+            PeerRequest::TransferLeader(transfer) => {
+                let heard = self.raft.handle_transfer_leader(transfer).await;
+                heard.map(PeerResponse::TransferLeader).map_err(RaftError::Fatal)
+            }
+        };
+        let response = response.unwrap_or_else(|error| PeerResponse::Failed(error.to_string()));
+        Ok(encode_response(route.back(), &response))
     }
 
     /// The newest image.
@@ -174,16 +246,6 @@ impl MetadataQuorum {
         }
     }
 
-    /// The node that leads the quorum, and so is the controller, as far as this node knows.
-    pub fn controller_id(&self) -> Option<NodeId> {
-        self.raft.server_metrics().borrow_watched().current_leader
-    }
-
-    /// The controller epoch: the term of the leadership that this node knows of.
-    pub fn epoch(&self) -> i32 {
-        i32::try_from(self.raft.server_metrics().borrow_watched().vote.leader_id.term).unwrap_or(i32::MAX)
-    }
-
     /// The quorum at this moment.
     pub fn state(&self) -> QuorumState {
         let watched = self.raft.metrics();
@@ -198,7 +260,7 @@ impl MetadataQuorum {
         };
         QuorumState {
             leader_id: metrics.current_leader,
-            epoch: i32::try_from(metrics.current_term).unwrap_or(i32::MAX),
+            epoch: controller_epoch(metrics.current_term),
             high_watermark: metrics.local_committed.as_ref().map_or(0, |committed| end(committed.index)),
             voters: metrics.membership_config.voter_ids().map(|id| (id, log_end_offset(id))).collect(),
         }
@@ -235,11 +297,8 @@ fn open_files(
     let directory = options.directory.as_deref();
     directory.map_or(Ok(()), std::fs::create_dir_all)?;
     let snapshots = Arc::new(SnapshotStore::new(directory));
-    let (voters, covered) = match snapshots.load()? {
-        Some(Snapshot { meta, .. }) => (meta.last_membership.voter_ids().collect(), meta.last_log_id),
-        None => (BTreeSet::from([options.node_id]), None),
-    };
-    let (log_store, flusher) = LogStore::open(directory, voters, covered)?;
+    let snapshot = snapshots.load()?.map(|Snapshot { meta, .. }| meta);
+    let (log_store, flusher) = LogStore::open(directory, options.node_id, snapshot.as_ref())?;
     Ok((log_store, ImageMachine::new(Arc::clone(published), snapshots), flusher))
 }
 
@@ -250,6 +309,7 @@ fn raft_config(options: &QuorumOptions) -> Config {
         heartbeat_interval,
         election_timeout_min: 2 * heartbeat_interval,
         election_timeout_max: 4 * heartbeat_interval,
+        install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
         enable_pre_vote: Some(true),
         // Each start shall be a new controller epoch.
         enable_leader_restore: Some(false),
@@ -257,6 +317,11 @@ fn raft_config(options: &QuorumOptions) -> Config {
         max_in_snapshot_log_to_keep: ENTRIES_KEPT.min(options.entries_between_snapshots / 2),
         ..Config::default()
     }
+}
+
+/// A term as a controller epoch.
+fn controller_epoch(term: u64) -> i32 {
+    i32::try_from(term).unwrap_or(i32::MAX)
 }
 
 fn start_error(error: impl std::fmt::Display) -> QuorumError {

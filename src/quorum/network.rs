@@ -1,60 +1,168 @@
 //! The way to the quorum's other nodes.
 //!
-//! A quorum of one has none: every call says that the node cannot be reached.
+//! What carries bytes to a node and its answer back is a [`Transport`], so that a simulated network can take the place of
+//! the real one. A quorum of one has [`NoPeers`].
 
+use std::fmt;
 use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use futures_util::future::BoxFuture;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
 use openraft::{AnyError, BasicNode, OptionalSend};
+use tokio::time::timeout;
 
+use super::encoding::invalid;
+use super::rpc::{PeerRequest, PeerResponse, Route, decode_response, encode_request};
 use super::types::{Snapshot, Types, Vote};
 use crate::ids::NodeId;
 
-/// Makes connections that reach nobody.
+/// Carries a request to a node of the quorum and its answer back.
+///
+/// It may lose, delay and repeat both; it must not alter them. Who waits gives up by dropping the future.
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// The answer of the node `to` to `request`. `ConnectionRefused` where the node is known not to be there, so that it is
+    /// worth to wait before the next request; any other error where the next may succeed at once.
+    fn call(&self, to: NodeId, request: Bytes) -> BoxFuture<'static, io::Result<Bytes>>;
+}
+
+/// Reaches nobody: the transport of a quorum of one.
 #[derive(Debug)]
 pub(super) struct NoPeers;
 
-impl RaftNetworkFactory<Types> for NoPeers {
-    type Network = Self;
-
-    async fn new_client(&mut self, _target: NodeId, _node: &BasicNode) -> Self {
-        Self
+impl Transport for NoPeers {
+    fn call(&self, _to: NodeId, _request: Bytes) -> BoxFuture<'static, io::Result<Bytes>> {
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "a quorum of one has no other nodes");
+        Box::pin(std::future::ready(Err(refused)))
     }
 }
 
-impl RaftNetworkV2<Types> for NoPeers {
+/// All other nodes, as the node `me` sees them.
+#[derive(Debug)]
+pub(super) struct Peers {
+    pub(super) me: NodeId,
+    pub(super) transport: Arc<dyn Transport>,
+}
+
+/// One other node.
+#[derive(Debug)]
+pub(super) struct Peer {
+    route: Route,
+    transport: Arc<dyn Transport>,
+}
+
+impl RaftNetworkFactory<Types> for Peers {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: NodeId, _node: &BasicNode) -> Peer {
+        Peer { route: Route { from: self.me, to: target }, transport: Arc::clone(&self.transport) }
+    }
+}
+
+impl Peer {
+    /// What the other node answers within `patience`.
+    async fn ask(&self, request: &PeerRequest, patience: Duration) -> io::Result<PeerResponse> {
+        let answer = self.transport.call(self.route.to, encode_request(self.route, request));
+        let answer = timeout(patience, answer).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        match decode_response(self.route.back(), &answer)? {
+            PeerResponse::Failed(reason) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, reason)),
+            response => Ok(response),
+        }
+    }
+}
+
+/// Openraft waits before it turns again to a node that is unreachable, and does not for any other error.
+fn failed(error: &io::Error) -> RPCError<Types> {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => RPCError::Unreachable(Unreachable::new(&AnyError::new(error))),
+        _ => RPCError::Network(NetworkError::new(error)),
+    }
+}
+
+fn unexpected(response: &PeerResponse) -> io::Error {
+    invalid(format!("a node of the quorum answers something else: {response:?}"))
+}
+
+impl RaftNetworkV2<Types> for Peer {
     type SnapshotData = Bytes;
 
     async fn append_entries(
         &mut self,
-        _request: AppendEntriesRequest<Types>,
-        _option: RPCOption,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        Err(RPCError::Unreachable(unreachable()))
+        let answer = self.ask(&PeerRequest::Append(request), option.soft_ttl()).await;
+        match answer.map_err(|error| failed(&error))? {
+            PeerResponse::Append(response) => Ok(response),
+            other => Err(failed(&unexpected(&other))),
+        }
     }
 
     async fn vote(
         &mut self,
-        _request: VoteRequest<Types>,
-        _option: RPCOption,
+        request: VoteRequest<Types>,
+        option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Err(RPCError::Unreachable(unreachable()))
+        let answer = self.ask(&PeerRequest::Vote(request), option.soft_ttl()).await;
+        match answer.map_err(|error| failed(&error))? {
+            PeerResponse::Vote(response) => Ok(response),
+            other => Err(failed(&unexpected(&other))),
+        }
+    }
+
+    // What openraft does by itself counts as a pre-vote granted, also by nodes that are not there.
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let answer = self.ask(&PeerRequest::PreVote(request), option.soft_ttl()).await;
+        match answer.map_err(|error| failed(&error))? {
+            PeerResponse::Vote(response) => Ok(response),
+            other => Err(failed(&unexpected(&other))),
+        }
     }
 
     async fn full_snapshot(
         &mut self,
-        _vote: Vote,
-        _snapshot: Snapshot,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
-        _option: RPCOption,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        Err(StreamingError::Unreachable(unreachable()))
+        let request = PeerRequest::Snapshot(vote, snapshot);
+        let answer = tokio::select! {
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+            answer = self.ask(&request, option.soft_ttl()) => answer,
+        };
+        let error = match answer {
+            Ok(PeerResponse::Snapshot(response)) => return Ok(response),
+            Ok(other) => unexpected(&other),
+            Err(error) => error,
+        };
+        Err(match error.kind() {
+            io::ErrorKind::ConnectionRefused => StreamingError::Unreachable(Unreachable::new(&AnyError::new(&error))),
+            _ => StreamingError::Network(NetworkError::new(&error)),
+        })
     }
-}
 
-fn unreachable() -> Unreachable<Types> {
-    Unreachable::new(&AnyError::error("a quorum of one has no other nodes"))
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        let answer = self.ask(&PeerRequest::TransferLeader(request), option.soft_ttl()).await;
+        match answer.map_err(|error| failed(&error))? {
+            PeerResponse::TransferLeader(response) => Ok(response),
+            other => Err(failed(&unexpected(&other))),
+        }
+    }
 }
