@@ -233,6 +233,7 @@ fn membership(bytes: &mut &[u8]) -> io::Result<Membership> {
     Membership::new(configs, nodes).map_err(|error| invalid(error.to_string()))
 }
 
-fn put_count(count: usize, buffer: &mut Vec<u8>) {
+/// Appends how many of something follow.
+pub(super) fn put_count(count: usize, buffer: &mut Vec<u8>) {
     buffer.put_u32(u32::try_from(count).unwrap_or(u32::MAX));
 }

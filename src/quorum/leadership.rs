@@ -53,7 +53,8 @@ impl MetadataQuorum {
 
     /// Waits for the first entry of the term; whether the leadership has lasted that long.
     async fn is_image_of(&self, leadership: Leadership) -> bool {
-        let is_applied = |metrics: &RaftMetrics<Types>| metrics.last_applied.as_ref().map(term) >= Some(leadership.term);
+        let is_applied =
+            |metrics: &RaftMetrics<Types>| metrics.last_applied.as_ref().map(term) >= Some(leadership.term);
         let wait = self.raft.wait(None);
         tokio::select! {
             biased;

@@ -23,6 +23,10 @@ use super::types::{LogEntry, LogId, Payload, SnapshotMeta, Types, Vote, term};
 use crate::ids::NodeId;
 use crate::metadata::MetadataRecord;
 
+#[cfg(test)]
+#[path = "log_store_tests.rs"]
+mod tests;
+
 /// A handle on the store; clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct LogStore {
@@ -50,7 +54,7 @@ struct Contents {
     /// Their indexes follow each other.
     entries: VecDeque<LogEntry>,
     me: NodeId,
-    /// The voters since each index, of which the last ones count; those of the snapshot have index `None`.
+    /// The voters since each index that the log still has; those of the snapshot have index `None`.
     memberships: Vec<(Option<u64>, BTreeSet<NodeId>)>,
 }
 
@@ -209,14 +213,11 @@ impl Contents {
         Ok(())
     }
 
-    /// Whether this node is the only voter.
+    /// Whether this node is the only voter, and nothing in the log says that it was otherwise: an entry that made it the
+    /// only one must itself be durable before anything is left to chance.
     fn is_alone(&self) -> bool {
-        self.memberships.last().is_some_and(|(_, voters)| voters.iter().eq([&self.me]))
-    }
-
-    /// Whether it was never anything else: no membership is known because there is nothing yet.
-    fn is_new(&self) -> bool {
-        self.entries.is_empty() && self.memberships.is_empty() && self.purged.is_none()
+        let mut known = self.memberships.iter().peekable();
+        known.peek().is_some() && known.all(|(_, voters)| voters.iter().eq([&self.me]))
     }
 
     fn last_log_id(&self) -> Option<LogId> {
@@ -296,10 +297,8 @@ impl RaftLogStorage<Types> for LogStore {
         let carries_records = entries.iter().any(|entry| matches!(entry.payload, Payload::Normal(_)));
         let must_sync = {
             let mut inner = self.lock();
-            // Where others have had a vote until now, they may know what this node forgets.
-            let was_alone = inner.contents.is_alone() || inner.contents.is_new();
             inner.write(entries.into_iter().map(LogFrame::Entry).collect())?;
-            carries_records || !was_alone || !inner.contents.is_alone()
+            carries_records || !inner.contents.is_alone()
         };
         let flush = Flush { callback, must_sync };
         self.flushes.send(flush).map_err(|_| io::Error::other("the metadata log's flush task is gone"))

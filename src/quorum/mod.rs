@@ -142,7 +142,8 @@ pub struct MetadataQuorum {
 impl MetadataQuorum {
     /// Opens or creates the log of a node that can reach no other one; see [`MetadataQuorum::open_with`].
     pub async fn open(options: QuorumOptions) -> Result<Self, QuorumError> {
-        Self::open_with(options, Arc::new(NoPeers)).await
+        // On the heap: the engine's futures within those of whoever opens are deeper than the compiler follows.
+        Box::pin(Self::open_with(options, Arc::new(NoPeers))).await
     }
 
     /// Opens or creates the log. Where this node is the only voter, returns once it leads and its image holds everything

@@ -12,7 +12,7 @@ use openraft::raft::{
 };
 
 use super::encoding::{
-    LogFrame, decode_frame, decode_snapshot, encode_frame, encode_snapshot, invalid, optional_log_id,
+    LogFrame, decode_frame, decode_snapshot, encode_frame, encode_snapshot, invalid, optional_log_id, put_count,
     put_optional_log_id, put_vote, take_payload, vote,
 };
 use super::types::{Snapshot, Types, Vote};
@@ -82,6 +82,7 @@ pub(super) fn encode_request(route: Route, request: &PeerRequest) -> Bytes {
             put_vote(&append.vote, &mut buffer);
             put_optional_log_id(append.prev_log_id.as_ref(), &mut buffer);
             put_optional_log_id(append.leader_commit.as_ref(), &mut buffer);
+            put_count(append.entries.len(), &mut buffer);
             for entry in &append.entries {
                 encode_frame(&LogFrame::Entry(entry.clone()), &mut buffer);
             }
@@ -203,7 +204,8 @@ fn ended(bytes: &[u8]) -> io::Result<()> {
 fn append(bytes: &mut &[u8]) -> io::Result<AppendEntriesRequest<Types>> {
     let (vote, prev_log_id) = (vote(bytes)?, optional_log_id(bytes)?);
     let (leader_commit, mut entries) = (optional_log_id(bytes)?, Vec::new());
-    while let Some(payload) = take_payload(bytes) {
+    for _ in 0..bytes.try_get_u32()? {
+        let payload = take_payload(bytes).ok_or_else(|| invalid("an entry of a node of the quorum is damaged"))?;
         let LogFrame::Entry(entry) = decode_frame(payload)? else {
             return Err(invalid("a node of the quorum sends something else than entries"));
         };
@@ -274,5 +276,105 @@ fn transfer_response(bytes: &mut &[u8]) -> io::Result<TransferLeaderResponse<Typ
             Ok(Err(TransferLeaderError::LogNotFlushed { expected, actual }))
         }
         outcome => Err(invalid(format!("unknown outcome {outcome} of a transfer of the leadership"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use openraft::BasicNode;
+    use openraft::vote::RaftLeaderId;
+
+    use super::*;
+    use crate::ids::Uuid;
+    use crate::metadata::TopicRecord;
+    use crate::quorum::types::{
+        LeaderId, LogEntry, LogId, Membership, MetadataRecords, Payload, SnapshotMeta, StoredMembership,
+    };
+
+    const ROUTE: Route = Route { from: 1, to: 2 };
+
+    fn log_id(term: u64, index: u64) -> LogId {
+        LogId::new(LeaderId::new(term, 0).to_committed(), index)
+    }
+
+    fn membership() -> Membership {
+        let nodes = [1, 2].map(|id| (id, BasicNode::new(format!("host-{id}"))));
+        Membership::new(vec![[1].into(), [1, 2].into()], nodes.into_iter().collect::<BTreeMap<_, _>>()).unwrap()
+    }
+
+    fn requests() -> Vec<PeerRequest> {
+        let records = [TopicRecord::Topic { name: "a".into(), id: Uuid::from_u128(7) }.into()];
+        let payloads =
+            [Payload::Blank, Payload::Normal(MetadataRecords(records.into())), Payload::Membership(membership())];
+        let entries =
+            payloads.into_iter().zip(5..).map(|(payload, index)| LogEntry { log_id: log_id(3, index), payload });
+        let (vote, last_log_id) = (Vote::new_committed(3, 1), Some(log_id(2, 4)));
+        let last_membership = StoredMembership::new(Some(log_id(1, 1)), membership());
+        let meta = SnapshotMeta { last_log_id, last_membership };
+        let entries = entries.collect();
+        let append = AppendEntriesRequest { vote, prev_log_id: last_log_id, entries, leader_commit: None };
+        let asked = VoteRequest { vote: Vote::new(4, 1), last_log_id, leadership_transfer: false };
+        vec![
+            PeerRequest::Append(append),
+            PeerRequest::Vote(VoteRequest { leadership_transfer: true, ..asked.clone() }),
+            PeerRequest::Vote(VoteRequest { last_log_id: None, ..asked.clone() }),
+            PeerRequest::PreVote(asked),
+            PeerRequest::Snapshot(vote, Snapshot { meta, snapshot: Bytes::from_static(b"records") }),
+            PeerRequest::TransferLeader(TransferLeaderRequest::new(vote, 2, last_log_id)),
+        ]
+    }
+
+    fn responses() -> Vec<PeerResponse> {
+        let (vote, other, last_log_id) = (Vote::new(3, 1), Vote::new_committed(4, 2), Some(log_id(2, 4)));
+        let changed = TransferLeaderError::VoteChanged { expected: vote, actual: other };
+        let behind = TransferLeaderError::LogNotFlushed { expected: last_log_id, actual: None };
+        vec![
+            PeerResponse::Append(AppendEntriesResponse::Success),
+            PeerResponse::Append(AppendEntriesResponse::PartialSuccess(last_log_id)),
+            PeerResponse::Append(AppendEntriesResponse::Conflict),
+            PeerResponse::Append(AppendEntriesResponse::HigherVote(other)),
+            PeerResponse::Vote(VoteResponse::new(vote, last_log_id, true)),
+            PeerResponse::Vote(VoteResponse::new(other, None, false)),
+            PeerResponse::Snapshot(SnapshotResponse::new(other)),
+            PeerResponse::TransferLeader(Ok(())),
+            PeerResponse::TransferLeader(Err(changed)),
+            PeerResponse::TransferLeader(Err(behind)),
+            PeerResponse::Failed("why".to_owned()),
+        ]
+    }
+
+    #[test]
+    fn requests_and_responses_come_back_as_they_were() {
+        for request in requests() {
+            let (route, decoded) = decode_request(2, &encode_request(ROUTE, &request)).unwrap();
+            assert_eq!((route, format!("{decoded:?}")), (ROUTE, format!("{request:?}")));
+        }
+        for response in responses() {
+            let decoded = decode_response(ROUTE, &encode_response(ROUTE, &response)).unwrap();
+            assert_eq!(format!("{decoded:?}"), format!("{response:?}"));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_too_long_astray_or_of_another_version_is_refused() {
+        for request in requests() {
+            let bytes = encode_request(ROUTE, &request);
+            assert!(decode_request(3, &bytes).unwrap_err().to_string().contains("for node 2"));
+            for cut in 0..bytes.len() {
+                assert!(decode_request(2, &bytes.slice(..cut)).is_err(), "{request:?} cut at {cut}");
+            }
+            let longer: Bytes = [&bytes[..], &[9]].concat().into();
+            assert!(decode_request(2, &longer).is_err() || matches!(request, PeerRequest::Snapshot(..)), "{request:?}");
+            let other: Bytes = [&[VERSION + 1], &bytes[1..]].concat().into();
+            assert!(decode_request(2, &other).unwrap_err().to_string().contains("version 2"));
+        }
+        for response in responses() {
+            let bytes = encode_response(ROUTE, &response);
+            assert!(decode_response(ROUTE.back(), &bytes).is_err());
+            let is_cut_anywhere = (0..bytes.len()).any(|cut| decode_response(ROUTE, &bytes[..cut]).is_ok());
+            assert!(!is_cut_anywhere || matches!(response, PeerResponse::Failed(_)), "{response:?}");
+        }
     }
 }
