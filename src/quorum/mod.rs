@@ -24,6 +24,7 @@ use self::network::{NoPeers, Peers};
 use self::published::Published;
 use self::rpc::{PeerRequest, PeerResponse, decode_request, encode_response};
 use self::types::{MetadataRecords, Snapshot, Types};
+use crate::clock::Clock;
 use crate::ids::NodeId;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
@@ -42,7 +43,7 @@ mod network;
 mod published;
 mod rpc;
 #[cfg(test)]
-mod simulation;
+mod simulation_tests;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -143,12 +144,17 @@ impl MetadataQuorum {
     /// Opens or creates the log of a node that can reach no other one; see [`MetadataQuorum::open_with`].
     pub async fn open(options: QuorumOptions) -> Result<Self, QuorumError> {
         // On the heap: the engine's futures within those of whoever opens are deeper than the compiler follows.
-        Box::pin(Self::open_with(options, Arc::new(NoPeers))).await
+        Box::pin(Self::open_with(options, Arc::new(NoPeers), Clock::system())).await
     }
 
     /// Opens or creates the log. Where this node is the only voter, returns once it leads and its image holds everything
-    /// committed; else at once, with an image that may be old: the others, whom `transport` reaches, may be away.
-    pub async fn open_with(options: QuorumOptions, transport: Arc<dyn Transport>) -> Result<Self, QuorumError> {
+    /// committed; else at once, with an image that may be old: the others, whom `transport` reaches, may be away. `clock` tells
+    /// how long they take to answer.
+    pub async fn open_with(
+        options: QuorumOptions,
+        transport: Arc<dyn Transport>,
+        clock: Clock,
+    ) -> Result<Self, QuorumError> {
         let me = options.node_id;
         let published = Arc::new(Published::new());
         let (log_store, machine, flusher) = open_files(&options, &published).map_err(|source| QuorumError::Files {
@@ -157,7 +163,7 @@ impl MetadataQuorum {
         })?;
         let log = log_store.downgrade();
         let config = Arc::new(raft_config(&options).validate().map_err(start_error)?);
-        let peers = Peers { me, transport };
+        let peers = Peers { me, transport, clock };
         let raft = Raft::new(me, config, peers, log_store, machine).await.map_err(start_error)?;
         let quorum = Self { raft, published, log, epoch: AtomicI32::new(-1), flusher: Mutex::new(Some(flusher)) };
         if let Err(error) = quorum.begin(me, options.formation).await {

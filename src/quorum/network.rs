@@ -18,11 +18,11 @@ use openraft::raft::{
     VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, BasicNode, OptionalSend};
-use tokio::time::timeout;
 
 use super::encoding::invalid;
 use super::rpc::{PeerRequest, PeerResponse, Route, decode_response, encode_request};
 use super::types::{Snapshot, Types, Vote};
+use crate::clock::Clock;
 use crate::ids::NodeId;
 
 /// Carries a request to a node of the quorum and its answer back.
@@ -50,6 +50,7 @@ impl Transport for NoPeers {
 pub(super) struct Peers {
     pub(super) me: NodeId,
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) clock: Clock,
 }
 
 /// One other node.
@@ -57,13 +58,15 @@ pub(super) struct Peers {
 pub(super) struct Peer {
     route: Route,
     transport: Arc<dyn Transport>,
+    clock: Clock,
 }
 
 impl RaftNetworkFactory<Types> for Peers {
     type Network = Peer;
 
     async fn new_client(&mut self, target: NodeId, _node: &BasicNode) -> Peer {
-        Peer { route: Route { from: self.me, to: target }, transport: Arc::clone(&self.transport) }
+        let route = Route { from: self.me, to: target };
+        Peer { route, transport: Arc::clone(&self.transport), clock: self.clock.clone() }
     }
 }
 
@@ -71,7 +74,7 @@ impl Peer {
     /// What the other node answers within `patience`.
     async fn ask(&self, request: &PeerRequest, patience: Duration) -> io::Result<PeerResponse> {
         let answer = self.transport.call(self.route.to, encode_request(self.route, request));
-        let answer = timeout(patience, answer).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let answer = self.clock.timeout(patience, answer).await.map_err(|_| io::ErrorKind::TimedOut)??;
         match decode_response(self.route.back(), &answer)? {
             PeerResponse::Failed(reason) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, reason)),
             response => Ok(response),

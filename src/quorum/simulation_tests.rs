@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::driver::{Committed, Driver, MachineClient};
 use super::*;
-use crate::clock::{Clock, Monotonic, Now};
+use crate::clock::{Monotonic, Now};
 use crate::ids::Uuid;
 use crate::metadata::TopicRecord;
 use crate::state_machine::{Effects, Question, ReplyTo, StateMachine};
@@ -106,7 +106,7 @@ impl Question<Registry> for Ask {
 
 /// One running node.
 #[derive(Debug)]
-struct Node {
+struct RunningNode {
     quorum: Arc<MetadataQuorum>,
     driver: Driver,
     controller: MachineClient<Registry>,
@@ -117,7 +117,7 @@ struct Node {
 struct World {
     chance: Chance,
     directories: Vec<TempDir>,
-    nodes: Mutex<BTreeMap<NodeId, Node>>,
+    nodes: Mutex<BTreeMap<NodeId, RunningNode>>,
     /// Nodes that nothing reaches and that reach nobody.
     cut_off: Mutex<BTreeSet<NodeId>>,
     loss_percent: AtomicUsize,
@@ -200,10 +200,10 @@ impl World {
             ..QuorumOptions::new(id, Some(self.directory(id)))
         };
         let wire = Arc::new(Wire { from: id, world: Arc::clone(self) });
-        let quorum = Arc::new(MetadataQuorum::open_with(options, wire).await.unwrap());
+        let quorum = Arc::new(MetadataQuorum::open_with(options, wire, Clock::system()).await.unwrap());
         let observer = tokio::spawn(observe(Arc::clone(self), id, Arc::clone(&quorum)));
         let (driver, controller) = Driver::start(Arc::clone(&quorum), Clock::system(), Registry::of);
-        self.nodes.lock().unwrap().insert(id, Node { quorum, driver, controller, observer });
+        self.nodes.lock().unwrap().insert(id, RunningNode { quorum, driver, controller, observer });
     }
 
     /// Stops a node. With the power goes what was written and not yet made durable.
