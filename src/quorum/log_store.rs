@@ -68,17 +68,13 @@ impl LogStore {
         me: NodeId,
         snapshot: Option<&SnapshotMeta>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
-        let memberships = snapshot.map(|meta| (None, meta.last_membership.voter_ids().collect()));
-        let mut contents = Contents {
-            vote: None,
-            purged: None,
-            entries: VecDeque::new(),
-            me,
-            memberships: memberships.into_iter().collect(),
-        };
+        let mut contents = Contents { vote: None, purged: None, entries: VecDeque::new(), me, memberships: Vec::new() };
         let file = directory
             .map(|directory| MetadataLogFile::open(log_path(directory), |frame| contents.replay(frame)))
             .transpose()?;
+        // Behind the frames, because one that tells of a purge forgets what it does not know.
+        let covered = snapshot.map(|meta| (None, meta.last_membership.voter_ids().collect()));
+        contents.memberships.splice(..0, covered);
         contents.check(snapshot.and_then(|meta| meta.last_log_id))?;
         let inner = Arc::new(Mutex::new(Inner { contents, file }));
         let (sender, requests) = mpsc::unbounded_channel();
