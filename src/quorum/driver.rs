@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::MetadataQuorum;
-use super::leadership::{Leadership, Over};
+use super::leadership::{Over, QuorumLeadership};
 use crate::clock::Clock;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
@@ -148,7 +148,7 @@ where
     /// Lets a machine that knows everything decided so far decide, until `leadership` is over or a batch has failed.
     async fn lead(
         &mut self,
-        leadership: Leadership,
+        leadership: QuorumLeadership,
         requests: &mut mpsc::Receiver<(M::Request, AnswerSender<M>)>,
     ) -> Rest {
         let mut machine = (self.renew)(&self.quorum.image());
@@ -246,7 +246,7 @@ fn replay<M: StateMachine>(machine: &mut M, effects: &Effects<M>, start: usize) 
 /// nobody is answered either, there is nothing to be sure of.
 async fn commit(
     quorum: &MetadataQuorum,
-    leadership: Leadership,
+    leadership: QuorumLeadership,
     records: Vec<MetadataRecord>,
     is_silent: bool,
 ) -> Result<i64, ErrorCode> {

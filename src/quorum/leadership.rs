@@ -19,7 +19,7 @@ use crate::protocol::ErrorCode;
 
 /// One leadership of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Leadership {
+pub(super) struct QuorumLeadership {
     pub(super) term: u64,
 }
 
@@ -35,12 +35,12 @@ pub(super) enum Over {
 impl MetadataQuorum {
     /// Waits until this node leads and its image holds everything that was decided before: the first entry of its term is
     /// applied. Waits for ever where the engine has ended.
-    pub(super) async fn next_leadership(&self) -> Leadership {
+    pub(super) async fn next_leadership(&self) -> QuorumLeadership {
         let mut watched = self.raft.server_metrics();
         loop {
             let led = led_term(&watched.borrow_watched());
             if let Some(term) = led {
-                let leadership = Leadership { term };
+                let leadership = QuorumLeadership { term };
                 if self.is_image_of(leadership).await {
                     return leadership;
                 }
@@ -52,7 +52,7 @@ impl MetadataQuorum {
     }
 
     /// Waits for the first entry of the term; whether the leadership has lasted that long.
-    async fn is_image_of(&self, leadership: Leadership) -> bool {
+    async fn is_image_of(&self, leadership: QuorumLeadership) -> bool {
         let is_applied =
             |metrics: &RaftMetrics<Types>| metrics.last_applied.as_ref().map(term) >= Some(leadership.term);
         let wait = self.raft.wait(None);
@@ -64,7 +64,7 @@ impl MetadataQuorum {
     }
 
     /// Completes when `leadership` is over, as far as is known here.
-    pub(super) fn end_of(&self, leadership: Leadership) -> impl Future<Output = Over> + Send + use<> {
+    pub(super) fn end_of(&self, leadership: QuorumLeadership) -> impl Future<Output = Over> + Send + use<> {
         let mut watched = self.raft.server_metrics();
         async move {
             while led_term(&watched.borrow_watched()) == Some(leadership.term) {
@@ -77,7 +77,7 @@ impl MetadataQuorum {
     }
 
     /// Whether `leadership` lasts, as far as is known here.
-    pub(super) fn leads(&self, leadership: Leadership) -> bool {
+    pub(super) fn leads(&self, leadership: QuorumLeadership) -> bool {
         led_term(&self.raft.server_metrics().borrow_watched()) == Some(leadership.term)
     }
 
@@ -92,7 +92,7 @@ impl MetadataQuorum {
     /// As [`MetadataQuorum::propose`], but appends nothing unless `leadership` lasts.
     pub(super) async fn propose_in(
         &self,
-        leadership: Leadership,
+        leadership: QuorumLeadership,
         records: Vec<MetadataRecord>,
     ) -> Result<i64, ErrorCode> {
         let (responder, written) = ProgressResponder::complete_only();
@@ -113,7 +113,7 @@ impl MetadataQuorum {
 
     /// Makes sure that nobody else has decided anything since `leadership` began, and answers the offset of an image that
     /// holds all that was decided in it. `NotController` where a majority does not say so.
-    pub(super) async fn confirm(&self, leadership: Leadership) -> Result<i64, ErrorCode> {
+    pub(super) async fn confirm(&self, leadership: QuorumLeadership) -> Result<i64, ErrorCode> {
         if !self.is_alone_in(leadership) {
             let read = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
             let read = read.map_err(|error| {
@@ -128,7 +128,7 @@ impl MetadataQuorum {
     }
 
     /// Whether this node leads and needs nobody to go on: it is the only voter.
-    fn is_alone_in(&self, leadership: Leadership) -> bool {
+    fn is_alone_in(&self, leadership: QuorumLeadership) -> bool {
         let watched = self.raft.server_metrics();
         let metrics = watched.borrow_watched();
         led_term(&metrics) == Some(leadership.term) && metrics.membership_config.voter_ids().eq([metrics.id])
