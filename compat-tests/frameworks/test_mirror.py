@@ -10,14 +10,27 @@ import confluent_kafka
 import pytest
 from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from connect import put_connector, worker_properties
 from programs import PATIENCE_S, create, running, until
-from test_survival import put_connector
 
 from harness.broker import broker_class, free_port
 
 PARTITIONS = 3
 A_TRANSACTION = 30
 CONNECTOR, GROUP = "mirror", "connect"
+# A worker on the target, whose source tasks commit records and their offsets in one transaction.
+WORKER = {
+    "exactly.once.source.support": "enabled",
+    "key.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
+    "value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
+    # A new worker reads all offsets, to the end and as committed, before it fences anybody: where a killed task was
+    # about to commit, it waits for as long as the coordinator does. With Apache Kafka as well.
+    "producer.transaction.timeout.ms": "8000",
+    # A killed worker is to be missed soon.
+    "session.timeout.ms": "3000",
+    "heartbeat.interval.ms": "500",
+    "scheduled.rebalance.max.delay.ms": "0",
+}
 
 
 @pytest.fixture
@@ -25,32 +38,6 @@ def target():
     """The broker to which records are mirrored, and on which the worker keeps its own topics."""
     with broker_class(os.environ["AGAINST"])() as started:
         yield started
-
-
-def worker_properties(bootstrap, port):
-    """A distributed worker on the target, whose source tasks commit records and their offsets in one transaction."""
-    properties = {
-        "bootstrap.servers": bootstrap,
-        "group.id": GROUP,
-        "listeners": f"http://127.0.0.1:{port}",
-        "exactly.once.source.support": "enabled",
-        "key.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
-        "value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
-        # A new worker reads all offsets, to the end and as committed, before it fences anybody: where a killed task was
-        # about to commit, it waits for as long as the coordinator does. With Apache Kafka as well.
-        "producer.transaction.timeout.ms": "8000",
-        "reconnect.backoff.max.ms": "100",
-        # A killed worker is to be missed soon.
-        "session.timeout.ms": "3000",
-        "heartbeat.interval.ms": "500",
-        "scheduled.rebalance.max.delay.ms": "0",
-    }
-    for kind in ("config", "offset", "status"):
-        properties[f"{kind}.storage.topic"] = f"connect-{kind}"
-        properties[f"{kind}.storage.replication.factor"] = "1"
-        if kind != "config":
-            properties[f"{kind}.storage.partitions"] = "1"
-    return "".join(f"{key}={value}\n" for key, value in properties.items())
 
 
 def messages(bootstrap, topic, partitions, isolation):
@@ -146,7 +133,7 @@ def test_mirror_maker_copies_exactly_once(broker, target, name, tmp_path):
     create(broker.bootstrap, name, partitions=PARTITIONS)
     there = create(target.bootstrap, mirrored, partitions=PARTITIONS)
     port = free_port()
-    properties.write_text(worker_properties(target.bootstrap, port))
+    properties.write_text(worker_properties(target.bootstrap, port, WORKER, {}))
     worker = ("org.apache.kafka.connect.cli.ConnectDistributed", properties)
     config = {
         "connector_class": "org.apache.kafka.connect.mirror.MirrorSourceConnector",

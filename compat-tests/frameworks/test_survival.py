@@ -1,17 +1,21 @@
 """Frameworks that keep their state in compacted topics, on a broker that is killed under them: nothing is lost."""
 
 import itertools
-import json
 import time
-import urllib.request
 
 import confluent_kafka
 from confluent_kafka import TopicPartition
+from connect import put_connector, worker_properties
 from programs import PATIENCE_S, crash, create, produce, running, until
 
 from harness.broker import free_port
 
 COMPACTED_AT_ONCE = {"segment.ms": "200", "min.cleanable.dirty.ratio": "0.01"}
+WORKER = {
+    "key.converter": "org.apache.kafka.connect.storage.StringConverter",
+    "value.converter": "org.apache.kafka.connect.storage.StringConverter",
+    "offset.flush.interval.ms": "200",
+}
 EARLIER, LATER = range(300), range(300, 600)
 
 
@@ -82,47 +86,11 @@ def test_streams_loses_no_word(broker, name, tmp_path):
         all_are_there(range(610))
 
 
-def worker_properties(bootstrap, port):
-    """A distributed Connect worker whose three topics are compacted while it works."""
-    properties = {
-        "bootstrap.servers": bootstrap,
-        "group.id": "connect",
-        "listeners": f"http://127.0.0.1:{port}",
-        "key.converter": "org.apache.kafka.connect.storage.StringConverter",
-        "value.converter": "org.apache.kafka.connect.storage.StringConverter",
-        "offset.flush.interval.ms": "200",
-        "reconnect.backoff.max.ms": "100",
-    }
-    for kind in ("config", "offset", "status"):
-        properties[f"{kind}.storage.topic"] = f"connect-{kind}"
-        properties[f"{kind}.storage.replication.factor"] = "1"
-        if kind != "config":
-            properties[f"{kind}.storage.partitions"] = "1"
-        properties |= {f"{kind}.storage.{key}": value for key, value in COMPACTED_AT_ONCE.items()}
-    return "".join(f"{key}={value}\n" for key, value in properties.items())
-
-
-def put_connector(port, name, log, **config):
-    """Creates a connector, as soon as the worker answers."""
-    body = json.dumps({"tasks.max": "1", **{key.replace("_", "."): value for key, value in config.items()}}).encode()
-    url = f"http://127.0.0.1:{port}/connectors/{name}/config"
-
-    def is_taken():
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="PUT")
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status in (200, 201)
-        except OSError:
-            return False
-
-    until(is_taken, lambda: f"the worker does not take {name}", log)
-
-
 def test_connect_loses_no_line(broker, name, tmp_path):
     """A file's lines through a topic into another file, over `kill -9` of the broker and of the worker."""
     port, log = free_port(), tmp_path / "connect.log"
     properties, source, sink = (tmp_path / file for file in ("worker.properties", "source.txt", "sink.txt"))
-    properties.write_text(worker_properties(broker.bootstrap, port))
+    properties.write_text(worker_properties(broker.bootstrap, port, WORKER, COMPACTED_AT_ONCE))
 
     def write(numbers):
         with source.open("a") as file:
