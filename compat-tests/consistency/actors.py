@@ -351,9 +351,11 @@ class Observer(Actor):
                 self.history.error(error.args[0].code())
                 return
         for partition in self.partitions:
-            # librdkafka calls it a success where it has given up asking again for an offset, which is negative then.
+            # What librdkafka calls a success may be an offset of -1001, which no broker can send: it has none.
             if min(found[0][partition], found[1][partition]) >= 0:
                 self.history.ends[partition].append((started, now_ns(), found[0][partition], found[1][partition]))
+            else:
+                self.history.error(KafkaError._NO_OFFSET)
         for group, source in self.groups.items():
             self.look_at(group, [TopicPartition(*partition) for partition in self.partitions if partition[0] == source])
 
