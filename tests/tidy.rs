@@ -318,6 +318,23 @@ fn table_rows(source: &Source) -> Vec<String> {
     rows.map(|row| row[..row.find(|character| !is_name_character(character)).unwrap_or(row.len())].to_owned()).collect()
 }
 
+/// Planted bugs that only one of two files names: the broker's, and the script's that looks for them.
+fn unlisted_bugs(planted: &str, script: &str) -> Vec<String> {
+    let names = |text: &str, start: &str, before: &str| {
+        let table = text.split_once(start).map_or("", |(_, rest)| rest);
+        let rows = table.lines().skip(1).map(str::trim).map_while(|row| row.strip_prefix(before));
+        rows.map(|row| row.split('"').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let (bugs, sought) = (names(planted, "const NAMES", "(\""), names(script, "BUGS = {", "\""));
+    let differing =
+        bugs.iter().filter(|bug| !sought.contains(bug)).chain(sought.iter().filter(|bug| !bugs.contains(bug)));
+    let none = bugs.is_empty().then(|| "no planted bugs were found".to_owned());
+    differing
+        .map(|bug| format!("only one of src/planted_bugs.rs and planted_bugs.py names {bug}"))
+        .chain(none)
+        .collect()
+}
+
 /// Fields of the typed configuration that nothing reads, so that their keys would have no effect.
 fn unread_keys(keys: &[&str], sources: &[Source]) -> Vec<String> {
     let is_read = |field: &str| {
@@ -422,6 +439,12 @@ mod the_house {
     #[test]
     fn handlers_and_the_table_are_one_list() {
         report(&unlisted_handlers(&sources("src/api")));
+    }
+
+    #[test]
+    fn every_planted_bug_is_looked_for() {
+        let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        report(&unlisted_bugs(&read("src/planted_bugs.rs"), &read("compat-tests/consistency/planted_bugs.py")));
     }
 
     #[test]
@@ -549,6 +572,10 @@ mod the_rules {
         assert_eq!(unlisted_handlers(&[handler("src/api/fetch.rs"), table()]).len(), 2);
         let reader = [Source::new("src/server.rs", "fn a() { config.broker.num_partitions_x; config.node_id }")];
         assert_eq!(unread_keys(&["num.partitions", "node.id"], &reader).len(), 1);
+        let (planted, script) = ("const NAMES: = &[\n    (\"a\", A),\n];", "BUGS = {\n    \"a\": \"b\",\n}");
+        assert!(unlisted_bugs(planted, script).is_empty());
+        assert_eq!(unlisted_bugs(planted, &script.replace("\"a\"", "\"c\"")).len(), 2);
+        assert_eq!(unlisted_bugs("", script).len(), 2);
     }
 
     #[test]
