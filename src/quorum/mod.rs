@@ -1,6 +1,7 @@
 //! The metadata log: durable, and applied to the published image of each node of the quorum.
 //!
-//! Consensus is openraft's; the log's encoding and files are ours. A single node is a quorum of one by the same code.
+//! Consensus is openraft's; the log's encoding and files are ours. A single node is a quorum of one by the same code, and so
+//! is every broker yet: several nodes meet in tests alone, where a simulated network is their [`Transport`].
 //! Promises: a proposal that succeeded is durable and in the published image; the controller epoch is openraft's term and
 //! grows with each leadership; an image, once published, never changes. Knows nothing of what the records mean.
 

@@ -266,7 +266,7 @@ fn remove_overgrown(request: &LoadRequest, segments: &mut Vec<Segment>) -> Resul
 /// the log end offset. What the first invalid batch means is [`holes::judge`]'s to say.
 ///
 /// Unlike Kafka, which reads the segment that holds the recovery point whole, this passes over the records below it: they are
-/// as certain as those of earlier segments, and a start does not take longer for more of them.
+/// as certain as those of earlier segments, and of them only the headers are read.
 fn recover(
     request: &LoadRequest,
     segments: &mut Vec<Segment>,

@@ -328,8 +328,8 @@ impl Segment {
 
     /// Checks every batch, rebuilds the indexes in memory and lets the segment end before the first invalid batch; one that
     /// reaches `end_offset`, where the next segment begins, is invalid, too. Below `recovery_point` all is on the disk and
-    /// only headers are read. Calls `visit` with each valid header; returns the offset behind the last one and how many bytes of the file are left over, about which
-    /// [`cut`](Self::cut) and [`end_at`](Self::end_at) decide.
+    /// only headers are read. Calls `visit` with each valid header; returns the offset behind the last one and how many bytes
+    /// of the file are left over, about which [`cut`](Self::cut) and [`end_at`](Self::end_at) decide.
     pub(super) fn recover(
         &mut self,
         recovery_point: i64,

@@ -5,6 +5,9 @@
 //! replicas, with the change of them that the controller has been asked for; [`follower`] what a follower does with what
 //! its leader answers.
 //!
+//! No broker has followers yet: what concerns them (`follower`, fetches, proposals and answers about in-sync replicas) is
+//! driven by tests alone.
+//!
 //! What the metadata says of other brokers comes with each [`Moment`], and is looked up only for replicas that it matters
 //! for: a lone replica's append asks nothing.
 
