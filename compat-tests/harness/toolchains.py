@@ -124,11 +124,20 @@ def node_modules():
     return folder / "node_modules"
 
 
-def debian(program):
-    """The path of a program; root gets it from Debian's package of the same name."""
+def debian(program, package=None):
+    """The path of a program; root gets it from Debian's package `package`, else of the same name."""
     if shutil.which(program) is None:
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise Missing(f"{program} is not installed")
-        run(["apt-get", "update", "-qq"])
-        run(["apt-get", "install", "-y", "-qq", program], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        install_debian(package or program)
+    need(program)
     return shutil.which(program)
+
+
+def install_debian(package):
+    """Installs one of Debian's packages, as root can; one process at a time."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise Missing(f"{package} is not installed")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "debian.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(["apt-get", "update", "-qq"])
+        run(["apt-get", "install", "-y", "-qq", package], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})

@@ -20,6 +20,8 @@ SHUTDOWN = 0x8004587D
 WITHOUT_LOG_FLUSH = 2
 # FIFREEZE and FITHAW, _IOWR('X', 119 and 120, int): what fsfreeze asks for, without a process to be started meanwhile.
 FREEZE, THAW = 0xC0045877, 0xC0045878
+# Debian's package with the tools of each kind of file system.
+PACKAGES = {"ext4": "e2fsprogs", "xfs": "xfsprogs"}
 # mkfs.xfs refuses less than 300 MB. The file is sparse.
 IMAGE_BYTES = 1 << 30
 
@@ -81,8 +83,7 @@ class LoopDisk(Disk):
 
     def __init__(self, kind, size=IMAGE_BYTES):
         super().__init__()
-        if shutil.which(f"mkfs.{kind}") is None:
-            raise toolchains.Missing(f"mkfs.{kind} is not installed")
+        toolchains.debian(f"mkfs.{kind}", PACKAGES[kind])
         self.image = self.home / "image"
         with self.image.open("wb") as image:
             image.truncate(size)
