@@ -74,9 +74,17 @@ class Broker:
 
     def start(self):
         """Starts the process and waits until it answers."""
+        self.launch()
+        return self.wait_until_it_answers()
+
+    def launch(self):
+        """Starts the process."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.directory)
+
+    def wait_until_it_answers(self):
+        """Waits until the process that was started answers."""
         deadline = time.monotonic() + START_DEADLINE_S
         while not answers(self.port):
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -173,10 +173,10 @@ def admin(bootstrap):
     return AdminClient({"bootstrap.servers": bootstrap, **QUICK})
 
 
-def create_topics(bootstrap, topics, partitions=3, **config):
+def create_topics(bootstrap, topics, partitions=3, replicas=1, **config):
     """Creates topics with `config`, whose keys are written with underscores for points."""
     config = {key.replace("_", "."): str(value) for key, value in config.items()}
-    wanted = [NewTopic(topic, partitions, 1, config=config) for topic in topics]
+    wanted = [NewTopic(topic, partitions, replicas, config=config) for topic in topics]
     client = admin(bootstrap)
     for future in client.create_topics(wanted, request_timeout=PATIENCE_S).values():
         future.result(PATIENCE_S)
