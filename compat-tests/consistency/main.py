@@ -1,7 +1,7 @@
 """A workload under faults, and whether anything that happened in it breaks an invariant; see checker.py for those.
 
     compat-tests/run.sh consistency          the short form
-    python3 compat-tests/consistency/main.py --seconds 900 --sends 100000 --transactions 1000 --faults 100
+    python3 compat-tests/consistency/main.py --seconds 900 --sends 100000 --transactions 1000 --faults 100 [--brokers 3]
 
 A run goes on for its seconds and until it has its sends, committed transactions and faults. Faults are kill -9, SIGSTOP, and
 frames that a proxy holds back: all of them for a while, or those that end transactions, add partitions or produce, each alone
@@ -33,6 +33,7 @@ from history import History  # noqa: E402
 from planted import FAULTS, unfound  # noqa: E402
 
 from harness.broker import broker_class  # noqa: E402
+from harness.cluster import Cluster  # noqa: E402
 
 PARTITIONS = 3
 TOPICS = ("plain", "transactional", "source", "copy")
@@ -54,28 +55,46 @@ class Run:
         self.random = random.Random(self.seed)
         self.ended = threading.Event()
         self.source_offsets, self.last = None, {}
+        self.brokers, self.proxies = [], []
 
     def start(self):
-        """Starts the proxy and, behind it, the broker."""
-        self.broker = broker_class(os.environ.get("AGAINST", "klamm"))()
-        program = [sys.executable, HERE / "proxy.py", str(self.broker.port)]
-        self.proxy = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.bootstrap = f"127.0.0.1:{int(self.proxy.stdout.readline())}"
-        self.broker.settings["advertised.listeners"] = f"PLAINTEXT://{self.bootstrap}"
-        self.broker.start()
+        """Starts the brokers, each behind a proxy of its own, which is also the way between them."""
+        kind, size = os.environ.get("AGAINST", "klamm"), self.arguments.brokers
+        if size > 1:
+            self.cluster = Cluster(kind, size)
+            self.brokers = list(self.cluster.nodes.values())
+        else:
+            self.brokers = [broker_class(kind)()]
+        addresses = [self.start_proxy(broker) for broker in self.brokers]
+        self.bootstrap = ",".join(addresses)
+        for broker, address in zip(self.brokers, addresses, strict=True):
+            broker.settings["advertised.listeners"] = f"PLAINTEXT://{address}"
+            broker.launch()
+        for broker in self.brokers:
+            broker.wait_until_it_answers()
+        if size > 1:
+            self.cluster.wait_for_controller()
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in TOPICS]).values():
+        for future in admin.create_topics([NewTopic(topic, PARTITIONS, size) for topic in TOPICS]).values():
             future.result(30)
+
+    def start_proxy(self, broker):
+        """Starts a proxy for a broker; returns its address."""
+        program = [sys.executable, HERE / "proxy.py", str(broker.port)]
+        proxy = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.proxies.append(proxy)
+        return f"127.0.0.1:{int(proxy.stdout.readline())}"
 
     def pause(self, seconds):
         """Waits, unless the run is over."""
         self.ended.wait(seconds)
 
-    def tell_proxy(self, line):
-        """Tells the proxy what to do; returns how many frames it has cut connections for."""
-        self.proxy.stdin.write(line + "\n")
-        self.proxy.stdin.flush()
-        return int(self.proxy.stdout.readline().split()[1])
+    def tell_proxies(self, line):
+        """Tells the proxies what to do."""
+        for proxy in self.proxies:
+            proxy.stdin.write(line + "\n")
+            proxy.stdin.flush()
+            proxy.stdout.readline()
 
     def work(self):
         """Runs the actors under faults, heals, and waits until they have finished."""
@@ -96,7 +115,7 @@ class Run:
         while not self.has_enough(time.monotonic() - started):
             self.pause(self.random.uniform(*self.arguments.between))
             self.fault()
-        self.tell_proxy("pass")
+        self.tell_proxies("pass")
         self.is_over = True
         self.ended.set()
         self.wait_until_stable(everything)
@@ -119,19 +138,21 @@ class Run:
 
     def fault(self):
         """One fault, and its end."""
-        kind = self.random.choice(("kill", "stop", "slow", "late", "late"))
+        kind, broker = self.random.choice(("kill", "stop", "slow", "late", "late")), self.random.choice(self.brokers)
         if kind == "kill":
-            self.broker.kill()
-            self.broker.start()
+            broker.kill()
+            if len(self.brokers) > 1:
+                self.pause(self.random.uniform(0, 3))
+            broker.start()
         elif kind == "stop":
-            self.broker.process.send_signal(signal.SIGSTOP)
+            broker.process.send_signal(signal.SIGSTOP)
             time.sleep(self.random.uniform(0.1, 2))
-            self.broker.process.send_signal(signal.SIGCONT)
+            broker.process.send_signal(signal.SIGCONT)
         else:
             keys = " ".join(map(str, self.random.choice(LATE))) if kind == "late" else ""
-            self.tell_proxy(f"{kind} {self.random.randint(20, 1000 if keys else 100)} {keys}")
+            self.tell_proxies(f"{kind} {self.random.randint(20, 1000 if keys else 100)} {keys}")
             time.sleep(self.random.uniform(0.2, 1))
-            self.tell_proxy("pass")
+            self.tell_proxies("pass")
         self.faults += 1
 
     def last_offsets(self, isolation):
@@ -199,11 +220,13 @@ class Run:
             records.update(self.read_all(everything, isolation))
 
     def close(self):
-        """Ends the proxy and the broker."""
+        """Ends the proxies and the brokers."""
         self.is_torn_down = True
-        self.proxy.stdin.close()
-        self.proxy.wait()
-        self.broker.close()
+        for proxy in self.proxies:
+            proxy.stdin.close()
+            proxy.wait()
+        for broker in self.brokers:
+            broker.close()
 
 
 def join(actors, seconds):
@@ -234,6 +257,7 @@ def parsed():
     parser.add_argument("--sends", type=int, default=1000, help="acknowledged sends that there must be")
     parser.add_argument("--transactions", type=int, default=50, help="committed transactions that there must be")
     parser.add_argument("--faults", type=int, default=6, help="faults that there must be")
+    parser.add_argument("--brokers", type=int, default=1, help="more than one are a cluster that keeps each topic on all")
     parser.add_argument(
         "--between", type=float, nargs=2, default=(0.5, 1.5), help="seconds between faults, at least and at most"
     )
@@ -250,7 +274,7 @@ def main():
         run.start()
         stuck = run.work()
         run.look_at_the_end()
-        log = run.broker.log.read_text(errors="replace")
+        log = "".join(broker.log.read_text(errors="replace") for broker in run.brokers)
     finally:
         run.close()
     counts = {**run.history.counts(), "faults": run.faults, "seed": run.seed}
