@@ -113,6 +113,9 @@ struct StartArguments {
     /// The id of this broker, a number from 0 on; it has to stay the same for a data directory [default: 1].
     #[arg(long, value_name = "N")]
     node_id: Option<String>,
+    /// The nodes of a cluster of several, this one among them: 1@a:9093,2@b:9093,3@c:9093 [default: this node alone].
+    #[arg(long, value_name = "ID@HOST:PORT,...")]
+    quorum: Option<String>,
     /// Set any key that `klamm config keys` lists, such as num.partitions=3; can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,

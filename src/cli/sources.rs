@@ -91,6 +91,9 @@ impl Sources {
         if let Some(node_id) = &arguments.node_id {
             self.set("node.id", node_id, Origin::Flag("--node-id"));
         }
+        if let Some(voters) = &arguments.quorum {
+            self.set("controller.quorum.voters", voters, Origin::Flag("--quorum"));
+        }
         for (key, value) in &arguments.set {
             self.set(key, value, Origin::Flag("--set"));
         }

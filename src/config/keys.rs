@@ -79,7 +79,7 @@ const NODE: &[Key] = &[
     Key::unset(
         Kind::String,
         "controller.listener.names",
-        "The listeners that only controllers talk on; they are not opened, since the controller is in this process.",
+        "The listeners that only controllers talk on; opened where controller.quorum.voters names other nodes.",
     )
     .high(),
     Key::unset(Kind::String, "early.start.listeners", "Listeners to open before the broker is ready.")
@@ -806,7 +806,12 @@ const CONTROLLER: &[Key] = &[
     Key::int("broker.session.timeout.ms", "9000", "How long a broker may be silent before it is fenced.").no_effect(),
     Key::int("initial.broker.registration.timeout.ms", "60000", "How long a starting broker tries to register.")
         .no_effect(),
-    Key::list("controller.quorum.voters", "", "The controllers: id@host:port, separated by commas.").high().no_effect(),
+    Key::list(
+        "controller.quorum.voters",
+        "",
+        "The controllers, this one among them: id@host:port, separated by commas.",
+    )
+    .high(),
     Key::list(
         "controller.quorum.bootstrap.servers",
         "",

@@ -11,6 +11,7 @@ use super::keys;
 use super::listener::{HostPort, Listener, ListenerList, ProtocolMap, SecurityProtocol};
 use super::log_levels::LogLevels;
 use super::origin::Origin;
+use super::quorum::{QuorumVoter, VoterList};
 use super::settings::Settings;
 use super::topic::{self, TopicConfigError};
 use super::typed::{BrokerConfig, TopicConfig, TypedKeys};
@@ -26,6 +27,7 @@ pub const RESOLVED_KEYS: &[&str] = &[
     "listener.security.protocol.map",
     "inter.broker.listener.name",
     "controller.listener.names",
+    "controller.quorum.voters",
     "log.dir",
     "log.dirs",
     "metadata.log.dir",
@@ -40,6 +42,9 @@ pub const RESOLVED_KEYS: &[&str] = &[
     "remote.storage.enable",
     MOVE_RATE,
 ];
+
+/// The name of a controller listener that nobody has named.
+const CONTROLLER: &str = "CONTROLLER";
 
 /// Clients alone set it.
 const MOVE_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
@@ -90,8 +95,12 @@ pub enum LogFormat {
 pub struct Config {
     /// `node.id`, or else `broker.id`.
     pub node_id: NodeId,
-    /// The listeners to open, in the order written; those for controllers are left out. Never empty.
+    /// The listeners to open for clients and brokers, in the order written. Never empty.
     pub listeners: Vec<Listener>,
+    /// The nodes that vote in the metadata quorum, in the order of their ids, this one among them; empty where it is alone.
+    pub quorum_voters: Vec<QuorumVoter>,
+    /// Where the other controllers reach this one; `None` where it is alone.
+    pub controller_listener: Option<Listener>,
     /// The name of the listener that brokers use among themselves.
     pub inter_broker_listener: String,
     /// Where data is kept.
@@ -171,6 +180,8 @@ impl Config {
         keep.value(refuse_a_controller_alone(&settings));
         let node_id = keep.value(node_id(&settings));
         let listeners = keep.value(listeners(&settings));
+        let quorum = node_id.zip(listeners.as_ref());
+        let quorum = quorum.and_then(|(node_id, listeners)| keep.value(quorum_of(&settings, node_id, listeners)));
         let between = listeners.as_ref().map(|listeners| inter_broker_listener(&settings, listeners));
         let between = between.and_then(|between| keep.value(between));
         let storage = keep.value(storage(&settings));
@@ -189,17 +200,19 @@ impl Config {
         else {
             return Err(ConfigErrors(errors));
         };
-        match topics {
-            Some(InitialTopics(initial_topics)) if errors.is_empty() => Ok(Self {
+        match (topics, quorum) {
+            (Some(InitialTopics(topics)), Some((voters, controller_listener))) if errors.is_empty() => Ok(Self {
                 node_id,
                 listeners,
+                quorum_voters: voters,
+                controller_listener,
                 inter_broker_listener,
                 storage,
                 cluster_id,
                 http,
                 log_levels,
                 log_format,
-                initial_topics,
+                initial_topics: topics,
                 broker,
                 topic_defaults,
                 settings,
@@ -434,7 +447,6 @@ fn refuse_a_controller_alone(settings: &Settings) -> Result<(), ConfigError> {
 fn listeners(settings: &Settings) -> Result<Vec<Listener>, ConfigError> {
     let ListenerList(bound) = read(settings, "listeners")?;
     let ListenerList(advertised) = read(settings, "advertised.listeners")?;
-    let protocols: ProtocolMap = read(settings, "listener.security.protocol.map")?;
     let controllers: Vec<String> = read(settings, "controller.listener.names")?;
     let is_for_brokers = |name: &str| !controllers.iter().any(|controller| controller.eq_ignore_ascii_case(name));
     let wrong = |reason: String, hint: String| contradiction(settings, "listeners", reason, hint);
@@ -451,14 +463,7 @@ fn listeners(settings: &Settings) -> Result<Vec<Listener>, ConfigError> {
     for (name, bind) in bound.into_iter().filter(|(name, _)| is_for_brokers(name)) {
         let told = advertised.iter().find(|(other, _)| *other == name).map(|(_, address)| address.clone());
         let advertised = if advertised.is_empty() { Some(bind.clone()) } else { told };
-        let protocol = protocols.0.get(&*name).copied().ok_or_else(|| {
-            let hint = format!("add {name}:PLAINTEXT to listener.security.protocol.map");
-            wrong(format!("{name} has no protocol in listener.security.protocol.map"), hint)
-        })?;
-        if protocol != SecurityProtocol::Plaintext {
-            let hint = "PLAINTEXT, and let only those reach the broker who may do everything".to_owned();
-            return Err(wrong(format!("{name} is to speak {protocol}, and only PLAINTEXT is served yet"), hint));
-        }
+        let protocol = protocol_of(settings, &name)?;
         listeners.push(Listener { name, bind, advertised: advertised.map(without_meta_address), protocol });
     }
     if listeners.is_empty() {
@@ -466,6 +471,70 @@ fn listeners(settings: &Settings) -> Result<Vec<Listener>, ConfigError> {
         return Err(wrong("there is none for clients and brokers".to_owned(), hint));
     }
     Ok(listeners)
+}
+
+/// The protocol of the listener called `name`: one that is served.
+fn protocol_of(settings: &Settings, name: &str) -> Result<SecurityProtocol, ConfigError> {
+    let wrong = |reason: String, hint: String| contradiction(settings, "listeners", reason, hint);
+    let protocols: ProtocolMap = read(settings, "listener.security.protocol.map")?;
+    let protocol = protocols.0.get(name).copied().ok_or_else(|| {
+        let hint = format!("add {name}:PLAINTEXT to listener.security.protocol.map");
+        wrong(format!("{name} has no protocol in listener.security.protocol.map"), hint)
+    })?;
+    if protocol != SecurityProtocol::Plaintext {
+        let hint = "PLAINTEXT, and let only those reach the broker who may do everything".to_owned();
+        return Err(wrong(format!("{name} is to speak {protocol}, and only PLAINTEXT is served yet"), hint));
+    }
+    Ok(protocol)
+}
+
+/// The voters, where there is another one than this node, and the listener by which they reach it.
+fn quorum_of(
+    settings: &Settings,
+    node_id: NodeId,
+    listeners: &[Listener],
+) -> Result<(Vec<QuorumVoter>, Option<Listener>), ConfigError> {
+    let voters = quorum_voters(settings, node_id)?;
+    let listener = controller_listener(settings, node_id, &voters, listeners)?;
+    Ok((voters, listener))
+}
+
+/// The voters, where there is another one than this node.
+fn quorum_voters(settings: &Settings, node_id: NodeId) -> Result<Vec<QuorumVoter>, ConfigError> {
+    const NAME: &str = "controller.quorum.voters";
+    let VoterList(voters) = read(settings, NAME)?;
+    if voters.is_empty() || voters.iter().any(|voter| voter.id == node_id) {
+        return Ok(if voters.len() > 1 { voters } else { Vec::new() });
+    }
+    let reason = format!("this node, {node_id}, is not among them, and a node that does not vote is not served yet");
+    Err(contradiction(settings, NAME, reason, format!("add {node_id}@HOST:PORT, or set node.id to one of theirs")))
+}
+
+/// The first listener of `controller.listener.names`, or else one on the port that the voters are told; `None` where
+/// there is nobody to talk to.
+///
+/// Unlike Kafka, a controller listener need not be configured: `controller.quorum.voters` says already which port it has.
+fn controller_listener(
+    settings: &Settings,
+    node_id: NodeId,
+    voters: &[QuorumVoter],
+    others: &[Listener],
+) -> Result<Option<Listener>, ConfigError> {
+    let Some(own) = voters.iter().find(|voter| voter.id == node_id) else { return Ok(None) };
+    let ListenerList(bound) = read(settings, "listeners")?;
+    let names: Vec<String> = read(settings, "controller.listener.names")?;
+    let named = names.iter().find_map(|name| bound.iter().find(|(bound, _)| bound.eq_ignore_ascii_case(name)));
+    if let Some((name, bind)) = named {
+        let protocol = protocol_of(settings, name)?;
+        return Ok(Some(Listener { name: Arc::clone(name), bind: bind.clone(), advertised: None, protocol }));
+    }
+    let bind = HostPort { host: String::new(), port: own.port };
+    if let Some(other) = others.iter().find(|other| other.bind.port == own.port) {
+        let reason = format!("{own} is this node, and {} is to listen on that port", other.name);
+        return Err(contradiction(settings, "controller.quorum.voters", reason, "a port of its own for the quorum"));
+    }
+    let name = names.first().map_or_else(|| CONTROLLER.to_owned(), |name| name.to_ascii_uppercase());
+    Ok(Some(Listener { name: name.into(), bind, advertised: None, protocol: SecurityProtocol::Plaintext }))
 }
 
 /// Two listeners that would take the same port from each other: on the same address, or one of them on every interface.

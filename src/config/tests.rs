@@ -239,3 +239,29 @@ fn what_clients_set_while_the_broker_runs_lies_over_the_file() {
     assert_eq!(dynamic(&[("log.retention.ms", "7")], &[]).topic_defaults.retention_ms, 7);
     assert_eq!(dynamic(&[], &[]).topic_defaults.retention_ms, 5);
 }
+
+#[test]
+fn a_quorum_of_several_has_a_controller_listener() {
+    let voters = ("controller.quorum.voters", "2@b:9193,1@a:9093");
+    let told = |pairs: &[(&str, &str)]| {
+        let config = Config::with(pairs).unwrap();
+        let listener = config.controller_listener.map(|listener| format!("{}://{}", listener.name, listener.bind));
+        (config.quorum_voters.iter().map(ToString::to_string).collect::<Vec<_>>().join(","), listener)
+    };
+    let both = "1@a:9093,2@b:9193".to_owned();
+    assert_eq!(told(&[voters, ("node.id", "2")]), (both.clone(), Some("CONTROLLER://:9193".to_owned())));
+    let named = [
+        voters,
+        ("listeners", "PLAINTEXT://:9092,CTRL://127.0.0.1:0"),
+        ("controller.listener.names", "ctrl"),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CTRL:PLAINTEXT"),
+    ];
+    assert_eq!(told(&named), (both, Some("CTRL://127.0.0.1:0".to_owned())));
+    let alone = [("controller.quorum.voters", "1@localhost:9093"), ("controller.listener.names", "CONTROLLER")];
+    assert_eq!(told(&alone), (String::new(), None));
+    assert!(refused(&[voters, ("node.id", "3")]).contains("this node, 3, is not among them"));
+    assert!(refused(&[("controller.quorum.voters", "1@a:1,1@b:1")]).contains("have the same node id"));
+    assert!(refused(&[voters, ("listeners", "PLAINTEXT://:9093")]).contains("PLAINTEXT is to listen on that port"));
+    let secret = [named[0], named[1], named[2], (named[3].0, "PLAINTEXT:PLAINTEXT,CTRL:SSL")];
+    assert!(refused(&secret).contains("CTRL is to speak SSL"));
+}
