@@ -35,6 +35,7 @@ mod config_changes;
 mod config_resource;
 mod config_rules;
 pub mod context;
+pub mod controller_listener;
 pub mod create_acls;
 pub mod create_delegation_token;
 pub mod create_partitions;

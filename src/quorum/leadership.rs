@@ -139,6 +139,35 @@ impl MetadataQuorum {
         self.raft.server_metrics().borrow_watched().current_leader
     }
 
+    /// Waits until a leader is known, and the image holds all that this node has ever had in its image before, and all that
+    /// was decided before that leadership: until then nothing follows from what is not in the image. Waits for ever where
+    /// the engine has ended.
+    pub async fn caught_up(&self) {
+        let opened_at = self.opened_at;
+        let has_caught_up = |metrics: &RaftMetrics<Types>| {
+            let applied = metrics.last_applied.as_ref();
+            // What was in the log and is no longer was never committed.
+            let behind = opened_at.min(metrics.last_log_index);
+            metrics.current_leader.is_some()
+                && metrics.vote.is_committed()
+                && applied.map(term) == Some(metrics.current_term)
+                && applied.map(|applied| applied.index) >= behind
+        };
+        if self.raft.wait(None).metrics(has_caught_up, "the metadata up to a leadership").await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        *self.raft.node_id()
+    }
+
+    /// The ids of the voters that the log knows; none while it knows nothing.
+    pub fn voter_ids(&self) -> Vec<NodeId> {
+        self.raft.voter_ids().collect()
+    }
+
     /// The controller epoch: the term of the last leader that this node knows a majority has voted for; -1 where it knows of
     /// none. It never goes back while the node runs, and an election that nobody has won does not raise it.
     pub fn epoch(&self) -> i32 {

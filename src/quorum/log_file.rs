@@ -163,6 +163,14 @@ fn durable_end_path(path: &Path) -> String {
     durable_end::path_beside(path).display().to_string()
 }
 
+/// Whether anything is in the file, which is only read; also what is damaged.
+pub(super) fn has_begun(path: &Path) -> io::Result<bool> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        metadata => Ok(metadata?.len() > MAGIC.len() as u64),
+    }
+}
+
 /// Whether any metadata record is in the file, which is only read; votes and memberships are none.
 pub(super) fn has_records(path: &Path) -> io::Result<bool> {
     let bytes = match std::fs::read(path) {

@@ -1,11 +1,13 @@
 //! The metadata log: durable, and applied to the published image of each node of the quorum.
 //!
-//! Consensus is openraft's; the log's encoding and files are ours. A single node is a quorum of one by the same code, and so
-//! is every broker yet: several nodes meet in tests alone, where a simulated network is their [`Transport`].
+//! Consensus is openraft's; the log's encoding and files are ours. A single node is a quorum of one by the same code. Several
+//! nodes [meet](meeting) before they begin a log, and then reach each other by a [`Transport`]: [`TcpTransport`], or a
+//! simulated network. A node is known by its id and by the directory of its metadata, so that one that has lost its log
+//! neither votes nor is written to as what it was.
 //! Promises: a proposal that succeeded is durable and in the published image; the controller epoch is openraft's term and
 //! grows with each leadership; an image, once published, never changes. Knows nothing of what the records mean.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI32;
@@ -19,32 +21,42 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{BasicNode, Config, Raft, SnapshotPolicy};
 use tokio::task::JoinHandle;
 
+use self::encoding::invalid;
 use self::image_machine::{ImageMachine, SnapshotStore};
 use self::log_store::{LogStore, WeakLogStore};
-use self::network::{NoPeers, Peers};
+use self::network::{NoPeers, Peers, directory_of, node_in};
 use self::published::Published;
-use self::rpc::{PeerRequest, PeerResponse, decode_request, encode_response};
+use self::rpc::{PeerRequest, PeerResponse, VoterKey, decode_request, encode_response};
 use self::types::{MetadataRecords, Snapshot, Types};
 use crate::clock::Clock;
-use crate::ids::NodeId;
+use crate::ids::{NodeId, Uuid};
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
 
+pub use self::door::QuorumDoor;
+pub use self::hello::Hello;
 pub use self::network::Transport;
 pub use self::published::MetadataChanges;
+pub use self::tcp::TcpTransport;
 
+mod door;
 pub mod driver;
 mod durable_end;
+mod elections;
 mod encoding;
+mod forming;
+mod hello;
 mod image_machine;
 mod leadership;
 mod log_file;
 mod log_store;
+pub mod meeting;
 mod network;
 mod published;
 mod rpc;
 #[cfg(test)]
 mod simulation_tests;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -59,6 +71,9 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a snapshot may be on its way to another node. It is sent in one message.
 const SNAPSHOT_TIMEOUT_MS: u64 = 10_000;
 
+/// How many entries a message carries at most: 5,000 records each, half a megabyte, stay below [`tcp::MAX_MESSAGE`].
+const MAX_ENTRIES_IN_A_MESSAGE: u64 = 100;
+
 /// Entries that stay in the log after a snapshot, for followers that are a little behind.
 const ENTRIES_KEPT: u64 = 1_000;
 
@@ -67,8 +82,9 @@ const ENTRIES_KEPT: u64 = 1_000;
 pub enum Formation {
     /// This node alone; it leads at once.
     Alone,
-    /// These nodes, of which this one is the first that has the log. No other node may found, or there are two quorums.
-    Found(BTreeSet<NodeId>),
+    /// These nodes, each with its directory, of which this one is the first that has the log. No other node may found, or
+    /// there are two quorums.
+    Found(BTreeMap<NodeId, Uuid>),
     /// Whoever the nodes say that have the log: this one waits to hear of them.
     Join,
 }
@@ -78,13 +94,17 @@ pub enum Formation {
 pub struct QuorumOptions {
     /// This node.
     pub node_id: NodeId,
+    /// The id of the directory that this node's metadata is in; the others know the node by it, too.
+    pub directory_id: Uuid,
+    /// The cluster's id; nodes of another cluster are refused.
+    pub cluster_id: Arc<str>,
     /// The directory of the log and its snapshots, made if missing; `None` keeps both in memory.
     pub directory: Option<PathBuf>,
     /// After how many log entries a snapshot is taken and the log cut.
     pub entries_between_snapshots: u64,
     /// Who votes, if the log is new.
     pub formation: Formation,
-    /// How often the leader is heard of. It may write for four times as long without having been heard of.
+    /// How often the leader is heard of. It may write for six times as long without having been heard of.
     pub heartbeat_interval: Duration,
 }
 
@@ -94,6 +114,8 @@ impl QuorumOptions {
     pub fn new(node_id: NodeId, directory: Option<PathBuf>) -> Self {
         Self {
             node_id,
+            directory_id: Uuid::nil(),
+            cluster_id: Arc::default(),
             directory,
             entries_between_snapshots: 10_000,
             formation: Formation::Alone,
@@ -129,16 +151,34 @@ pub enum QuorumError {
     /// The consensus engine did not start.
     #[error("the metadata quorum did not start: {0}")]
     Start(String),
+    /// The voters have not found together in time.
+    #[error("the metadata quorum was not formed: {0}")]
+    NotFormed(String),
+    /// The log is not that of the voters that are configured.
+    #[error("the metadata log has the voters {log}, and controller.quorum.voters names {configured}")]
+    OtherVoters {
+        /// The ids of those in the log.
+        log: String,
+        /// The ids of those in the configuration.
+        configured: String,
+    },
 }
 
 /// This node's part in the quorum.
 #[derive(Debug)]
 pub struct MetadataQuorum {
     raft: Raft<Types, ImageMachine>,
+    cluster_id: Arc<str>,
+    me: VoterKey,
+    /// The index of the last entry that the log had when it was opened.
+    opened_at: Option<u64>,
+    clock: Clock,
     published: Arc<Published>,
     log: WeakLogStore,
     epoch: AtomicI32,
     flusher: Mutex<Option<JoinHandle<()>>>,
+    /// Shortens elections, where there can be any.
+    hastening: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl MetadataQuorum {
@@ -164,9 +204,25 @@ impl MetadataQuorum {
         })?;
         let log = log_store.downgrade();
         let config = Arc::new(raft_config(&options).validate().map_err(start_error)?);
-        let peers = Peers { me, transport, clock };
+        let key = VoterKey { id: me, directory_id: options.directory_id };
+        let (cluster_id, reached) = (Arc::clone(&options.cluster_id), transport.reached());
+        let peers = Peers { cluster_id, me: key, transport, clock: clock.clone() };
         let raft = Raft::new(me, config, peers, log_store, machine).await.map_err(start_error)?;
-        let quorum = Self { raft, published, log, epoch: AtomicI32::new(-1), flusher: Mutex::new(Some(flusher)) };
+        let hastening =
+            reached.map(|reached| tokio::spawn(elections::hasten(raft.clone(), me, reached, clock.clone())));
+        let opened_at = raft.metrics().borrow_watched().last_log_index;
+        let quorum = Self {
+            raft,
+            cluster_id: options.cluster_id,
+            me: key,
+            opened_at,
+            clock,
+            published,
+            log,
+            epoch: AtomicI32::new(-1),
+            flusher: Mutex::new(Some(flusher)),
+            hastening: Mutex::new(hastening),
+        };
         if let Err(error) = quorum.begin(me, options.formation).await {
             quorum.shutdown().await;
             return Err(error);
@@ -183,12 +239,13 @@ impl MetadataQuorum {
             self.raft.trigger().elect(false).await.map_err(start_error)?;
         } else {
             let voters = match formation {
-                Formation::Alone => BTreeSet::from([me]),
-                Formation::Found(voters) => voters,
+                Formation::Alone => BTreeMap::from([(me, BasicNode::new(""))]),
+                Formation::Found(voters) => {
+                    voters.into_iter().map(|(id, directory)| (id, node_in(directory))).collect()
+                }
                 Formation::Join => return Ok(()),
             };
-            let is_alone = voters.iter().eq([&me]);
-            let voters: BTreeMap<_, _> = voters.into_iter().map(|voter| (voter, BasicNode::new(""))).collect();
+            let is_alone = voters.keys().eq([&me]);
             // This begins an election by itself.
             self.raft.initialize(voters).await.map_err(start_error)?;
             if !is_alone {
@@ -200,10 +257,11 @@ impl MetadataQuorum {
         Ok(())
     }
 
-    /// Answers a request that another node's [`Transport`] has brought here. An error where it cannot be read, or is for
-    /// another node; then nothing has happened.
+    /// Answers a request that another node's [`Transport`] has brought here. An error where it cannot be read, is for
+    /// another node, or comes from a node that is not what the log knows it as; then nothing has happened.
     pub async fn answer(&self, request: Bytes) -> io::Result<Bytes> {
-        let (route, request) = decode_request(*self.raft.node_id(), &request)?;
+        let (route, request) = decode_request(&self.cluster_id, self.me, &request)?;
+        self.check_sender(route.from)?;
         let response = match request {
             PeerRequest::Append(append) => self.raft.append_entries(append).await.map(PeerResponse::Append),
             PeerRequest::Vote(vote) => self.raft.vote(vote).await.map(PeerResponse::Vote),
@@ -218,7 +276,34 @@ impl MetadataQuorum {
             }
         };
         let response = response.unwrap_or_else(|error| PeerResponse::Failed(error.to_string()));
-        Ok(encode_response(route.back(), &response))
+        Ok(encode_response(&route.back(), &response))
+    }
+
+    /// Whoever has not learned yet who belongs to the quorum believes what the others say.
+    fn check_sender(&self, from: VoterKey) -> io::Result<()> {
+        let watched = self.raft.server_metrics();
+        let membership = Arc::clone(&watched.borrow_watched().membership_config);
+        if membership.nodes().next().is_none() {
+            return Ok(());
+        }
+        match membership.get_node(&from.id).map(directory_of) {
+            Some(known) if known == from.directory_id => Ok(()),
+            Some(known) => Err(invalid(format!("{from} is not what it was: the quorum knows it by directory {known}"))),
+            None => Err(invalid(format!("{from} does not belong to the quorum"))),
+        }
+    }
+
+    /// What this node says of itself to others, where it has said `before` until its log was open.
+    pub(crate) fn hello(&self, before: &Hello) -> Hello {
+        let watched = self.raft.metrics();
+        let metrics = watched.borrow_watched();
+        let nodes = metrics.membership_config.nodes();
+        Hello {
+            cluster_id: Some(Arc::clone(&self.cluster_id)),
+            is_empty: metrics.last_log_index.is_none() && metrics.last_applied.is_none() && metrics.current_term == 0,
+            directories: nodes.map(|(id, node)| (*id, directory_of(node))).collect(),
+            ..before.clone()
+        }
     }
 
     /// The newest image.
@@ -280,8 +365,16 @@ impl MetadataQuorum {
         drop(self.raft.wait(None).metrics(|metrics| metrics.running_state.is_err(), "a failure").await);
     }
 
-    /// Stops every task; a proposal under way fails, and so does every later one.
+    /// Hands the leadership over, where there is somebody to take it, and stops every task; a proposal under way fails, and
+    /// so does every later one.
     pub async fn shutdown(&self) {
+        elections::hand_over(&self.raft, &self.clock).await;
+        let hastening = self.hastening.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(hastening) = hastening {
+            hastening.abort();
+            // It ends as cancelled, which is no news.
+            drop(hastening.await);
+        }
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(%error, "the metadata quorum did not stop cleanly");
         }
@@ -290,6 +383,11 @@ impl MetadataQuorum {
             tracing::error!(%error, "the metadata log's flush task failed");
         }
     }
+}
+
+/// Whether the log in `directory` has not begun: there is no vote, no entry and no snapshot. Changes nothing.
+pub fn is_new(directory: &Path) -> io::Result<bool> {
+    Ok(!image_machine::snapshot_path(directory).try_exists()? && !log_file::has_begun(&log_store::log_path(directory))?)
 }
 
 /// Whether the log in `directory`, or its snapshot, holds any metadata record. Changes nothing; a directory that is not
@@ -311,12 +409,17 @@ fn open_files(
 }
 
 fn raft_config(options: &QuorumOptions) -> Config {
-    let heartbeat_interval = u64::try_from(options.heartbeat_interval.as_millis()).unwrap_or(u64::MAX / 4);
+    let heartbeat_interval = u64::try_from(options.heartbeat_interval.as_millis()).unwrap_or(u64::MAX / 32);
+    let election_timeout_max = 6 * heartbeat_interval;
     Config {
         cluster_name: "klamm".to_owned(),
         heartbeat_interval,
-        election_timeout_min: 2 * heartbeat_interval,
-        election_timeout_max: 4 * heartbeat_interval,
+        election_timeout_min: 3 * heartbeat_interval,
+        election_timeout_max,
+        // Without it, a leader that a majority no longer hears keeps the others from electing one (openraft #2080).
+        quorum_loss_probe_interval: Some(2 * election_timeout_max),
+        // One message holds that many; see the bound on its size.
+        max_payload_entries: MAX_ENTRIES_IN_A_MESSAGE,
         install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
         enable_pre_vote: Some(true),
         // Each start shall be a new controller epoch.

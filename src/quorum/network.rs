@@ -3,6 +3,7 @@
 //! What carries bytes to a node and its answer back is a [`Transport`], so that a simulated network can take the place of
 //! the real one. A quorum of one has [`NoPeers`].
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -18,12 +19,13 @@ use openraft::raft::{
     VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, BasicNode, OptionalSend};
+use tokio::sync::watch;
 
 use super::encoding::invalid;
-use super::rpc::{PeerRequest, PeerResponse, Route, decode_response, encode_request};
+use super::rpc::{PeerRequest, PeerResponse, Route, VoterKey, decode_response, encode_request};
 use super::types::{Snapshot, Types, Vote};
 use crate::clock::Clock;
-use crate::ids::NodeId;
+use crate::ids::{NodeId, Uuid};
 
 /// Carries a request to a node of the quorum and its answer back.
 ///
@@ -32,6 +34,11 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// The answer of the node `to` to `request`. `ConnectionRefused` where the node is known not to be there, so that it is
     /// worth to wait before the next request; any other error where the next may succeed at once.
     fn call(&self, to: NodeId, request: Bytes) -> BoxFuture<'static, io::Result<Bytes>>;
+
+    /// The nodes that are known to be there, as they come and go; `None` where nobody can tell.
+    fn reached(&self) -> Option<watch::Receiver<BTreeSet<NodeId>>> {
+        None
+    }
 }
 
 /// Reaches nobody: the transport of a quorum of one.
@@ -45,10 +52,11 @@ impl Transport for NoPeers {
     }
 }
 
-/// All other nodes, as the node `me` sees them.
+/// All other nodes, as the node `me` of the cluster sees them.
 #[derive(Debug)]
 pub(super) struct Peers {
-    pub(super) me: NodeId,
+    pub(super) cluster_id: Arc<str>,
+    pub(super) me: VoterKey,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) clock: Clock,
 }
@@ -64,18 +72,29 @@ pub(super) struct Peer {
 impl RaftNetworkFactory<Types> for Peers {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: NodeId, _node: &BasicNode) -> Peer {
-        let route = Route { from: self.me, to: target };
+    async fn new_client(&mut self, target: NodeId, node: &BasicNode) -> Peer {
+        let to = VoterKey { id: target, directory_id: directory_of(node) };
+        let route = Route { cluster_id: Arc::clone(&self.cluster_id), from: self.me, to };
         Peer { route, transport: Arc::clone(&self.transport), clock: self.clock.clone() }
     }
+}
+
+/// The directory that the log knows a node by; a quorum of one names none.
+pub(super) fn directory_of(node: &BasicNode) -> Uuid {
+    node.addr.parse().unwrap_or_default()
+}
+
+/// The node in `directory_id`, as the log knows it.
+pub(super) fn node_in(directory_id: Uuid) -> BasicNode {
+    BasicNode::new(directory_id)
 }
 
 impl Peer {
     /// What the other node answers within `patience`.
     async fn ask(&self, request: &PeerRequest, patience: Duration) -> io::Result<PeerResponse> {
-        let answer = self.transport.call(self.route.to, encode_request(self.route, request));
+        let answer = self.transport.call(self.route.to.id, encode_request(&self.route, request));
         let answer = self.clock.timeout(patience, answer).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        match decode_response(self.route.back(), &answer)? {
+        match decode_response(&self.route.back(), &answer)? {
             PeerResponse::Failed(reason) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, reason)),
             response => Ok(response),
         }

@@ -1,9 +1,12 @@
 //! What the quorum's nodes say to each other, as bytes.
 //!
-//! A message is a version (u8), the sender and the receiver (i32 each), a tag (u8) and the fields of that tag, encoded as
-//! in the log. Both nodes are named, so that what has gone astray is refused and not believed. Damaged bytes are errors.
+//! A message is a version (u8), the cluster's id (its size as u16), the sender and the receiver (each as its id, i32, and its
+//! directory's id, 16 bytes), a tag (u8) and the fields of that tag, encoded as in the log. Cluster and nodes are named, so
+//! that what has gone astray is refused and not believed. Damaged bytes are errors.
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use openraft::raft::{
@@ -16,22 +19,36 @@ use super::encoding::{
     put_optional_log_id, put_vote, take_payload, vote,
 };
 use super::types::{Snapshot, Types, Vote};
-use crate::ids::NodeId;
+use crate::ids::{NodeId, Uuid};
 
 /// What all nodes of this version understand.
 const VERSION: u8 = 1;
 
-/// Who says something to whom.
+/// A node of the quorum as the log knows it: with another directory it is another node, which has none of that log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct VoterKey {
+    pub(super) id: NodeId,
+    pub(super) directory_id: Uuid,
+}
+
+impl fmt::Display for VoterKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "node {} (directory {})", self.id, self.directory_id)
+    }
+}
+
+/// Who says something to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route {
-    pub(super) from: NodeId,
-    pub(super) to: NodeId,
+    pub(super) cluster_id: Arc<str>,
+    pub(super) from: VoterKey,
+    pub(super) to: VoterKey,
 }
 
 impl Route {
     /// The way that an answer takes.
-    pub(super) fn back(self) -> Self {
-        Self { from: self.to, to: self.from }
+    pub(super) fn back(&self) -> Self {
+        Self { cluster_id: Arc::clone(&self.cluster_id), from: self.to, to: self.from }
     }
 }
 
@@ -74,7 +91,7 @@ const VOTE_CHANGED: u8 = 1;
 const LOG_NOT_FLUSHED: u8 = 2;
 
 /// `request` on its `route`.
-pub(super) fn encode_request(route: Route, request: &PeerRequest) -> Bytes {
+pub(super) fn encode_request(route: &Route, request: &PeerRequest) -> Bytes {
     let mut buffer = begin(route);
     match request {
         PeerRequest::Append(append) => {
@@ -104,13 +121,16 @@ pub(super) fn encode_request(route: Route, request: &PeerRequest) -> Bytes {
     buffer.into()
 }
 
-/// Reads what [`encode_request`] wrote, if it is for the node `me`.
-pub(super) fn decode_request(me: NodeId, message: &Bytes) -> io::Result<(Route, PeerRequest)> {
+/// Reads what [`encode_request`] wrote, if it is for the node `me` of the cluster.
+pub(super) fn decode_request(cluster_id: &str, me: VoterKey, message: &Bytes) -> io::Result<(Route, PeerRequest)> {
     let mut rest = &message[..];
     let bytes = &mut rest;
     let route = route(bytes)?;
+    if *route.cluster_id != *cluster_id {
+        return Err(invalid(format!("{} is of cluster {}, and this is {cluster_id}", route.from, route.cluster_id)));
+    }
     if route.to != me {
-        return Err(invalid(format!("a message for node {} has come to node {me}", route.to)));
+        return Err(invalid(format!("a message for {} has come to {me}", route.to)));
     }
     let request = match bytes.try_get_u8()? {
         APPEND => PeerRequest::Append(append(bytes)?),
@@ -132,7 +152,7 @@ pub(super) fn decode_request(me: NodeId, message: &Bytes) -> io::Result<(Route, 
 }
 
 /// `response` on its `route`.
-pub(super) fn encode_response(route: Route, response: &PeerResponse) -> Bytes {
+pub(super) fn encode_response(route: &Route, response: &PeerResponse) -> Bytes {
     let mut buffer = begin(route);
     match response {
         PeerResponse::Append(response) => {
@@ -162,9 +182,9 @@ pub(super) fn encode_response(route: Route, response: &PeerResponse) -> Bytes {
 }
 
 /// Reads what [`encode_response`] wrote; it must have taken `expected`.
-pub(super) fn decode_response(expected: Route, mut message: &[u8]) -> io::Result<PeerResponse> {
+pub(super) fn decode_response(expected: &Route, mut message: &[u8]) -> io::Result<PeerResponse> {
     let bytes = &mut message;
-    if route(bytes)? != expected {
+    if route(bytes)? != *expected {
         return Err(invalid("another node of the quorum has answered than the one that was asked"));
     }
     let response = match bytes.try_get_u8()? {
@@ -182,19 +202,46 @@ pub(super) fn decode_response(expected: Route, mut message: &[u8]) -> io::Result
     Ok(response)
 }
 
-fn begin(route: Route) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(64);
+fn begin(route: &Route) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(128);
     buffer.put_u8(VERSION);
-    buffer.put_i32(route.from);
-    buffer.put_i32(route.to);
+    put_text(&route.cluster_id, &mut buffer);
+    put_voter(route.from, &mut buffer);
+    put_voter(route.to, &mut buffer);
     buffer
 }
 
 fn route(bytes: &mut &[u8]) -> io::Result<Route> {
     match bytes.try_get_u8()? {
-        VERSION => Ok(Route { from: bytes.try_get_i32()?, to: bytes.try_get_i32()? }),
+        VERSION => Ok(Route { cluster_id: text(bytes)?.into(), from: voter(bytes)?, to: voter(bytes)? }),
         version => Err(invalid(format!("a node of the quorum speaks version {version}, which is not known here"))),
     }
+}
+
+/// Appends a node.
+pub(super) fn put_voter(voter: VoterKey, buffer: &mut Vec<u8>) {
+    buffer.put_i32(voter.id);
+    buffer.put_u128(voter.directory_id.as_u128());
+}
+
+/// Reads what [`put_voter`] wrote.
+pub(super) fn voter(bytes: &mut &[u8]) -> io::Result<VoterKey> {
+    Ok(VoterKey { id: bytes.try_get_i32()?, directory_id: Uuid::from_u128(bytes.try_get_u128()?) })
+}
+
+/// Appends a text of at most 64 KiB; what is longer is cut, and is then refused by whoever reads it.
+pub(super) fn put_text(text: &str, buffer: &mut Vec<u8>) {
+    let size = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    buffer.put_u16(size);
+    buffer.put_slice(text.as_bytes().get(..usize::from(size)).unwrap_or_default());
+}
+
+/// Reads what [`put_text`] wrote.
+pub(super) fn text<'a>(bytes: &mut &'a [u8]) -> io::Result<&'a str> {
+    let size = usize::from(bytes.try_get_u16()?);
+    let (text, rest) = bytes.split_at_checked(size).ok_or(io::ErrorKind::UnexpectedEof)?;
+    *bytes = rest;
+    std::str::from_utf8(text).map_err(invalid)
 }
 
 fn ended(bytes: &[u8]) -> io::Result<()> {
@@ -287,13 +334,17 @@ mod tests {
     use openraft::vote::RaftLeaderId;
 
     use super::*;
-    use crate::ids::Uuid;
     use crate::metadata::TopicRecord;
     use crate::quorum::types::{
         LeaderId, LogEntry, LogId, Membership, MetadataRecords, Payload, SnapshotMeta, StoredMembership,
     };
 
-    const ROUTE: Route = Route { from: 1, to: 2 };
+    const ONE: VoterKey = VoterKey { id: 1, directory_id: Uuid::from_u128(11) };
+    const TWO: VoterKey = VoterKey { id: 2, directory_id: Uuid::from_u128(12) };
+
+    fn there() -> Route {
+        Route { cluster_id: "c".into(), from: ONE, to: TWO }
+    }
 
     fn log_id(term: u64, index: u64) -> LogId {
         LogId::new(LeaderId::new(term, 0).to_committed(), index)
@@ -348,11 +399,11 @@ mod tests {
     #[test]
     fn requests_and_responses_come_back_as_they_were() {
         for request in requests() {
-            let (route, decoded) = decode_request(2, &encode_request(ROUTE, &request)).unwrap();
-            assert_eq!((route, format!("{decoded:?}")), (ROUTE, format!("{request:?}")));
+            let (route, decoded) = decode_request("c", TWO, &encode_request(&there(), &request)).unwrap();
+            assert_eq!((route, format!("{decoded:?}")), (there(), format!("{request:?}")));
         }
         for response in responses() {
-            let decoded = decode_response(ROUTE, &encode_response(ROUTE, &response)).unwrap();
+            let decoded = decode_response(&there(), &encode_response(&there(), &response)).unwrap();
             assert_eq!(format!("{decoded:?}"), format!("{response:?}"));
         }
     }
@@ -360,20 +411,27 @@ mod tests {
     #[test]
     fn what_is_cut_too_long_astray_or_of_another_version_is_refused() {
         for request in requests() {
-            let bytes = encode_request(ROUTE, &request);
-            assert!(decode_request(3, &bytes).unwrap_err().to_string().contains("for node 2"));
+            let bytes = encode_request(&there(), &request);
+            let wiped = VoterKey { directory_id: Uuid::from_u128(13), ..TWO };
+            for astray in [wiped, VoterKey { id: 3, ..TWO }] {
+                assert!(decode_request("c", astray, &bytes).unwrap_err().to_string().contains("for node 2"));
+            }
+            assert!(decode_request("d", TWO, &bytes).unwrap_err().to_string().contains("is of cluster c"));
             for cut in 0..bytes.len() {
-                assert!(decode_request(2, &bytes.slice(..cut)).is_err(), "{request:?} cut at {cut}");
+                assert!(decode_request("c", TWO, &bytes.slice(..cut)).is_err(), "{request:?} cut at {cut}");
             }
             let longer: Bytes = [&bytes[..], &[9]].concat().into();
-            assert!(decode_request(2, &longer).is_err() || matches!(request, PeerRequest::Snapshot(..)), "{request:?}");
+            assert!(
+                decode_request("c", TWO, &longer).is_err() || matches!(request, PeerRequest::Snapshot(..)),
+                "{request:?}"
+            );
             let other: Bytes = [&[VERSION + 1], &bytes[1..]].concat().into();
-            assert!(decode_request(2, &other).unwrap_err().to_string().contains("version 2"));
+            assert!(decode_request("c", TWO, &other).unwrap_err().to_string().contains("version 2"));
         }
         for response in responses() {
-            let bytes = encode_response(ROUTE, &response);
-            assert!(decode_response(ROUTE.back(), &bytes).is_err());
-            let is_cut_anywhere = (0..bytes.len()).any(|cut| decode_response(ROUTE, &bytes[..cut]).is_ok());
+            let bytes = encode_response(&there(), &response);
+            assert!(decode_response(&there().back(), &bytes).is_err());
+            let is_cut_anywhere = (0..bytes.len()).any(|cut| decode_response(&there(), &bytes[..cut]).is_ok());
             assert!(!is_cut_anywhere || matches!(response, PeerResponse::Failed(_)), "{response:?}");
         }
     }

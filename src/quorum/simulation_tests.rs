@@ -3,6 +3,7 @@
 //! The time is the real one: a clock that can be stopped would have to be built into what is shipped. So many worlds run
 //! beside each other, and a seed repeats the faults and not every interleaving.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -192,8 +193,11 @@ impl World {
     }
 
     async fn start(self: &Arc<Self>, id: NodeId) {
-        let formation = if id == 1 { Formation::Found(NODES.into()) } else { Formation::Join };
+        let voters = NODES.map(|id| (id, directory_id(id)));
+        let formation = if id == 1 { Formation::Found(voters.into()) } else { Formation::Join };
         let options = QuorumOptions {
+            cluster_id: "simulated".into(),
+            directory_id: directory_id(id),
             entries_between_snapshots: self.entries_between_snapshots,
             formation,
             heartbeat_interval: Duration::from_millis(50),
@@ -288,6 +292,10 @@ impl World {
         }
         self.loss_percent.store(0, Ordering::Relaxed);
     }
+}
+
+fn directory_id(id: NodeId) -> Uuid {
+    Uuid::from_u128(u128::from(id.unsigned_abs()) << 64)
 }
 
 fn name(number: usize) -> String {

@@ -3,6 +3,7 @@
 mod descriptors;
 mod initial_topics;
 mod owners;
+mod quorum_start;
 mod running;
 mod start_error;
 mod take_over;
@@ -40,15 +41,15 @@ use crate::ids::{GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, Uuid};
 use crate::metadata::{Endpoint, MetadataRecord, TopicRecord};
 use crate::metrics::Metrics;
 use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
+use crate::quorum::MetadataQuorum;
 use crate::quorum::driver::Driver;
-use crate::quorum::{MetadataQuorum, QuorumOptions};
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::housekeeping::{self, Schedule};
 use crate::replication::log_cleaner::LogCleaner;
 use crate::replication::ownership::KnownTopics;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::replication::replica_mover::ReplicaMover;
-use crate::storage::{LogDir, LogDirError, LogDirOptions, LogDirs, METADATA_DIRECTORY};
+use crate::storage::{LogDir, LogDirError, LogDirOptions, LogDirs};
 use descriptors::Shares;
 pub use descriptors::raise_descriptor_limit;
 use initial_topics::create_initial_topics;
@@ -180,6 +181,7 @@ async fn build(
 ) -> Result<(Arc<Broker>, Vec<(Arc<str>, SocketAddr)>), StartError> {
     // The ports first: a broker that cannot be reached should not touch any data.
     let listeners = bind(&config)?;
+    let controllers = quorum_start::bind(&config)?;
     let http = bind_http(&config)?;
     let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
     let gateways = Gateways::of_this_machine();
@@ -187,8 +189,7 @@ async fn build(
     watch(Step::Bound)?;
     let log_dirs = Arc::new(open_log_dirs(&config).await?);
     watch(Step::LogDirOpened)?;
-    let metadata = Arc::new(open_metadata(&config).await?);
-    running.metadata = Some(Arc::clone(&metadata));
+    let metadata = quorum_start::open_metadata(&config, &clock, &log_dirs, controllers, running).await?;
     watch(Step::MetadataOpened)?;
     // After the metadata, which says whose each log is before any is touched.
     let replicas = open_replicas(&config, &clock, &log_dirs, &metadata).await?;
@@ -233,6 +234,9 @@ async fn build(
         metadata,
         config: live,
     });
+    if let Some(controllers) = &running.controllers {
+        controllers.serve(&broker);
+    }
     running.background = Some(background(&broker, marker_inbox));
     watch(Step::BackgroundStarted)?;
     host_partitions(&broker).await?;
@@ -373,14 +377,6 @@ fn removed_topics(metadata: &MetadataQuorum) -> HashSet<Uuid> {
         _ => None,
     });
     removed.collect()
-}
-
-async fn open_metadata(config: &Config) -> Result<MetadataQuorum, StartError> {
-    let directory = match &config.storage {
-        Storage::Disk(directories) => Some(directories.metadata.join(METADATA_DIRECTORY)),
-        Storage::Memory => None,
-    };
-    Ok(MetadataQuorum::open(QuorumOptions::new(config.node_id, directory)).await?)
 }
 
 /// Tells the controller that this broker is there, and where; answers its broker epoch.

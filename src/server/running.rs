@@ -7,6 +7,7 @@ use futures_util::future::OptionFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::quorum_start::Controllers;
 use crate::api::http::HttpServer;
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
@@ -21,6 +22,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The parts that have tasks, in the order in which they are started.
 #[derive(Default)]
 pub(super) struct Running {
+    pub(super) controllers: Option<Controllers>,
     pub(super) metadata: Option<Arc<MetadataQuorum>>,
     pub(super) driver: Option<Driver>,
     pub(super) groups: Option<CoordinatorRuntime<GroupCoordinator>>,
@@ -33,7 +35,7 @@ pub(super) struct Running {
 impl Running {
     /// Answers the requests in flight and ends every task.
     pub(super) async fn stop(self) {
-        let Self { metadata, driver, groups, transactions, background, network, http } = self;
+        let Self { controllers, metadata, driver, groups, transactions, background, network, http } = self;
         OptionFuture::from(http.map(HttpServer::stop)).await;
         OptionFuture::from(network.map(|network| network.stop(DRAIN_TIMEOUT))).await;
         OptionFuture::from(background.map(Background::stop)).await;
@@ -41,6 +43,7 @@ impl Running {
         OptionFuture::from(groups.as_ref().map(CoordinatorRuntime::shutdown)).await;
         OptionFuture::from(driver.map(Driver::stop)).await;
         OptionFuture::from(metadata.as_ref().map(|metadata| metadata.shutdown())).await;
+        OptionFuture::from(controllers.map(Controllers::stop)).await;
     }
 }
 

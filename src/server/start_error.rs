@@ -128,7 +128,10 @@ impl From<QuorumError> for StartError {
             QuorumError::Files { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
                 Self::DamagedMetadata { reason }
             }
-            QuorumError::Files { .. } | QuorumError::Start(_) => Self::Metadata { reason },
+            QuorumError::Files { .. }
+            | QuorumError::Start(_)
+            | QuorumError::NotFormed(_)
+            | QuorumError::OtherVoters { .. } => Self::Metadata { reason },
         }
     }
 }

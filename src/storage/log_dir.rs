@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::checkpoint::{self, KnownOffsets};
@@ -15,7 +15,7 @@ use super::found_logs::FoundLogs;
 use super::load_request::LoadRequest;
 use super::log::Log;
 use super::log_place::LogPlace;
-use super::meta_properties::MetaProperties;
+use super::meta_properties::{self, MetaProperties};
 use super::survey::{LogDirError, METADATA_DIRECTORY};
 use super::{LogConfig, StorageError, files, format_uuid, partition_dir, recovery};
 use crate::clock::{Monotonic, Now};
@@ -68,6 +68,8 @@ pub struct LogDir {
     /// `None` in memory mode.
     on_disk: Option<OnDisk>,
     identity: MetaProperties,
+    /// The cluster's id, where it was learned after the directory was opened.
+    adopted_cluster_id: OnceLock<String>,
     decompressors: Decompressors,
 }
 
@@ -132,7 +134,12 @@ impl LogDir {
             doomed: Mutex::default(),
             checkpointed: Mutex::default(),
         };
-        Ok(Self { on_disk: Some(on_disk), identity, decompressors: Decompressors::default() })
+        Ok(Self {
+            on_disk: Some(on_disk),
+            identity,
+            adopted_cluster_id: OnceLock::new(),
+            decompressors: Decompressors::default(),
+        })
     }
 
     /// One that could not be opened, and is offline for `reason` until the next start.
@@ -148,19 +155,38 @@ impl LogDir {
             checkpointed: Mutex::default(),
         };
         let identity = MetaProperties { node_id: options.node_id, cluster_id: String::new(), directory_id: None };
-        Self { on_disk: Some(on_disk), identity, decompressors: Decompressors::default() }
+        Self {
+            on_disk: Some(on_disk),
+            identity,
+            adopted_cluster_id: OnceLock::new(),
+            decompressors: Decompressors::default(),
+        }
     }
 
     /// A log directory that is nowhere: its logs are kept in memory and vanish with it.
     pub fn memory() -> Self {
         let cluster_id = format_uuid(Uuid::new_v4());
         let identity = MetaProperties { node_id: 0, cluster_id, directory_id: Some(Uuid::new_v4()) };
-        Self { on_disk: None, identity, decompressors: Decompressors::default() }
+        Self { on_disk: None, identity, adopted_cluster_id: OnceLock::new(), decompressors: Decompressors::default() }
     }
 
     /// The id of the cluster to which it belongs.
     pub fn cluster_id(&self) -> &str {
-        &self.identity.cluster_id
+        self.adopted_cluster_id.get().unwrap_or(&self.identity.cluster_id)
+    }
+
+    /// Makes `cluster_id` its cluster's, durably.
+    pub(super) fn adopt_cluster_id(&self, cluster_id: &str) -> Result<(), StorageError> {
+        if self.cluster_id() == cluster_id {
+            return Ok(());
+        }
+        if let Some(path) = self.path() {
+            let identity = MetaProperties { cluster_id: cluster_id.to_owned(), ..self.identity.clone() };
+            files::replace_durably(&path.join(meta_properties::FILE_NAME), identity.to_text().as_bytes())?;
+        }
+        // A cluster is joined once in a process's life.
+        drop(self.adopted_cluster_id.set(cluster_id.to_owned()));
+        Ok(())
     }
 
     /// The directory's own id (KIP-858); nil when it was made by a Kafka that had none.

@@ -112,6 +112,21 @@ impl LogDirs {
         self.metadata.cluster_id()
     }
 
+    /// Makes `cluster_id` that of all of them, durably: they were made before it was known.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn adopt_cluster_id(&self, cluster_id: &str) -> Result<(), StorageError> {
+        let others = self.online().filter(|dir| !Arc::ptr_eq(dir, &self.metadata));
+        // The one with the metadata is the last: what it says is what the others are held to.
+        others.chain([&self.metadata]).try_for_each(|dir| dir.adopt_cluster_id(cluster_id))
+    }
+
+    /// The id of the directory with the metadata log.
+    pub fn metadata_directory_id(&self) -> Uuid {
+        self.metadata.directory_id()
+    }
+
     /// The one in which the log is.
     pub fn dir_of(&self, log: &Log) -> &Arc<LogDir> {
         self.dirs.iter().find(|dir| dir.holds(log)).unwrap_or_else(|| self.first())

@@ -34,6 +34,7 @@ mod metrics;
 mod middleman;
 mod network;
 mod producers;
+mod quorum;
 mod quotas;
 mod restart;
 mod round_trips;
