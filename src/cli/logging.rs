@@ -14,8 +14,9 @@ use crate::config::LogFormat;
 
 /// What is logged where the levels were set to nothing.
 const DEFAULT_LOG_FILTER: &str = "info";
-/// Holds unless the levels name openraft: an election of a quorum of one is no news.
-const CONSENSUS_LOG_FILTER: &str = "openraft=warn";
+/// Holds unless the levels name openraft: it warns of each heartbeat that does not reach a node, and the quorum itself says
+/// whom it reaches.
+const CONSENSUS_LOG_FILTER: &str = "openraft=error";
 
 /// The loggers that have a name of their own: the floors of the house, and what consensus is built on.
 const LOGGERS: &[&str] = &[
@@ -36,7 +37,7 @@ const LOGGERS: &[&str] = &[
 /// What is logged at these levels, which `klamm.log.level` has.
 fn log_filter(levels: &str) -> String {
     let levels = if levels.is_empty() { DEFAULT_LOG_FILTER } else { levels };
-    let is_quieter = EnvFilter::new(levels).max_level_hint().is_some_and(|level| level <= LevelFilter::WARN);
+    let is_quieter = EnvFilter::new(levels).max_level_hint().is_some_and(|level| level <= LevelFilter::ERROR);
     if is_quieter || levels.contains("openraft") {
         return levels.to_owned();
     }
@@ -170,9 +171,9 @@ mod tests {
 
     #[test]
     fn consensus_stays_quiet_unless_it_is_named() {
-        assert_eq!(log_filter(""), "openraft=warn,info");
-        assert_eq!(log_filter("debug"), "openraft=warn,debug");
-        assert_eq!(log_filter("klamm=debug"), "openraft=warn,klamm=debug");
+        assert_eq!(log_filter(""), "openraft=error,info");
+        assert_eq!(log_filter("debug"), "openraft=error,debug");
+        assert_eq!(log_filter("klamm=debug"), "openraft=error,klamm=debug");
         assert_eq!((log_filter("error"), log_filter("off")), ("error".to_owned(), "off".to_owned()));
         assert!(!log_filter("openraft=debug").contains("warn"));
     }
@@ -182,7 +183,7 @@ mod tests {
         let filters = Arc::new(Mutex::new(Vec::new()));
         let reloaded = Arc::clone(&filters);
         let reload = move |filter: EnvFilter| reloaded.lock().unwrap().push(filter.to_string());
-        let base = "openraft=warn,info".to_owned();
+        let base = "openraft=error,info".to_owned();
         let loggers = FilterLoggers { base, set: Mutex::default(), reload: Box::new(reload) };
         let level = |name: &str| loggers.levels()[name];
         assert_eq!(

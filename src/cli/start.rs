@@ -74,7 +74,14 @@ async fn serve(
     let mut signals = Signals::install()
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
     let (setup, log_format) = (Setup::by(&config), config.log_format);
-    let server = match Server::start_with(config, Surroundings { loggers, ..Surroundings::default() }).await {
+    let waits_for_others = !config.quorum_voters.is_empty();
+    let starting = Server::start_with(config, Surroundings { loggers, ..Surroundings::default() });
+    let started = tokio::select! {
+        started = starting => started,
+        // Nobody is served yet, and what is on the disk is as after a crash.
+        () = signals.next(), if waits_for_others => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    let server = match started {
         Ok(server) => server,
         Err(error) => return Err(explain(error).await),
     };

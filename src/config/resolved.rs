@@ -523,8 +523,8 @@ fn controller_listener(
     let Some(own) = voters.iter().find(|voter| voter.id == node_id) else { return Ok(None) };
     let ListenerList(bound) = read(settings, "listeners")?;
     let names: Vec<String> = read(settings, "controller.listener.names")?;
-    let named = names.iter().find_map(|name| bound.iter().find(|(bound, _)| bound.eq_ignore_ascii_case(name)));
-    if let Some((name, bind)) = named {
+    let configured = names.iter().find_map(|name| bound.iter().find(|(bound, _)| bound.eq_ignore_ascii_case(name)));
+    if let Some((name, bind)) = configured {
         let protocol = protocol_of(settings, name)?;
         return Ok(Some(Listener { name: Arc::clone(name), bind: bind.clone(), advertised: None, protocol }));
     }

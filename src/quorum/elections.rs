@@ -28,14 +28,25 @@ const MOST_ATTEMPTS: usize = 100;
 /// How long the next leader may take to be known.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Has the node `me` stand for election each time that the leader's connection is lost; `reached` are the nodes that have
-/// one. Ends with `reached`.
+/// Has this node stand for election each time that the leader's connection is lost, and first of all if it has founded the
+/// quorum, until the others have opened their logs; `reached` are the nodes that have a connection. Ends with `reached`.
 pub(super) async fn hasten(
     raft: Raft<Types, ImageMachine>,
-    me: NodeId,
+    is_founder: bool,
     mut reached: watch::Receiver<BTreeSet<NodeId>>,
     clock: Clock,
 ) {
+    let me = *raft.node_id();
+    for _ in 0..if is_founder { MOST_ATTEMPTS } else { 0 } {
+        clock.sleep(ELECT_INTERVAL).await;
+        if leader(&raft).is_some() {
+            break;
+        }
+        // It is not yet the founder's quorum before that is in its log.
+        if raft.voter_ids().any(|voter| voter == me) && raft.trigger().elect(true).await.is_err() {
+            return;
+        }
+    }
     while reached.changed().await.is_ok() {
         let leader = leader(&raft);
         let Some(lost) = leader.filter(|leader| *leader != me && !reached.borrow_and_update().contains(leader)) else {

@@ -154,7 +154,7 @@ impl MetadataQuorum {
                 && applied.map(|applied| applied.index) >= behind
         };
         if self.raft.wait(None).metrics(has_caught_up, "the metadata up to a leadership").await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -13,7 +13,7 @@ use crate::config::QuorumVoter;
 use crate::ids::NodeId;
 
 /// How long between two rounds of greetings.
-const ROUND_INTERVAL: Duration = Duration::from_millis(50);
+const ROUND_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long a greeting may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ use crate::protocol::ErrorCode;
 pub use self::door::QuorumDoor;
 pub use self::hello::Hello;
 pub use self::network::Transport;
+pub use self::own_thread::QuorumThread;
 pub use self::published::MetadataChanges;
 pub use self::tcp::TcpTransport;
 
@@ -52,6 +53,7 @@ mod log_file;
 mod log_store;
 pub mod meeting;
 mod network;
+mod own_thread;
 mod published;
 mod rpc;
 #[cfg(test)]
@@ -179,6 +181,7 @@ pub struct MetadataQuorum {
     flusher: Mutex<Option<JoinHandle<()>>>,
     /// Shortens elections, where there can be any.
     hastening: Mutex<Option<JoinHandle<()>>>,
+    is_stopping: AtomicBool,
 }
 
 impl MetadataQuorum {
@@ -208,8 +211,9 @@ impl MetadataQuorum {
         let (cluster_id, reached) = (Arc::clone(&options.cluster_id), transport.reached());
         let peers = Peers { cluster_id, me: key, transport, clock: clock.clone() };
         let raft = Raft::new(me, config, peers, log_store, machine).await.map_err(start_error)?;
+        let is_founder = matches!(options.formation, Formation::Found(_));
         let hastening =
-            reached.map(|reached| tokio::spawn(elections::hasten(raft.clone(), me, reached, clock.clone())));
+            reached.map(|reached| tokio::spawn(elections::hasten(raft.clone(), is_founder, reached, clock.clone())));
         let opened_at = raft.metrics().borrow_watched().last_log_index;
         let quorum = Self {
             raft,
@@ -222,6 +226,7 @@ impl MetadataQuorum {
             epoch: AtomicI32::new(-1),
             flusher: Mutex::new(Some(flusher)),
             hastening: Mutex::new(hastening),
+            is_stopping: AtomicBool::new(false),
         };
         if let Err(error) = quorum.begin(me, options.formation).await {
             quorum.shutdown().await;
@@ -262,6 +267,9 @@ impl MetadataQuorum {
     pub async fn answer(&self, request: Bytes) -> io::Result<Bytes> {
         let (route, request) = decode_request(&self.cluster_id, self.me, &request)?;
         self.check_sender(route.from)?;
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the node is stopping"));
+        }
         let response = match request {
             PeerRequest::Append(append) => self.raft.append_entries(append).await.map(PeerResponse::Append),
             PeerRequest::Vote(vote) => self.raft.vote(vote).await.map(PeerResponse::Vote),
@@ -369,6 +377,12 @@ impl MetadataQuorum {
     /// so does every later one.
     pub async fn shutdown(&self) {
         elections::hand_over(&self.raft, &self.clock).await;
+        self.halt().await;
+    }
+
+    /// Stops every task, and tells nobody.
+    async fn halt(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
         let hastening = self.hastening.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(hastening) = hastening {
             hastening.abort();

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use futures_util::future::{BoxFuture, join_all};
 use openraft::vote::RaftLeaderId;
@@ -217,7 +217,7 @@ impl World {
         // What the disk has for sure at this moment; what the node writes while it stops is lost, too.
         let durable = std::fs::read_to_string(log.with_file_name("durable-end")).unwrap_or_default();
         let durable: Option<u64> = durable.get(..20).and_then(|digits| digits.parse().ok());
-        node.quorum.shutdown().await;
+        node.quorum.halt().await;
         node.driver.stop().await;
         node.observer.abort();
         if let (true, Some(durable)) = (loses_power && self.entries_between_snapshots > 1_000, durable) {

@@ -170,11 +170,12 @@ impl Link {
             match self.connect().await {
                 Ok(stream) => {
                     pause = FIRST_PAUSE;
+                    tracing::info!("connected to controller {}", self.to);
                     self.note(true);
                     let ended = self.converse(stream).await;
                     self.note(false);
                     let Err(error) = ended else { return };
-                    tracing::debug!(node = self.to.id, %error, "the connection to a voter has ended");
+                    tracing::info!("lost the connection to controller {}: {error}", self.to);
                 }
                 Err(error) => tracing::trace!(node = self.to.id, %error, "a voter is not reached"),
             }

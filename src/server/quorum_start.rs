@@ -10,7 +10,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Listener, Storage};
 use crate::network::{BoundListener, Limits, SocketServer};
 use crate::quorum::meeting::{Meeting, meet};
-use crate::quorum::{Formation, Hello, MetadataQuorum, QuorumDoor, QuorumError, QuorumOptions, TcpTransport, is_new};
+use crate::quorum::{
+    Formation, Hello, MetadataQuorum, QuorumDoor, QuorumError, QuorumOptions, QuorumThread, TcpTransport, is_new,
+};
 use crate::storage::{LogDirs, METADATA_DIRECTORY};
 
 use super::StartError;
@@ -37,6 +39,7 @@ pub(super) struct Controllers {
     transport: Arc<TcpTransport>,
     listener: Arc<ControllerListener>,
     network: SocketServer,
+    thread: QuorumThread,
 }
 
 impl Controllers {
@@ -48,6 +51,7 @@ impl Controllers {
     pub(super) async fn stop(self) {
         self.transport.stop().await;
         self.network.stop(DRAIN_TIMEOUT).await;
+        self.thread.stop().await;
     }
 }
 
@@ -84,7 +88,7 @@ pub(super) async fn open_metadata(
     let cluster_id = if is_new { config.cluster_id.as_deref() } else { Some(log_dirs.cluster_id()) };
     let directory_id = log_dirs.metadata_directory_id();
     let own = Hello::new(config.node_id, directory_id, cluster_id.map(Into::into), &config.quorum_voters);
-    let (transport, door) = open_controllers(config, clock, &own, bound, running)?;
+    let (transport, door) = open_controllers(config, clock, &own, bound, running).await?;
     options.formation = Formation::Join;
     if is_new {
         let Meeting { formation, cluster_id } = meet(&transport, &own, &config.quorum_voters, clock, PATIENCE).await?;
@@ -96,8 +100,9 @@ pub(super) async fn open_metadata(
     }
     options.heartbeat_interval = HEARTBEAT_INTERVAL;
     (options.directory_id, options.cluster_id) = (directory_id, log_dirs.cluster_id().into());
-    let opened = Box::pin(MetadataQuorum::open_with(options, transport.clone(), clock.clone())).await?;
-    let metadata = Arc::new(opened);
+    let open = Box::pin(MetadataQuorum::open_with(options, transport.clone(), clock.clone()));
+    let Some(controllers) = &running.controllers else { unreachable!("they were opened above") };
+    let metadata = Arc::new(controllers.thread.run(open).await.map_err(|error| not_started(&error))??);
     running.metadata = Some(Arc::clone(&metadata));
     check_voters(config, &metadata)?;
     door.open(Arc::clone(&metadata));
@@ -106,7 +111,7 @@ pub(super) async fn open_metadata(
 }
 
 /// Opens the way from and to the other controllers.
-fn open_controllers(
+async fn open_controllers(
     config: &Config,
     clock: &Clock,
     own: &Hello,
@@ -119,9 +124,16 @@ fn open_controllers(
     let limits = Limits { idle_timeout: IDLE_TIMEOUT, ..Limits::from(&config.broker) };
     let network = SocketServer::start(vec![bound], Arc::clone(&listener), limits, clock.clone())
         .map_err(|reason| StartError::ListenFailed { listener: name, address, reason })?;
-    let transport = TcpTransport::start(config.node_id, &config.quorum_voters, clock);
-    running.controllers = Some(Controllers { transport: Arc::clone(&transport), listener, network });
+    let thread = QuorumThread::start().map_err(|error| not_started(&error))?;
+    let (node_id, voters, clock) = (config.node_id, config.quorum_voters.clone(), clock.clone());
+    let connect = async move { TcpTransport::start(node_id, &voters, &clock) };
+    let transport = thread.run(connect).await.map_err(|error| not_started(&error))?;
+    running.controllers = Some(Controllers { transport: Arc::clone(&transport), listener, network, thread });
     Ok((transport, door))
+}
+
+fn not_started(error: &std::io::Error) -> QuorumError {
+    QuorumError::Start(error.to_string())
 }
 
 fn tell_formation(formation: &Formation, cluster_id: &str) {
