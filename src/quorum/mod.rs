@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{BasicNode, Config, Raft, SnapshotPolicy};
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use self::encoding::invalid;
 use self::image_machine::{ImageMachine, SnapshotStore};
@@ -75,6 +76,9 @@ const SNAPSHOT_TIMEOUT_MS: u64 = 10_000;
 
 /// How many entries a message carries at most: 5,000 records each, half a megabyte, stay below [`tcp::MAX_MESSAGE`].
 const MAX_ENTRIES_IN_A_MESSAGE: u64 = 100;
+
+/// How long answers to other nodes may take once a stop has begun.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Entries that stay in the log after a snapshot, for followers that are a little behind.
 const ENTRIES_KEPT: u64 = 1_000;
@@ -181,7 +185,8 @@ pub struct MetadataQuorum {
     flusher: Mutex<Option<JoinHandle<()>>>,
     /// Shortens elections, where there can be any.
     hastening: Mutex<Option<JoinHandle<()>>>,
-    is_stopping: AtomicBool,
+    /// The answers under way.
+    answering: TaskTracker,
 }
 
 impl MetadataQuorum {
@@ -226,7 +231,7 @@ impl MetadataQuorum {
             epoch: AtomicI32::new(-1),
             flusher: Mutex::new(Some(flusher)),
             hastening: Mutex::new(hastening),
-            is_stopping: AtomicBool::new(false),
+            answering: TaskTracker::new(),
         };
         if let Err(error) = quorum.begin(me, options.formation).await {
             quorum.shutdown().await;
@@ -267,7 +272,8 @@ impl MetadataQuorum {
     pub async fn answer(&self, request: Bytes) -> io::Result<Bytes> {
         let (route, request) = decode_request(&self.cluster_id, self.me, &request)?;
         self.check_sender(route.from)?;
-        if self.is_stopping.load(Ordering::Relaxed) {
+        let _answering = self.answering.token();
+        if self.answering.is_closed() {
             return Err(io::Error::other("the node is stopping"));
         }
         let response = match request {
@@ -382,7 +388,10 @@ impl MetadataQuorum {
 
     /// Stops every task, and tells nobody.
     async fn halt(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
+        self.answering.close();
+        if self.clock.timeout(DRAIN_TIMEOUT, self.answering.wait()).await.is_err() {
+            tracing::debug!("other nodes still waited for answers");
+        }
         let hastening = self.hastening.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(hastening) = hastening {
             hastening.abort();
