@@ -1,5 +1,6 @@
 //! Builds the floors of one broker bottom-up, and stops them in reverse.
 
+mod controllers;
 mod descriptors;
 mod initial_topics;
 mod owners;

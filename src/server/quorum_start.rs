@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::Dispatcher;
 use crate::api::controller_listener::ControllerListener;
-use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::{Config, Listener, Storage};
 use crate::network::{BoundListener, Limits, SocketServer};
@@ -16,6 +14,7 @@ use crate::quorum::{
 use crate::storage::{LogDirs, METADATA_DIRECTORY};
 
 use super::StartError;
+use super::controllers::Controllers;
 use super::running::Running;
 
 /// How long the other voters may take to be there: somebody may start them by hand.
@@ -28,32 +27,8 @@ const TELL_INTERVAL: Duration = Duration::from_secs(5);
 /// and sooner where its connections break.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long answers under way may take once the quorum has stopped.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
-
 /// Connections that do nothing stay: that one has broken is how the loss of a node is noticed.
 const IDLE_TIMEOUT: Duration = Duration::from_hours(24 * 365);
-
-/// How this node and the other controllers reach each other.
-pub(super) struct Controllers {
-    transport: Arc<TcpTransport>,
-    listener: Arc<ControllerListener>,
-    network: SocketServer,
-    thread: QuorumThread,
-}
-
-impl Controllers {
-    /// Has the controller listener serve Kafka's APIs on behalf of `broker`, too.
-    pub(super) fn serve(&self, broker: &Arc<Broker>) {
-        self.listener.serve(Dispatcher::new(Arc::clone(broker), broker.clock.clone()));
-    }
-
-    pub(super) async fn stop(self) {
-        self.transport.stop().await;
-        self.network.stop(DRAIN_TIMEOUT).await;
-        self.thread.stop().await;
-    }
-}
 
 /// Takes the port by which the other controllers come, if there are any.
 pub(super) fn bind(config: &Config) -> Result<Option<BoundListener>, StartError> {

@@ -7,7 +7,7 @@ use futures_util::future::OptionFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::quorum_start::Controllers;
+use super::controllers::Controllers;
 use crate::api::http::HttpServer;
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
