@@ -47,7 +47,7 @@ pub async fn meet(
 ) -> Result<Meeting, QuorumError> {
     let ids: Vec<_> = voters.iter().map(|voter| voter.id).collect();
     let deadline = clock.monotonic().saturating_add(patience);
-    let mut log = Log::default();
+    let mut told = Told::default();
     loop {
         let heard = greet(transport, own, &ids, clock).await;
         let reason = match decide(own, &ids, &heard) {
@@ -57,8 +57,8 @@ pub async fn meet(
             Decision::Join(cluster_id) => {
                 return Ok(Meeting { formation: Formation::Join, cluster_id: Some(cluster_id) });
             }
-            Decision::Wait(missing) => log.tell_missing(voters, &missing, clock.monotonic()),
-            Decision::Refuse(complaints) => log.complain(complaints, clock.monotonic()),
+            Decision::Wait(missing) => told.tell_missing(voters, &missing, clock.monotonic()),
+            Decision::Refuse(complaints) => told.complain(complaints, clock.monotonic()),
         };
         if clock.monotonic() >= deadline {
             return Err(QuorumError::NotFormed(reason));
@@ -85,13 +85,13 @@ async fn greet(transport: &TcpTransport, own: &Hello, ids: &[NodeId], clock: &Cl
 
 /// What was said already, and when.
 #[derive(Debug, Default)]
-struct Log {
+struct Told {
     missing_at: Option<Monotonic>,
     complained_at: Option<Monotonic>,
     complaints: BTreeSet<String>,
 }
 
-impl Log {
+impl Told {
     /// Says from time to time who is missing; the same as a reason.
     fn tell_missing(&mut self, voters: &[QuorumVoter], missing: &[NodeId], now: Monotonic) -> String {
         let of: Vec<_> = voters.iter().filter(|voter| missing.contains(&voter.id)).map(ToString::to_string).collect();

@@ -182,8 +182,7 @@ async fn build(
 ) -> Result<(Arc<Broker>, Vec<(Arc<str>, SocketAddr)>), StartError> {
     // The ports first: a broker that cannot be reached should not touch any data.
     let listeners = bind(&config)?;
-    let controllers = quorum_start::bind(&config)?;
-    let http = bind_http(&config)?;
+    let (controllers, http) = (quorum_start::bind(&config)?, bind_http(&config)?);
     let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
     let gateways = Gateways::of_this_machine();
     told_addresses::log_rule(&config, &bound, &gateways);
@@ -235,9 +234,7 @@ async fn build(
         metadata,
         config: live,
     });
-    if let Some(controllers) = &running.controllers {
-        controllers.serve(&broker);
-    }
+    running.controllers.iter().for_each(|controllers| controllers.serve(&broker));
     running.background = Some(background(&broker, marker_inbox));
     watch(Step::BackgroundStarted)?;
     host_partitions(&broker).await?;
