@@ -62,7 +62,12 @@ fn nullable_string(frame: &mut Bytes) -> Result<Option<Bytes>, DecodeError> {
     }
 }
 
-fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), DecodeError> {
+/// Advances `frame` behind the tagged fields that it starts with: what requests' headers end with, and what stands in
+/// responses' behind the correlation id.
+///
+/// # Errors
+/// When the frame ends before they do.
+pub fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), DecodeError> {
     for _ in 0..unsigned_varint(frame)? {
         let _tag = unsigned_varint(frame)?;
         let size = unsigned_varint(frame)?;
