@@ -162,7 +162,14 @@ mod tests {
             image.replay(&TopicRecord::Topic { name: name.into(), id: topic_id }.into()).unwrap();
             for partition in 0..partitions {
                 let (replicas, isr) = (vec![1], vec![1]);
-                let state = PartitionImage { replicas, isr, leader: 1, leader_epoch: 0, partition_epoch: 0 };
+                let state = PartitionImage {
+                    replicas,
+                    isr,
+                    leader: 1,
+                    leader_epoch: 0,
+                    partition_epoch: 0,
+                    ..PartitionImage::default()
+                };
                 image.replay(&TopicRecord::Partition { topic_id, partition, state }.into()).unwrap();
             }
         }

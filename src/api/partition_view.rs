@@ -96,7 +96,8 @@ mod tests {
             let endpoint =
                 Endpoint { listener: listener.into(), host: "h".into(), port: 1, protocol: "PLAINTEXT".into() };
             let (listeners, incarnation) = (vec![endpoint], Uuid::nil());
-            let broker = BrokerRegistration { id, epoch: 1, incarnation, listeners, rack: None, fenced };
+            let broker =
+                BrokerRegistration { id, epoch: 1, incarnation, listeners, fenced, ..BrokerRegistration::default() };
             image.replay(&BrokerRecord::RegisterBroker(broker).into()).unwrap();
         }
         image
@@ -107,8 +108,14 @@ mod tests {
     }
 
     fn view_with(leader: NodeId, version: i16, failed_replica: Option<NodeId>) -> (i16, i32, usize, usize) {
-        let partition =
-            PartitionImage { replicas: vec![1, 2, 3], isr: vec![1, 2], leader, leader_epoch: 4, partition_epoch: 5 };
+        let partition = PartitionImage {
+            replicas: vec![1, 2, 3],
+            isr: vec![1, 2],
+            leader,
+            leader_epoch: 4,
+            partition_epoch: 5,
+            ..PartitionImage::default()
+        };
         let view = {
             let viewer = PartitionViewer { listener: "A", version, failed_replica: &|_, _| failed_replica };
             PartitionView::new(&image(), viewer, "t", (0, &partition))

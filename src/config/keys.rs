@@ -221,8 +221,7 @@ const TOPICS: &[Key] = &[
     )
     .for_topics("unclean.leader.election.enable")
     .high()
-    .cluster_wide()
-    .no_effect(),
+    .cluster_wide(),
     Key::unset(
         Kind::Class,
         "create.topic.policy.class.name",
@@ -786,12 +785,8 @@ const REPLICATION: &[Key] = &[
         .cluster_wide()
         .no_effect(),
     Key::boolean("auto.leader.rebalance.enable", "true", "Whether leadership returns to the preferred replicas.")
-        .high()
-        .no_effect(),
-    Key::long("leader.imbalance.check.interval.seconds", "300", "How often that is checked.")
-        .at_least(1)
-        .high()
-        .no_effect(),
+        .high(),
+    Key::long("leader.imbalance.check.interval.seconds", "300", "How often that is checked.").at_least(1).high(),
     Key::long("unclean.leader.election.interval.ms", "300000", "How often unclean elections are considered.")
         .at_least(1)
         .internal()
@@ -803,7 +798,7 @@ const REPLICATION: &[Key] = &[
 const CONTROLLER: &[Key] = &[
     Key::int("broker.heartbeat.interval.ms", "2000", "How often a broker shows the controller that it lives.")
         .no_effect(),
-    Key::int("broker.session.timeout.ms", "9000", "How long a broker may be silent before it is fenced.").no_effect(),
+    Key::int("broker.session.timeout.ms", "9000", "How long a broker may be silent before it is fenced."),
     Key::int("initial.broker.registration.timeout.ms", "60000", "How long a starting broker tries to register.")
         .no_effect(),
     Key::list(

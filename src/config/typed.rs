@@ -117,6 +117,9 @@ typed_keys! {
             = "transaction.abort.timed.out.transaction.cleanup.interval.ms",
         transaction_remove_expired_transaction_cleanup_interval_ms: i32
             = "transaction.remove.expired.transaction.cleanup.interval.ms",
+        broker_session_timeout_ms: i32 = "broker.session.timeout.ms",
+        auto_leader_rebalance_enable: bool = "auto.leader.rebalance.enable",
+        leader_imbalance_check_interval_seconds: i64 = "leader.imbalance.check.interval.seconds",
         replica_lag_time_max_ms: i64 = "replica.lag.time.max.ms",
         request_timeout_ms: i32 = "request.timeout.ms",
         transaction_partition_verification_enable: bool = "transaction.partition.verification.enable",
@@ -153,6 +156,7 @@ typed_keys! {
         segment_index_bytes: i32 = "segment.index.bytes",
         segment_jitter_ms: i64 = "segment.jitter.ms",
         segment_ms: i64 = "segment.ms",
+        unclean_leader_election_enable: bool = "unclean.leader.election.enable",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Controller;
 use crate::ids::{LeaderEpoch, NodeId, Uuid};
-use crate::metadata::{MetadataRecord, PartitionImage, TopicRecord};
+use crate::metadata::{LeaderRecoveryState, MetadataRecord, PartitionChange, PartitionImage, TopicRecord};
 use crate::protocol::ErrorCode;
 
 /// A leader changes its in-sync replicas.
@@ -29,6 +29,8 @@ pub struct PartitionAlteration {
     pub partition_epoch: i32,
     /// The in-sync replicas, each with the broker epoch that the leader saw, or -1.
     pub new_isr: Vec<(NodeId, i64)>,
+    /// Whether the leader has recovered from an election in which it was not in sync.
+    pub leader_recovery_state: LeaderRecoveryState,
 }
 
 /// What became of one partition.
@@ -71,7 +73,8 @@ impl Controller {
         if isr == state.isr {
             return Ok(state.clone());
         }
-        records.push(TopicRecord::PartitionChange { topic_id, partition, isr: Some(isr.clone()), leader: None }.into());
+        let change = PartitionChange { isr: Some(isr.clone()), ..PartitionChange::default() };
+        records.push(TopicRecord::PartitionChange { topic_id, partition, change }.into());
         Ok(PartitionImage { isr, partition_epoch: state.partition_epoch + 1, ..state.clone() })
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Controller, Refusal};
 use crate::ids::{NodeId, Uuid};
 use crate::metadata::{
-    BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, FeatureRecord, MetadataRecord, PartitionImage,
-    ProducerIdsRecord, SUPPORTED_FEATURES, SupportedFeature, TopicRecord,
+    BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, FeatureRecord, MetadataRecord, PartitionChange,
+    PartitionImage, ProducerIdsRecord, SUPPORTED_FEATURES, SupportedFeature, TopicRecord,
 };
 use crate::protocol::ErrorCode;
 
@@ -29,6 +29,37 @@ pub struct RegisterBroker {
     pub listeners: Vec<Endpoint>,
     /// `broker.rack`.
     pub rack: Option<Arc<str>>,
+    /// The ids of its log directories.
+    pub log_dirs: Vec<Uuid>,
+    /// The broker epoch at which it last stopped cleanly, or -1 where it did not: then its logs may lack records that it
+    /// had (KIP-966).
+    pub previous_broker_epoch: i64,
+}
+
+/// A broker is alive, and says what it wants to be.
+#[derive(Debug, Clone, Copy)]
+pub struct BrokerHeartbeat {
+    /// The broker.
+    pub broker_id: NodeId,
+    /// The epoch of its registration.
+    pub broker_epoch: i64,
+    /// The metadata log's last offset that it has applied.
+    pub current_metadata_offset: i64,
+    /// Whether it wants to be fenced. It asks not to be only when it has applied its own registration.
+    pub wants_fence: bool,
+    /// Whether it wants to stop.
+    pub wants_shutdown: bool,
+}
+
+/// What a broker is from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeartbeatAnswer {
+    /// Whether it has applied its own registration.
+    pub is_caught_up: bool,
+    /// Whether it is fenced.
+    pub is_fenced: bool,
+    /// Whether it may stop now: it leads nothing any more.
+    pub should_shut_down: bool,
 }
 
 /// A broker shall be no part of the cluster any more.
@@ -85,8 +116,17 @@ impl Controller {
         let next_epoch = 1 + self.image.brokers().map(|broker| broker.epoch).max().unwrap_or(0);
         let epoch = known.map_or(next_epoch, |known| known.epoch);
         let is_new_incarnation = known.is_none();
-        let RegisterBroker { id, incarnation, listeners, rack, .. } = request;
-        let registration = BrokerRegistration { id, epoch, incarnation, listeners, rack, fenced: false };
+        let RegisterBroker { id, incarnation, listeners, rack, log_dirs, .. } = request;
+        let registration = BrokerRegistration {
+            id,
+            epoch,
+            incarnation,
+            listeners,
+            rack,
+            fenced: false,
+            in_controlled_shutdown: false,
+            log_dirs,
+        };
         records.push(BrokerRecord::RegisterBroker(registration).into());
         if is_new_incarnation {
             self.begin_leaderships(id, records);
@@ -100,12 +140,18 @@ impl Controller {
         for topic in self.image.topics() {
             for (partition, state) in (0..).zip(&topic.partitions) {
                 if state.leader == id || (state.leader == NO_LEADER && state.isr.contains(&id)) {
-                    let leader = Some(id);
-                    records
-                        .push(TopicRecord::PartitionChange { topic_id: topic.id, partition, isr: None, leader }.into());
+                    let change = PartitionChange { leader: Some(id), ..PartitionChange::default() };
+                    records.push(TopicRecord::PartitionChange { topic_id: topic.id, partition, change }.into());
                 }
             }
         }
+    }
+
+    pub(super) fn broker_heartbeat(&self, request: BrokerHeartbeat) -> Result<HeartbeatAnswer, Refusal> {
+        let refuse = |code: ErrorCode| Refusal::new(code, "The broker is not registered under that epoch.");
+        self.check_broker_epoch(request.broker_id, request.broker_epoch).map_err(refuse)?;
+        let is_fenced = self.image.broker(request.broker_id).is_none_or(|broker| broker.fenced);
+        Ok(HeartbeatAnswer { is_caught_up: true, is_fenced, should_shut_down: request.wants_shutdown })
     }
 
     pub(super) fn unregister_broker(
@@ -122,7 +168,8 @@ impl Controller {
             for (partition, state) in (0..).zip(&topic.partitions) {
                 let change = self.without_replica(state, id);
                 records.extend(change.map(|(isr, leader)| {
-                    TopicRecord::PartitionChange { topic_id: topic.id, partition, isr, leader }.into()
+                    let change = PartitionChange { isr, leader, ..PartitionChange::default() };
+                    TopicRecord::PartitionChange { topic_id: topic.id, partition, change }.into()
                 }));
             }
         }

@@ -1,10 +1,11 @@
 //! The controller's questions with their own answers, over the runtime's one kind of request.
 
 use super::{
-    AllocateProducerIds, AlterClientQuotas, AlterConfigs, AlterPartitionReassignments, AlterUserScramCredentials,
-    Controller, ControllerRequest, ControllerResponse, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders,
-    LeadersElected, PartitionsCreated, ProducerIdsBlock, QuotasAltered, Refusal, RegisterBroker,
-    ScramCredentialsAltered, TopicCreation, TopicDeletion, TopicReassigned, UnregisterBroker, UpdateFeatures,
+    AllocateProducerIds, AlterClientQuotas, AlterConfigs, AlterPartition, AlterPartitionReassignments,
+    AlterUserScramCredentials, AlteredPartition, BrokerHeartbeat, Controller, ControllerRequest, ControllerResponse,
+    CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, HeartbeatAnswer, LeadersElected, PartitionsCreated,
+    ProducerIdsBlock, QuotasAltered, Refusal, RegisterBroker, ScramCredentialsAltered, TopicCreation, TopicDeletion,
+    TopicReassigned, UnregisterBroker, UpdateFeatures,
 };
 use crate::protocol::ErrorCode;
 use crate::quorum::driver::{Committed, MachineClient};
@@ -32,6 +33,8 @@ macro_rules! controller_questions {
 }
 
 controller_questions! {
+    broker_heartbeat(BrokerHeartbeat) -> BrokerHeartbeatAnswered(Result<HeartbeatAnswer, Refusal>);
+    alter_partition(AlterPartition) -> PartitionsAltered(Result<Vec<AlteredPartition>, ErrorCode>);
     register_broker(RegisterBroker) -> BrokerRegistered(Result<i64, Refusal>);
     unregister_broker(UnregisterBroker) -> BrokerUnregistered(Result<(), Refusal>);
     create_topics(CreateTopics) -> TopicsCreated(Vec<TopicCreation>);

@@ -267,7 +267,7 @@ impl Controller {
         let is_alive = |id: &NodeId| self.image.broker(*id).is_some_and(|broker| !broker.fenced);
         let isr: Vec<_> = replicas.iter().copied().filter(is_alive).collect();
         let leader = *isr.first()?;
-        Some(PartitionImage { replicas, isr, leader, leader_epoch: 0, partition_epoch: 0 })
+        Some(PartitionImage { replicas, isr, leader, leader_epoch: 0, partition_epoch: 0, ..PartitionImage::default() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal};
 use crate::ids::{NodeId, TopicName};
-use crate::metadata::{MetadataRecord, PartitionImage, TopicRecord, topic_name};
+use crate::metadata::{MetadataRecord, PartitionChange, PartitionImage, TopicRecord, topic_name};
 use crate::protocol::ErrorCode;
 
 /// The leader where there is none.
@@ -107,7 +107,8 @@ impl Controller {
         if leader == state.leader {
             return Err(Refusal::new(unavailable.0, unavailable.1));
         }
-        records.push(TopicRecord::PartitionChange { topic_id: image.id, partition, isr, leader: Some(leader) }.into());
+        let change = PartitionChange { isr, leader: Some(leader), ..PartitionChange::default() };
+        records.push(TopicRecord::PartitionChange { topic_id: image.id, partition, change }.into());
         Ok(())
     }
 

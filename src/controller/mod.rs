@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 
 use crate::clock::{Monotonic, Now};
-use crate::ids::TopicName;
+use crate::ids::{NodeId, TopicName};
 use crate::metadata::{Change, MetadataImage, MetadataRecord, TopicChange, topic_name};
 use crate::protocol::ErrorCode;
 use crate::state_machine::{Effects, ReplyTo, StateMachine};
@@ -27,11 +27,14 @@ mod features;
 mod mutation_quota;
 mod placement;
 mod scram_credentials;
+mod settings;
 
 pub use alter_configs::{AlterConfigs, ConfigAlteration, ConfigOperation, ConfigRules, ConfigsChange};
 pub use alter_partition::{AlterPartition, AlteredPartition, PartitionAlteration};
 pub use alter_partition_reassignments::{AlterPartitionReassignments, TopicReassigned, TopicReassignment};
-pub use brokers::{AllocateProducerIds, ProducerIdsBlock, RegisterBroker, UnregisterBroker};
+pub use brokers::{
+    AllocateProducerIds, BrokerHeartbeat, HeartbeatAnswer, ProducerIdsBlock, RegisterBroker, UnregisterBroker,
+};
 pub use client::ControllerClient;
 pub use client_quotas::{AlterClientQuotas, QuotaAlteration, QuotasAltered, UncheckedEntity};
 pub use create_partitions::{CreatePartitions, NewPartitions, PartitionsCreated};
@@ -41,6 +44,7 @@ pub use elect_leaders::{ElectLeaders, ElectionType, LeadersElected};
 pub use features::{FeatureUpdate, UpdateFeatures, UpgradeType};
 pub use mutation_quota::MutationQuota;
 pub use scram_credentials::{AlterUserScramCredentials, ScramCredentialsAltered, ScramDeletion, ScramUpsertion};
+pub use settings::ControllerSettings;
 
 /// How many partitions one request may add to the cluster, as in Kafka: it bounds a batch of records.
 const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
@@ -56,6 +60,8 @@ const LONGEST_MESSAGE: usize = i16::MAX as usize;
 pub enum ControllerRequest {
     /// A broker has started.
     RegisterBroker(RegisterBroker),
+    /// A broker is alive.
+    BrokerHeartbeat(BrokerHeartbeat),
     /// Topics shall be.
     CreateTopics(CreateTopics),
     /// Topics shall be gone.
@@ -87,6 +93,8 @@ pub enum ControllerRequest {
 pub enum ControllerResponse {
     /// The registration's epoch.
     BrokerRegistered(Result<i64, Refusal>),
+    /// What the broker is from now on.
+    BrokerHeartbeatAnswered(Result<HeartbeatAnswer, Refusal>),
     /// One result per topic: those asked for once in their order, then the duplicates.
     TopicsCreated(Vec<TopicCreation>),
     /// One result per topic, in no order.
@@ -145,14 +153,16 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Controller {
     image: MetadataImage,
+    own_node_id: NodeId,
+    settings: ControllerSettings,
     /// The topics whose names could collide with another's, by the form in which they would.
     collisions: HashMap<String, TopicName>,
 }
 
 impl Controller {
-    /// A controller of the cluster that `image` shows.
-    pub fn new(image: &MetadataImage) -> Self {
-        let mut controller = Self { image: image.clone(), collisions: HashMap::new() };
+    /// A controller of the cluster that `image` shows, in the process of the broker `own_node_id`.
+    pub fn new(image: &MetadataImage, own_node_id: NodeId, settings: ControllerSettings) -> Self {
+        let mut controller = Self { image: image.clone(), own_node_id, settings, collisions: HashMap::new() };
         for topic in image.topics() {
             controller.remember_name(&topic.name);
         }
@@ -173,6 +183,9 @@ impl Controller {
         match request {
             ControllerRequest::RegisterBroker(request) => {
                 ControllerResponse::BrokerRegistered(self.register_broker(request, records))
+            }
+            ControllerRequest::BrokerHeartbeat(request) => {
+                ControllerResponse::BrokerHeartbeatAnswered(self.broker_heartbeat(request))
             }
             ControllerRequest::CreateTopics(request) => {
                 ControllerResponse::TopicsCreated(self.create_topics(request, records))
@@ -245,6 +258,7 @@ impl StateMachine for Controller {
             | Change::Cluster
             | Change::Feature(_)
             | Change::Broker(_)
+            | Change::BrokerEpochs
             | Change::Config(_)
             | Change::Quota(_)
             | Change::ScramCredential(_)

@@ -24,7 +24,7 @@ pub struct Endpoint {
 }
 
 /// A broker as it last registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BrokerRegistration {
     /// Its node id.
     pub id: NodeId,
@@ -38,9 +38,18 @@ pub struct BrokerRegistration {
     pub rack: Option<Arc<str>>,
     /// Whether it is excluded from leadership and placement.
     pub fenced: bool,
+    /// Whether it is about to stop and hands its leaderships over: it gets none, nor new replicas, and is not in sync.
+    pub in_controlled_shutdown: bool,
+    /// The ids of its log directories; none where its registration is from before they were told.
+    pub log_dirs: Vec<Uuid>,
 }
 
 impl BrokerRegistration {
+    /// Whether it may lead, be in sync and get replicas.
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.in_controlled_shutdown
+    }
+
     /// Its address on the listener named `listener`.
     pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
         self.listeners.iter().find(|endpoint| &*endpoint.listener == listener)
@@ -52,7 +61,7 @@ impl BrokerRegistration {
 pub enum BrokerRecord {
     /// A broker registered, for the first time or with a new incarnation.
     RegisterBroker(BrokerRegistration),
-    /// A broker was fenced or unfenced.
+    /// A broker was fenced or unfenced, or is about to stop.
     BrokerChange {
         /// The broker.
         id: NodeId,
@@ -60,6 +69,8 @@ pub enum BrokerRecord {
         epoch: i64,
         /// Whether it is fenced from now on.
         fenced: bool,
+        /// Whether it hands its leaderships over from now on.
+        in_controlled_shutdown: bool,
     },
     /// A broker is no part of the cluster any more.
     UnregisterBroker {
@@ -68,12 +79,18 @@ pub enum BrokerRecord {
         /// The epoch of the registration that ends.
         epoch: i64,
     },
+    /// Broker epochs up to this one have been used, if only by brokers that are no part of the cluster any more.
+    UsedBrokerEpoch {
+        /// The highest of them.
+        epoch: i64,
+    },
 }
 
 /// The brokers, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Brokers {
     by_id: Arc<BTreeMap<NodeId, BrokerRegistration>>,
+    pub(super) last_epoch: i64,
 }
 
 impl Brokers {
@@ -85,21 +102,27 @@ impl Brokers {
         self.by_id.values()
     }
 
-    /// Answers the broker that changed; after an error nothing has.
-    pub(super) fn replay(&mut self, record: &BrokerRecord) -> Result<NodeId, ReplayError> {
+    /// Answers the broker that changed, if one did; after an error nothing has.
+    pub(super) fn replay(&mut self, record: &BrokerRecord) -> Result<Option<NodeId>, ReplayError> {
         match record {
             BrokerRecord::RegisterBroker(broker) => {
                 Arc::make_mut(&mut self.by_id).insert(broker.id, broker.clone());
-                Ok(broker.id)
+                self.last_epoch = self.last_epoch.max(broker.epoch);
+                Ok(Some(broker.id))
             }
-            BrokerRecord::BrokerChange { id, epoch, fenced } => {
-                self.registered(*id, *epoch)?.fenced = *fenced;
-                Ok(*id)
+            BrokerRecord::BrokerChange { id, epoch, fenced, in_controlled_shutdown } => {
+                let broker = self.registered(*id, *epoch)?;
+                (broker.fenced, broker.in_controlled_shutdown) = (*fenced, *in_controlled_shutdown);
+                Ok(Some(*id))
             }
             BrokerRecord::UnregisterBroker { id, epoch } => {
                 self.registered(*id, *epoch)?;
                 Arc::make_mut(&mut self.by_id).remove(id);
-                Ok(*id)
+                Ok(Some(*id))
+            }
+            BrokerRecord::UsedBrokerEpoch { epoch } => {
+                self.last_epoch = self.last_epoch.max(*epoch);
+                Ok(None)
             }
         }
     }
@@ -110,8 +133,11 @@ impl Brokers {
     }
 
     pub(super) fn to_records(&self) -> impl Iterator<Item = BrokerRecord> {
-        let Self { by_id } = self;
-        by_id.values().cloned().map(BrokerRecord::RegisterBroker)
+        let Self { by_id, last_epoch: epoch } = self;
+        // The registrations tell theirs.
+        let is_told = by_id.values().map(|broker| broker.epoch).max().unwrap_or(0) == *epoch;
+        let used = (!is_told).then_some(BrokerRecord::UsedBrokerEpoch { epoch: *epoch });
+        used.into_iter().chain(by_id.values().cloned().map(BrokerRecord::RegisterBroker))
     }
 
     /// The brokers that are not what they were in `before`, or were not there, or are not any more.
@@ -127,25 +153,39 @@ impl BrokerRecord {
             Self::RegisterBroker(_) => RecordKind::RegisterBroker,
             Self::BrokerChange { .. } => RecordKind::BrokerChange,
             Self::UnregisterBroker { .. } => RecordKind::UnregisterBroker,
+            Self::UsedBrokerEpoch { .. } => RecordKind::UsedBrokerEpoch,
+        }
+    }
+
+    /// The version of the encoding: 1 where there is what version 0 cannot say.
+    pub(super) fn version(&self) -> u8 {
+        match self {
+            Self::RegisterBroker(broker) => registration_version(broker),
+            Self::BrokerChange { in_controlled_shutdown, .. } => u8::from(*in_controlled_shutdown),
+            Self::UnregisterBroker { .. } | Self::UsedBrokerEpoch { .. } => 0,
         }
     }
 
     pub(super) fn encode(&self, buffer: &mut Vec<u8>) {
         match self {
             Self::RegisterBroker(broker) => put_registration(broker, buffer),
-            Self::BrokerChange { id, epoch, fenced } => {
+            Self::BrokerChange { id, epoch, fenced, in_controlled_shutdown } => {
                 buffer.put_i32(*id);
                 buffer.put_i64(*epoch);
                 buffer.put_u8(u8::from(*fenced));
+                if self.version() > 0 {
+                    buffer.put_u8(u8::from(*in_controlled_shutdown));
+                }
             }
             Self::UnregisterBroker { id, epoch } => {
                 buffer.put_i32(*id);
                 buffer.put_i64(*epoch);
             }
+            Self::UsedBrokerEpoch { epoch } => buffer.put_i64(*epoch),
         }
     }
 
-    pub(super) fn decode_register_broker(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
+    pub(super) fn decode_register_broker(version: u8, bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         Ok(Self::RegisterBroker(BrokerRegistration {
             id: int(bytes)?,
             epoch: long(bytes)?,
@@ -153,6 +193,8 @@ impl BrokerRecord {
             listeners: list(bytes, endpoint)?,
             rack: option(bytes, |bytes| string(bytes).map(Arc::from))?,
             fenced: flag(bytes)?,
+            in_controlled_shutdown: version > 0 && flag(bytes)?,
+            log_dirs: if version > 0 { list(bytes, uuid)? } else { Vec::new() },
         }))
     }
 
@@ -160,13 +202,27 @@ impl BrokerRecord {
         Ok(Self::UnregisterBroker { id: int(bytes)?, epoch: long(bytes)? })
     }
 
-    pub(super) fn decode_broker_change(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
-        Ok(Self::BrokerChange { id: int(bytes)?, epoch: long(bytes)?, fenced: flag(bytes)? })
+    pub(super) fn decode_broker_change(version: u8, bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
+        Ok(Self::BrokerChange {
+            id: int(bytes)?,
+            epoch: long(bytes)?,
+            fenced: flag(bytes)?,
+            in_controlled_shutdown: version > 0 && flag(bytes)?,
+        })
+    }
+
+    pub(super) fn decode_used_broker_epoch(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
+        Ok(Self::UsedBrokerEpoch { epoch: long(bytes)? })
     }
 }
 
+fn registration_version(broker: &BrokerRegistration) -> u8 {
+    u8::from(broker.in_controlled_shutdown || !broker.log_dirs.is_empty())
+}
+
 fn put_registration(broker: &BrokerRegistration, buffer: &mut Vec<u8>) {
-    let BrokerRegistration { id, epoch, incarnation, listeners, rack, fenced } = broker;
+    let BrokerRegistration { id, epoch, incarnation, listeners, rack, fenced, in_controlled_shutdown, log_dirs } =
+        broker;
     buffer.put_i32(*id);
     buffer.put_i64(*epoch);
     buffer.put_slice(incarnation.as_bytes());
@@ -179,6 +235,13 @@ fn put_registration(broker: &BrokerRegistration, buffer: &mut Vec<u8>) {
     }
     put_option(rack.as_ref(), buffer, |rack, buffer| put_string(rack, buffer));
     buffer.put_u8(u8::from(*fenced));
+    if registration_version(broker) > 0 {
+        buffer.put_u8(u8::from(*in_controlled_shutdown));
+        buffer.put_u32(length(log_dirs.len()));
+        for directory in log_dirs {
+            buffer.put_slice(directory.as_bytes());
+        }
+    }
 }
 
 fn endpoint(bytes: &mut &[u8]) -> Result<Endpoint, MetadataDecodeError> {

@@ -18,6 +18,8 @@ pub enum Change {
     Feature(Arc<str>),
     /// This broker registered, or its registration changed.
     Broker(NodeId),
+    /// Broker epochs are used.
+    BrokerEpochs,
     /// Something happened to a topic.
     Topic(TopicChange),
     /// This resource's configuration changed; of topics that is a [`TopicChange`].
@@ -38,6 +40,7 @@ pub struct MetadataDelta {
     pub(super) cluster: bool,
     pub(super) features: BTreeSet<Arc<str>>,
     pub(super) brokers: BTreeSet<NodeId>,
+    pub(super) broker_epochs: bool,
     pub(super) topics: TopicsDelta,
     pub(super) configs: BTreeSet<ConfigResource>,
     pub(super) quotas: BTreeSet<QuotaEntity>,
@@ -48,8 +51,19 @@ pub struct MetadataDelta {
 impl MetadataDelta {
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
-        let Self { cluster, features, brokers, topics, configs, quotas, scram_credentials, producer_ids } = self;
-        let nothing_else = configs.is_empty() && quotas.is_empty() && scram_credentials.is_empty() && !producer_ids;
+        let Self {
+            cluster,
+            features,
+            brokers,
+            broker_epochs,
+            topics,
+            configs,
+            quotas,
+            scram_credentials,
+            producer_ids,
+        } = self;
+        let is_number = *broker_epochs || *producer_ids;
+        let nothing_else = configs.is_empty() && quotas.is_empty() && scram_credentials.is_empty() && !is_number;
         !cluster && features.is_empty() && brokers.is_empty() && topics.is_empty() && nothing_else
     }
 
@@ -90,6 +104,7 @@ impl MetadataDelta {
             Change::Cluster => self.cluster = true,
             Change::Feature(name) => drop(self.features.insert(name)),
             Change::Broker(id) => drop(self.brokers.insert(id)),
+            Change::BrokerEpochs => self.broker_epochs = true,
             Change::Topic(change) => self.topics.note(change),
             Change::Config(resource) => drop(self.configs.insert(resource)),
             Change::Quota(entity) => drop(self.quotas.insert(entity)),
@@ -100,10 +115,21 @@ impl MetadataDelta {
 
     /// Takes in all that happened after this.
     pub fn extend(&mut self, later: Self) {
-        let Self { cluster, features, brokers, topics, configs, quotas, scram_credentials, producer_ids } = later;
+        let Self {
+            cluster,
+            features,
+            brokers,
+            broker_epochs,
+            topics,
+            configs,
+            quotas,
+            scram_credentials,
+            producer_ids,
+        } = later;
         self.cluster |= cluster;
         self.features.extend(features);
         self.brokers.extend(brokers);
+        self.broker_epochs |= broker_epochs;
         self.topics.extend(topics);
         self.configs.extend(configs);
         self.quotas.extend(quotas);

@@ -9,11 +9,12 @@ use super::configs::{ConfigResource, Configs};
 use super::delta::{Change, MetadataDelta};
 use super::error::ReplayError;
 use super::features::Features;
+use super::partitions::PartitionImage;
 use super::producer_ids::ProducerIds;
 use super::quotas::{ClientQuotasImage, QuotaEntity, QuotaKey, QuotaValue};
 use super::records::MetadataRecord;
 use super::scram::{ScramCredential, ScramCredentials, ScramKey, ScramMechanism};
-use super::topics::{PartitionImage, TopicImage, Topics};
+use super::topics::{TopicImage, Topics};
 use crate::ids::{NodeId, Uuid};
 
 /// The cluster's metadata: immutable once published; a copy shares everything that did not change.
@@ -92,7 +93,12 @@ impl MetadataImage {
         self.brokers.iter()
     }
 
-    /// The brokers that may lead, by id.
+    /// The highest broker epoch that was ever given, also to a broker that is gone.
+    pub fn last_broker_epoch(&self) -> i64 {
+        self.brokers.last_epoch
+    }
+
+    /// The brokers that are not fenced, by id.
     pub fn alive_brokers(&self) -> impl Iterator<Item = &BrokerRegistration> {
         self.brokers().filter(|broker| !broker.fenced)
     }
@@ -155,7 +161,9 @@ impl MetadataImage {
                 Change::Cluster
             }
             MetadataRecord::Features(record) => Change::Feature(self.features.replay(record)),
-            MetadataRecord::Brokers(record) => Change::Broker(self.brokers.replay(record)?),
+            MetadataRecord::Brokers(record) => {
+                self.brokers.replay(record)?.map_or(Change::BrokerEpochs, Change::Broker)
+            }
             MetadataRecord::Topics(record) => Change::Topic(self.topics.replay(record)?),
             MetadataRecord::Configs(record) => Change::Config(self.configs.replay(record)),
             MetadataRecord::Quotas(record) => Change::Quota(self.quotas.replay(record)),
@@ -212,6 +220,7 @@ impl MetadataImage {
             cluster: *cluster != before.cluster,
             features: features.changed_since(&before.features),
             brokers: brokers.changed_since(&before.brokers),
+            broker_epochs: brokers.last_epoch != before.brokers.last_epoch,
             topics: topics.changed_since(&before.topics),
             configs: configs.changed_since(&before.configs),
             quotas: quotas.changed_since(&before.quotas),

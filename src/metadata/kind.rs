@@ -34,9 +34,18 @@ kinds! {
     UserScramCredential = 13,
     RemoveUserScramCredential = 14,
     UnregisterBroker = 15,
+    UsedBrokerEpoch = 16,
 }
 
 impl RecordKind {
+    /// The newest version that this program reads.
+    pub(super) fn last_version(self) -> u8 {
+        match self {
+            Self::RegisterBroker | Self::BrokerChange | Self::Partition | Self::PartitionChange => 1,
+            _ => 0,
+        }
+    }
+
     /// The kind that `byte` stands for.
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| *kind as u8 == byte)

@@ -2,7 +2,7 @@
 //!
 //! A list of records is a count (u32) and the records, each of them a length (u32), a type (u8), a version (u8) and its
 //! fields in order, as each aspect of the metadata writes them. A new field raises the type's version and is read only
-//! where the version says it is there. A type or version that this program does not know is an error, for to pass over a
+//! where the version says it is there; a record without anything new is written as before. A type or version that this program does not know is an error, for to pass over a
 //! change would make a different cluster of it.
 
 use bytes::BufMut;
@@ -62,9 +62,6 @@ from_aspect! {
     ProducerIds(ProducerIdsRecord),
 }
 
-/// The version that all types have today.
-const VERSION: u8 = 0;
-
 impl MetadataRecord {
     pub(super) fn kind(&self) -> RecordKind {
         match self {
@@ -79,8 +76,21 @@ impl MetadataRecord {
         }
     }
 
+    fn version(&self) -> u8 {
+        match self {
+            Self::Brokers(record) => record.version(),
+            Self::Topics(record) => record.version(),
+            Self::Cluster(_)
+            | Self::Features(_)
+            | Self::Configs(_)
+            | Self::Quotas(_)
+            | Self::ScramCredentials(_)
+            | Self::ProducerIds(_) => 0,
+        }
+    }
+
     fn encode(&self, buffer: &mut Vec<u8>) {
-        buffer.put_slice(&[self.kind() as u8, VERSION]);
+        buffer.put_slice(&[self.kind() as u8, self.version()]);
         match self {
             Self::Cluster(record) => record.encode(buffer),
             Self::Features(record) => record.encode(buffer),
@@ -96,18 +106,17 @@ impl MetadataRecord {
     fn decode(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         let [byte, version] = array(bytes)?;
         let unknown = MetadataDecodeError::Unknown(byte, version);
-        if version != VERSION {
-            return Err(unknown);
-        }
-        let record = match RecordKind::from_byte(byte).ok_or(unknown)? {
+        let kind = RecordKind::from_byte(byte).filter(|kind| version <= kind.last_version()).ok_or(unknown)?;
+        let record = match kind {
             RecordKind::ClusterId => ClusterRecord::decode_cluster_id(bytes)?.into(),
             RecordKind::FeatureLevel => FeatureRecord::decode_feature_level(bytes)?.into(),
-            RecordKind::RegisterBroker => BrokerRecord::decode_register_broker(bytes)?.into(),
-            RecordKind::BrokerChange => BrokerRecord::decode_broker_change(bytes)?.into(),
+            RecordKind::RegisterBroker => BrokerRecord::decode_register_broker(version, bytes)?.into(),
+            RecordKind::BrokerChange => BrokerRecord::decode_broker_change(version, bytes)?.into(),
             RecordKind::UnregisterBroker => BrokerRecord::decode_unregister_broker(bytes)?.into(),
+            RecordKind::UsedBrokerEpoch => BrokerRecord::decode_used_broker_epoch(bytes)?.into(),
             RecordKind::Topic => TopicRecord::decode_topic(bytes)?.into(),
-            RecordKind::Partition => TopicRecord::decode_partition(bytes)?.into(),
-            RecordKind::PartitionChange => TopicRecord::decode_partition_change(bytes)?.into(),
+            RecordKind::Partition => TopicRecord::decode_partition(version, bytes)?.into(),
+            RecordKind::PartitionChange => TopicRecord::decode_partition_change(version, bytes)?.into(),
             RecordKind::RemoveTopic => TopicRecord::decode_remove_topic(bytes)?.into(),
             RecordKind::TopicConfig => TopicRecord::decode_topic_config(bytes)?.into(),
             RecordKind::Config => ConfigRecord::decode_config(bytes)?.into(),

@@ -12,7 +12,28 @@ use super::*;
 use crate::ids::Uuid;
 
 fn partition(leader: i32) -> PartitionImage {
-    PartitionImage { replicas: vec![1, 2, 3], isr: vec![1, 2], leader, leader_epoch: 0, partition_epoch: 0 }
+    PartitionImage {
+        replicas: vec![1, 2, 3],
+        isr: vec![1, 2],
+        leader,
+        leader_epoch: 0,
+        partition_epoch: 0,
+        ..PartitionImage::default()
+    }
+}
+
+fn led_by(leader: i32) -> PartitionChange {
+    PartitionChange { isr: Some(vec![leader]), leader: Some(leader), ..PartitionChange::default() }
+}
+
+fn whole_change() -> PartitionChange {
+    PartitionChange {
+        isr: Some(Vec::new()),
+        leader: Some(-1),
+        elr: Some(vec![2, 3]),
+        last_known_elr: Some(vec![1]),
+        leader_recovery_state: Some(LeaderRecoveryState::Recovering),
+    }
 }
 
 fn one_of_each() -> Vec<MetadataRecord> {
@@ -26,6 +47,8 @@ fn one_of_each() -> Vec<MetadataRecord> {
         listeners: vec![endpoint],
         rack: Some("a".into()),
         fenced: true,
+        in_controlled_shutdown: true,
+        log_dirs: vec![Uuid::from_u128(5)],
     };
     let gone = BrokerRegistration { id: 2, ..broker.clone() };
     let user = Some(EntityName::Named("alice".into()));
@@ -36,13 +59,16 @@ fn one_of_each() -> Vec<MetadataRecord> {
         ClusterRecord::ClusterId("cluster".into()).into(),
         FeatureRecord::FeatureLevel { name: "metadata.version".into(), level: 27 }.into(),
         BrokerRecord::RegisterBroker(broker).into(),
-        BrokerRecord::BrokerChange { id: 1, epoch: 4, fenced: false }.into(),
+        BrokerRecord::BrokerChange { id: 1, epoch: 4, fenced: false, in_controlled_shutdown: false }.into(),
+        BrokerRecord::BrokerChange { id: 1, epoch: 4, fenced: false, in_controlled_shutdown: true }.into(),
+        BrokerRecord::UsedBrokerEpoch { epoch: 9 }.into(),
         TopicRecord::Topic { name: "orders".into(), id: topic_id }.into(),
         TopicRecord::TopicConfig { topic_id, key: "retention.ms".into(), value: Some("5".into()) }.into(),
         TopicRecord::TopicConfig { topic_id, key: "segment.ms".into(), value: None }.into(),
         TopicRecord::Partition { topic_id, partition: 0, state: partition(1) }.into(),
         TopicRecord::Partition { topic_id, partition: 1, state: partition(2) }.into(),
-        TopicRecord::PartitionChange { topic_id, partition: 1, isr: Some(vec![3]), leader: Some(3) }.into(),
+        TopicRecord::PartitionChange { topic_id, partition: 1, change: led_by(3) }.into(),
+        TopicRecord::PartitionChange { topic_id, partition: 0, change: whole_change() }.into(),
         ProducerIdsRecord::ProducerIds { broker_id: 1, broker_epoch: 4, next_producer_id: 1000 }.into(),
         ConfigRecord::Config { resource: ConfigResource::Broker(None), key: "a".into(), value: Some("b".into()) }
             .into(),
@@ -104,8 +130,8 @@ fn records_that_do_not_fit_are_refused() {
         TopicRecord::Topic { name: "orders".into(), id: unknown }.into(),
         TopicRecord::Topic { name: "new".into(), id: topic_id }.into(),
         TopicRecord::Partition { topic_id, partition: 3, state: partition(1) }.into(),
-        TopicRecord::PartitionChange { topic_id, partition: -1, isr: None, leader: None }.into(),
-        BrokerRecord::BrokerChange { id: 1, epoch: 3, fenced: true }.into(),
+        TopicRecord::PartitionChange { topic_id, partition: -1, change: led_by(1) }.into(),
+        BrokerRecord::BrokerChange { id: 1, epoch: 3, fenced: true, in_controlled_shutdown: false }.into(),
     ];
     for record in records {
         assert!(image.replay(&record).is_err(), "{record:?}");
@@ -130,7 +156,14 @@ fn records_survive_their_encoding() {
 #[test]
 fn the_bytes_of_a_record_stay_as_they_are() {
     let topic_id = Uuid::from_u128(7);
-    let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 2, partition_epoch: 3 };
+    let state = PartitionImage {
+        replicas: vec![1],
+        isr: vec![1],
+        leader: 1,
+        leader_epoch: 2,
+        partition_epoch: 3,
+        ..PartitionImage::default()
+    };
     let bytes = encoded(&[
         TopicRecord::Topic { name: "t".into(), id: topic_id }.into(),
         TopicRecord::Partition { topic_id, partition: 0, state }.into(),
@@ -180,26 +213,52 @@ fn registration() -> impl Strategy<Value = BrokerRegistration> {
         port,
         protocol,
     });
-    (0..4, 0..3_i64, id(), vec(endpoint, 0..3), option::of(name()), any::<bool>()).prop_map(
-        |(id, epoch, incarnation, listeners, rack, fenced)| BrokerRegistration {
+    let state = (any::<bool>(), any::<bool>(), vec(id(), 0..3));
+    (0..4, 0..3_i64, id(), vec(endpoint, 0..3), option::of(name()), state).prop_map(
+        |(id, epoch, incarnation, listeners, rack, (fenced, in_controlled_shutdown, log_dirs))| BrokerRegistration {
             id,
             epoch,
             incarnation,
             listeners,
             rack,
             fenced,
+            in_controlled_shutdown,
+            log_dirs,
         },
     )
 }
 
 fn partition_state() -> impl Strategy<Value = PartitionImage> {
-    (vec(0..4, 0..3), vec(0..4, 0..3), -1..4, 0..9, 0..9).prop_map(
-        |(replicas, isr, leader, leader_epoch, partition_epoch)| PartitionImage {
-            replicas,
+    let nodes = || vec(0..4, 0..3);
+    (nodes(), nodes(), -1..4, 0..9, 0..9, (nodes(), nodes(), recovery_state())).prop_map(
+        |(replicas, isr, leader, leader_epoch, partition_epoch, (elr, last_known_elr, leader_recovery_state))| {
+            PartitionImage {
+                replicas,
+                isr,
+                leader,
+                leader_epoch,
+                partition_epoch,
+                elr,
+                last_known_elr,
+                leader_recovery_state,
+            }
+        },
+    )
+}
+
+fn recovery_state() -> impl Strategy<Value = LeaderRecoveryState> {
+    prop_oneof![Just(LeaderRecoveryState::Recovered), Just(LeaderRecoveryState::Recovering)]
+}
+
+fn partition_change() -> impl Strategy<Value = PartitionChange> {
+    let nodes = || option::of(vec(0..4, 0..3));
+    (nodes(), option::of(-1..4), nodes(), nodes(), option::of(recovery_state())).prop_map(
+        |(isr, leader, elr, last_known_elr, leader_recovery_state)| PartitionChange {
             isr,
             leader,
-            leader_epoch,
-            partition_epoch,
+            elr,
+            last_known_elr,
+            leader_recovery_state,
         },
     )
 }
@@ -232,16 +291,18 @@ fn record(kind: RecordKind) -> BoxedStrategy<MetadataRecord> {
         RecordKind::RegisterBroker => {
             registration().prop_map(|broker| BrokerRecord::RegisterBroker(broker).into()).boxed()
         }
-        RecordKind::BrokerChange => (0..4, 0..3_i64, any::<bool>())
-            .prop_map(|(id, epoch, fenced)| BrokerRecord::BrokerChange { id, epoch, fenced }.into())
+        RecordKind::BrokerChange => (0..4, 0..3_i64, any::<bool>(), any::<bool>())
+            .prop_map(|(id, epoch, fenced, in_controlled_shutdown)| {
+                BrokerRecord::BrokerChange { id, epoch, fenced, in_controlled_shutdown }.into()
+            })
             .boxed(),
         RecordKind::Topic => (name(), id()).prop_map(|(name, id)| TopicRecord::Topic { name, id }.into()).boxed(),
         RecordKind::Partition => (id(), 0..2, partition_state())
             .prop_map(|(topic_id, partition, state)| TopicRecord::Partition { topic_id, partition, state }.into())
             .boxed(),
-        RecordKind::PartitionChange => (id(), 0..2, option::of(vec(0..4, 0..3)), option::of(-1..4))
-            .prop_map(|(topic_id, partition, isr, leader)| {
-                TopicRecord::PartitionChange { topic_id, partition, isr, leader }.into()
+        RecordKind::PartitionChange => (id(), 0..2, partition_change())
+            .prop_map(|(topic_id, partition, change)| {
+                TopicRecord::PartitionChange { topic_id, partition, change }.into()
             })
             .boxed(),
         RecordKind::RemoveTopic => id().prop_map(|topic_id| TopicRecord::RemoveTopic { topic_id }.into()).boxed(),
@@ -250,6 +311,9 @@ fn record(kind: RecordKind) -> BoxedStrategy<MetadataRecord> {
             .boxed(),
         RecordKind::UnregisterBroker => {
             (0..4, 0..3_i64).prop_map(|(id, epoch)| BrokerRecord::UnregisterBroker { id, epoch }.into()).boxed()
+        }
+        RecordKind::UsedBrokerEpoch => {
+            (0..5_i64).prop_map(|epoch| BrokerRecord::UsedBrokerEpoch { epoch }.into()).boxed()
         }
         RecordKind::Config => (resource(), "[a-c]", value())
             .prop_map(|(resource, key, value)| ConfigRecord::Config { resource, key, value }.into())

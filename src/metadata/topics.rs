@@ -8,38 +8,11 @@ use bytes::BufMut;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use super::error::{MetadataDecodeError, ReplayError};
-use super::fields::{int, nodes, option, put_nodes, put_option, put_string, string, uuid};
+use super::fields::{int, option, put_option, put_string, string, uuid};
 use super::kind::RecordKind;
+use super::partitions::{PartitionChange, PartitionImage};
 use super::topics_delta::{TopicChange, TopicsDelta};
-use crate::ids::{LeaderEpoch, NodeId, TopicName, Uuid};
-
-/// A partition's replicas and leadership.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionImage {
-    /// The brokers that shall hold it, the preferred leader first; never empty.
-    pub replicas: Vec<NodeId>,
-    /// Those of them that are in sync.
-    pub isr: Vec<NodeId>,
-    /// The leader, or -1.
-    pub leader: NodeId,
-    /// Grows with each leadership.
-    pub leader_epoch: LeaderEpoch,
-    /// Grows with each change.
-    pub partition_epoch: i32,
-}
-
-impl PartitionImage {
-    fn change(&mut self, isr: Option<&[NodeId]>, leader: Option<NodeId>) {
-        if let Some(isr) = isr {
-            self.isr = isr.to_vec();
-        }
-        if let Some(leader) = leader {
-            self.leader = leader;
-            self.leader_epoch += 1;
-        }
-        self.partition_epoch += 1;
-    }
-}
+use crate::ids::{TopicName, Uuid};
 
 /// A topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,10 +76,8 @@ pub enum TopicRecord {
         topic_id: Uuid,
         /// Its index.
         partition: i32,
-        /// The new in-sync replicas, if they changed.
-        isr: Option<Vec<NodeId>>,
-        /// The new leader (-1 for none), if a new leadership began.
-        leader: Option<NodeId>,
+        /// What changes of it.
+        change: PartitionChange,
     },
     /// A topic is gone, with its partitions and configuration.
     RemoveTopic {
@@ -164,11 +135,11 @@ impl Topics {
                 topic.partitions.push(state.clone());
                 Ok(TopicChange::Changed(*topic_id))
             }
-            TopicRecord::PartitionChange { topic_id, partition, isr, leader } => {
+            TopicRecord::PartitionChange { topic_id, partition, change } => {
                 let topic = self.topic_mut(*topic_id)?;
                 let state = usize::try_from(*partition).ok().and_then(|index| topic.partitions.get_mut(index));
                 let state = state.ok_or(ReplayError::Partition(Arc::clone(&topic.name), *partition))?;
-                state.change(isr.as_deref(), *leader);
+                state.apply(change);
                 Ok(TopicChange::Changed(*topic_id))
             }
             TopicRecord::TopicConfig { topic_id, key, value } => {
@@ -238,6 +209,15 @@ impl TopicRecord {
         }
     }
 
+    /// The version of the encoding.
+    pub(super) fn version(&self) -> u8 {
+        match self {
+            Self::Partition { state, .. } => state.version(),
+            Self::PartitionChange { change, .. } => change.version(),
+            Self::Topic { .. } | Self::RemoveTopic { .. } | Self::TopicConfig { .. } => 0,
+        }
+    }
+
     pub(super) fn encode(&self, buffer: &mut Vec<u8>) {
         match self {
             Self::Topic { name, id } => {
@@ -246,12 +226,11 @@ impl TopicRecord {
             }
             Self::Partition { topic_id, partition, state } => {
                 put_partition_name(*topic_id, *partition, buffer);
-                put_partition(state, buffer);
+                state.encode(buffer);
             }
-            Self::PartitionChange { topic_id, partition, isr, leader } => {
+            Self::PartitionChange { topic_id, partition, change } => {
                 put_partition_name(*topic_id, *partition, buffer);
-                put_option(isr.as_ref(), buffer, |isr, buffer| put_nodes(isr, buffer));
-                put_option(leader.as_ref(), buffer, |leader, buffer| buffer.put_i32(*leader));
+                change.encode(buffer);
             }
             Self::RemoveTopic { topic_id } => buffer.put_slice(topic_id.as_bytes()),
             Self::TopicConfig { topic_id, key, value } => {
@@ -266,25 +245,14 @@ impl TopicRecord {
         Ok(Self::Topic { name: string(bytes)?.into(), id: uuid(bytes)? })
     }
 
-    pub(super) fn decode_partition(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
+    pub(super) fn decode_partition(version: u8, bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
         let (topic_id, partition) = (uuid(bytes)?, int(bytes)?);
-        let state = PartitionImage {
-            replicas: nodes(bytes)?,
-            isr: nodes(bytes)?,
-            leader: int(bytes)?,
-            leader_epoch: int(bytes)?,
-            partition_epoch: int(bytes)?,
-        };
-        Ok(Self::Partition { topic_id, partition, state })
+        Ok(Self::Partition { topic_id, partition, state: PartitionImage::decode(version, bytes)? })
     }
 
-    pub(super) fn decode_partition_change(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
-        Ok(Self::PartitionChange {
-            topic_id: uuid(bytes)?,
-            partition: int(bytes)?,
-            isr: option(bytes, nodes)?,
-            leader: option(bytes, int)?,
-        })
+    pub(super) fn decode_partition_change(version: u8, bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
+        let (topic_id, partition) = (uuid(bytes)?, int(bytes)?);
+        Ok(Self::PartitionChange { topic_id, partition, change: PartitionChange::decode(version, bytes)? })
     }
 
     pub(super) fn decode_remove_topic(bytes: &mut &[u8]) -> Result<Self, MetadataDecodeError> {
@@ -303,13 +271,4 @@ impl TopicRecord {
 fn put_partition_name(topic_id: Uuid, partition: i32, buffer: &mut Vec<u8>) {
     buffer.put_slice(topic_id.as_bytes());
     buffer.put_i32(partition);
-}
-
-fn put_partition(state: &PartitionImage, buffer: &mut Vec<u8>) {
-    let PartitionImage { replicas, isr, leader, leader_epoch, partition_epoch } = state;
-    put_nodes(replicas, buffer);
-    put_nodes(isr, buffer);
-    buffer.put_i32(*leader);
-    buffer.put_i32(*leader_epoch);
-    buffer.put_i32(*partition_epoch);
 }

@@ -77,7 +77,14 @@ mod tests {
 
     fn image() -> MetadataImage {
         let mut image = MetadataImage::default();
-        let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
+        let state = PartitionImage {
+            replicas: vec![1],
+            isr: vec![1],
+            leader: 1,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            ..PartitionImage::default()
+        };
         let topic = TopicRecord::Topic { name: "orders".into(), id: ID };
         let partitions = [1, 2].map(|replica| PartitionImage { replicas: vec![replica], ..state.clone() });
         let partitions = (0..).zip(partitions);

@@ -33,13 +33,13 @@ use crate::broker::quotas::Quotas;
 use crate::broker::transaction_markers;
 use crate::clock::Clock;
 use crate::config::{Config, Origin, SecurityProtocol, Storage};
-use crate::controller::{Controller, ControllerClient, RegisterBroker};
+use crate::controller::{Controller, ControllerClient, ControllerSettings, RegisterBroker};
 use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::{CoordinatorRuntime, CoordinatorRuntimeConfig};
 use crate::coordinator::transaction::request::WriteMarkers;
 use crate::coordinator::transaction::{TransactionCoordinator, TransactionCoordinatorConfig};
 use crate::ids::{GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, Uuid};
-use crate::metadata::{Endpoint, MetadataRecord, TopicRecord};
+use crate::metadata::{Endpoint, MetadataImage, MetadataRecord, TopicRecord};
 use crate::metrics::Metrics;
 use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
 use crate::quorum::MetadataQuorum;
@@ -194,7 +194,11 @@ async fn build(
     // After the metadata, which says whose each log is before any is touched.
     let replicas = open_replicas(&config, &clock, &log_dirs, &metadata).await?;
     watch(Step::LogsLoaded)?;
-    let (driver, controller) = Driver::start(Arc::clone(&metadata), clock.clone(), Controller::new);
+    let (driver, controller) = {
+        let (node_id, settings) = (config.node_id, ControllerSettings::from(&*config));
+        let new_controller = move |image: &MetadataImage| Controller::new(image, node_id, settings);
+        Driver::start(Arc::clone(&metadata), clock.clone(), new_controller)
+    };
     running.driver = Some(driver);
     watch(Step::ControllerStarted)?;
     let cluster_id = config.cluster_id.as_deref().unwrap_or(log_dirs.cluster_id());
@@ -401,6 +405,8 @@ async fn register(
         incarnation: Uuid::new_v4(),
         listeners: listeners.collect(),
         rack: config.broker.broker_rack.as_deref().map(Into::into),
+        log_dirs: Vec::new(),
+        previous_broker_epoch: -1,
     };
     let refused = |reason: String| StartError::Metadata { reason: format!("the broker cannot register: {reason}") };
     let registered = controller.register_broker(request).await.map_err(|code| refused(code.to_string()))?;

@@ -9,12 +9,12 @@ use std::fmt::Write as _;
 use klamm::clock::Clock;
 use klamm::controller::{
     AllocateProducerIds, AlterPartition, AlterPartitionReassignments, Controller, ControllerRequest,
-    ControllerResponse, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionType, MutationQuota,
-    NewPartitions, NewTopic, PartitionAlteration, PartitionAssignment, Refusal, RegisterBroker, TopicReassignment,
-    TopicToDelete, UnregisterBroker,
+    ControllerResponse, ControllerSettings, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionType,
+    MutationQuota, NewPartitions, NewTopic, PartitionAlteration, PartitionAssignment, Refusal, RegisterBroker,
+    TopicReassignment, TopicToDelete, UnregisterBroker,
 };
 use klamm::ids::{NO_TOPIC_ID, Uuid};
-use klamm::metadata::{BrokerRecord, MetadataImage, PartitionImage, TopicRecord};
+use klamm::metadata::{BrokerRecord, LeaderRecoveryState, MetadataImage, PartitionChange, PartitionImage, TopicRecord};
 use klamm::state_machine::{Effects, ReplyTo, StateMachine};
 
 use super::controller_records::tell_record;
@@ -26,7 +26,8 @@ struct Script {
 }
 
 pub(crate) fn machine() -> Execute {
-    let mut script = Script { controller: Controller::new(&MetadataImage::default()), topics: 0 };
+    let mut script =
+        Script { controller: Controller::new(&MetadataImage::default(), 1, ControllerSettings::default()), topics: 0 };
     Box::new(move |line| script.execute(line))
 }
 
@@ -71,14 +72,17 @@ impl Script {
             "configs" | "replace-configs" | "quotas" | "scram" | "features" => admin::request(command, rest),
             "fence" => {
                 let (id, epoch) = (words.number("broker", -1), words.number("epoch", -1));
-                self.controller.replay(&BrokerRecord::BrokerChange { id, epoch, fenced: true }.into());
+                self.controller.replay(
+                    &BrokerRecord::BrokerChange { id, epoch, fenced: true, in_controlled_shutdown: false }.into(),
+                );
                 return "ok".to_owned();
             }
             "lead" => {
                 // A failure of brokers, which the controller does not decide on so far.
                 let (topic_id, partition) = (Uuid::from_u128(words.number("topic", 0)), words.number("partition", 0));
                 let (isr, leader) = (words.named.get("isr").map(|isr| numbers(isr)), Some(words.number("leader", -1)));
-                self.controller.replay(&TopicRecord::PartitionChange { topic_id, partition, isr, leader }.into());
+                let change = PartitionChange { isr, leader, ..PartitionChange::default() };
+                self.controller.replay(&TopicRecord::PartitionChange { topic_id, partition, change }.into());
                 return "ok".to_owned();
             }
             _ => panic!("unknown command {command}"),
@@ -158,6 +162,8 @@ fn register(words: &Words<'_>) -> ControllerRequest {
         incarnation: Uuid::from_u128(words.number("run", 1)),
         listeners: Vec::new(),
         rack: words.named.get("rack").map(|rack| (*rack).into()),
+        log_dirs: Vec::new(),
+        previous_broker_epoch: words.number("previous", -1),
     })
 }
 
@@ -196,6 +202,7 @@ fn alter(words: &Words<'_>) -> ControllerRequest {
                 .into_iter()
                 .map(|id| (id, words.number("seen-epoch", -1)))
                 .collect(),
+            leader_recovery_state: LeaderRecoveryState::Recovered,
         }],
     })
 }
@@ -225,8 +232,18 @@ fn reassign(words: &Words<'_>) -> ControllerRequest {
 }
 
 pub(super) fn tell_state(state: &PartitionImage) -> String {
-    let PartitionImage { replicas, isr, leader, leader_epoch, partition_epoch } = state;
-    format!("replicas={replicas:?} isr={isr:?} leader={leader} epochs={leader_epoch},{partition_epoch}")
+    let PartitionImage { replicas, isr, leader, leader_epoch, partition_epoch, .. } = state;
+    let mut told = format!("replicas={replicas:?} isr={isr:?} leader={leader} epochs={leader_epoch},{partition_epoch}");
+    if !state.elr.is_empty() {
+        let _ = write!(told, " elr={:?}", state.elr);
+    }
+    if !state.last_known_elr.is_empty() {
+        let _ = write!(told, " last-known={:?}", state.last_known_elr);
+    }
+    if state.leader_recovery_state != LeaderRecoveryState::Recovered {
+        let _ = write!(told, " {:?}", state.leader_recovery_state);
+    }
+    told
 }
 
 fn tell_response(response: &ControllerResponse) -> String {
@@ -236,6 +253,9 @@ fn tell_response(response: &ControllerResponse) -> String {
         | ControllerResponse::ClientQuotasAltered(_)
         | ControllerResponse::UserScramCredentialsAltered(_)
         | ControllerResponse::FeaturesUpdated(_) => admin::tell_response(response),
+        ControllerResponse::BrokerHeartbeatAnswered(answer) => {
+            vec![answer.as_ref().map_or_else(tell_refusal, |answer| format!("{answer:?}"))]
+        }
         ControllerResponse::BrokerRegistered(Ok(epoch)) => vec![format!("epoch {epoch}")],
         ControllerResponse::BrokerRegistered(Err(refusal)) | ControllerResponse::LeadersElected(Err(refusal)) => {
             vec![tell_refusal(refusal)]

@@ -1,8 +1,8 @@
 //! The controller's records, told in lines.
 
 use klamm::metadata::{
-    BrokerRecord, ClusterRecord, ConfigRecord, FeatureRecord, MetadataRecord, ProducerIdsRecord, QuotaRecord,
-    ScramRecord, TopicRecord,
+    BrokerRecord, ClusterRecord, ConfigRecord, FeatureRecord, MetadataRecord, PartitionChange, ProducerIdsRecord,
+    QuotaRecord, ScramRecord, TopicRecord,
 };
 
 use super::controller::tell_state;
@@ -44,7 +44,11 @@ fn tell_broker_record(record: &BrokerRecord) -> String {
                 broker.id, broker.epoch, broker.rack, broker.fenced
             )
         }
-        BrokerRecord::BrokerChange { id, epoch, fenced } => format!("BrokerChange {id} epoch={epoch} fenced={fenced}"),
+        BrokerRecord::BrokerChange { id, epoch, fenced, in_controlled_shutdown } => {
+            let stopping = if *in_controlled_shutdown { " in controlled shutdown" } else { "" };
+            format!("BrokerChange {id} epoch={epoch} fenced={fenced}{stopping}")
+        }
+        BrokerRecord::UsedBrokerEpoch { epoch } => format!("UsedBrokerEpoch {epoch}"),
         BrokerRecord::UnregisterBroker { id, epoch } => format!("UnregisterBroker {id} epoch={epoch}"),
     }
 }
@@ -55,12 +59,23 @@ fn tell_topic_record(record: &TopicRecord) -> String {
         TopicRecord::Partition { topic_id, partition, state } => {
             format!("Partition {}-{partition} {}", topic_id.as_u128(), tell_state(state))
         }
-        TopicRecord::PartitionChange { topic_id, partition, isr, leader } => {
-            format!("PartitionChange {}-{partition} isr={isr:?} leader={leader:?}", topic_id.as_u128())
+        TopicRecord::PartitionChange { topic_id, partition, change } => {
+            format!("PartitionChange {}-{partition}{}", topic_id.as_u128(), tell_change(change))
         }
         TopicRecord::RemoveTopic { topic_id } => format!("RemoveTopic {}", topic_id.as_u128()),
         TopicRecord::TopicConfig { topic_id, key, value } => {
             format!("TopicConfig {} {key}={}", topic_id.as_u128(), value.as_deref().unwrap_or("(removed)"))
         }
     }
+}
+
+/// What changes, each with a space in front.
+fn tell_change(change: &PartitionChange) -> String {
+    let PartitionChange { isr, leader, elr, last_known_elr, leader_recovery_state } = change;
+    let isr = isr.as_ref().map(|isr| format!(" isr={isr:?}"));
+    let leader = leader.map(|leader| format!(" leader={leader}"));
+    let elr = elr.as_ref().map(|elr| format!(" elr={elr:?}"));
+    let last_known = last_known_elr.as_ref().map(|last_known| format!(" last-known={last_known:?}"));
+    let recovery = leader_recovery_state.map(|state| format!(" {state:?}"));
+    [isr, leader, elr, last_known, recovery].into_iter().flatten().collect()
 }

@@ -39,7 +39,14 @@ fn replicas(clock: &Clock) -> (Arc<ReplicaManager>, MetadataDelta, MetadataImage
     let dirs = Arc::new(LogDirs::of(LogDir::memory()));
     let replicas = ReplicaManager::open(1, clock.clone(), config, dirs, known).unwrap();
     let (mut delta, mut image) = (MetadataDelta::default(), MetadataImage::default());
-    let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 3, partition_epoch: 0 };
+    let state = PartitionImage {
+        replicas: vec![1],
+        isr: vec![1],
+        leader: 1,
+        leader_epoch: 3,
+        partition_epoch: 0,
+        ..PartitionImage::default()
+    };
     let topic_id = Uuid::from_u128(1);
     let records = [
         TopicRecord::Topic { name: GROUP_METADATA_TOPIC.into(), id: topic_id },

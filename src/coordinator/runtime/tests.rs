@@ -13,7 +13,7 @@ use crate::clock::{Clock, Monotonic, Now};
 use crate::config::Config;
 use crate::coordinator::machine::CoordinatorMachine;
 use crate::ids::{GROUP_METADATA_TOPIC, LeaderEpoch, TopicName, Uuid};
-use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
+use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionChange, PartitionImage, TopicRecord};
 use crate::protocol::ErrorCode;
 use crate::protocol::coordinator_records::{CoordinatorRecordError, EncodedRecord};
 use crate::protocol::record_batch::batches;
@@ -150,8 +150,14 @@ impl House {
         let (replicas, told) = (Arc::new(replicas), Told::default());
         let runtime = runtime(append_linger, &clock, &replicas, &told);
         let mut house = Self { clock, image: MetadataImage::default(), replicas, runtime, told };
-        let state =
-            PartitionImage { replicas: vec![1, 2], isr: isr.into(), leader: 1, leader_epoch: 0, partition_epoch: 0 };
+        let state = PartitionImage {
+            replicas: vec![1, 2],
+            isr: isr.into(),
+            leader: 1,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            ..PartitionImage::default()
+        };
         house.apply(vec![
             TopicRecord::Topic { name: GROUP_METADATA_TOPIC.into(), id: TOPIC_ID },
             TopicRecord::Partition { topic_id: TOPIC_ID, partition: 0, state },
@@ -181,13 +187,21 @@ impl House {
 
     fn change_isr(&mut self, isr: &[i32]) {
         let isr = Some(isr.into());
-        self.apply(vec![TopicRecord::PartitionChange { topic_id: TOPIC_ID, partition: 0, isr, leader: None }]);
+        self.apply(vec![TopicRecord::PartitionChange {
+            topic_id: TOPIC_ID,
+            partition: 0,
+            change: PartitionChange { isr, ..PartitionChange::default() },
+        }]);
     }
 
     /// This broker becomes the leader, once more if it was.
     fn elect(&mut self, isr: &[i32]) {
         let (isr, leader) = (Some(isr.into()), Some(1));
-        self.apply(vec![TopicRecord::PartitionChange { topic_id: TOPIC_ID, partition: 0, isr, leader }]);
+        self.apply(vec![TopicRecord::PartitionChange {
+            topic_id: TOPIC_ID,
+            partition: 0,
+            change: PartitionChange { isr, leader, ..PartitionChange::default() },
+        }]);
     }
 
     fn configure(&mut self, key: &str, value: &str) {
@@ -466,7 +480,8 @@ async fn a_machine_that_is_behind_a_newer_epoch_writes_no_more() {
     let lost = house.note(&["lost"]);
     settle().await;
     // The partition is led anew before the runtime hears of it.
-    let elected = TopicRecord::PartitionChange { topic_id: TOPIC_ID, partition: 0, isr: None, leader: Some(1) };
+    let change = PartitionChange { leader: Some(1), ..PartitionChange::default() };
+    let elected = TopicRecord::PartitionChange { topic_id: TOPIC_ID, partition: 0, change };
     let delta = house.step(vec![elected]);
     house.replicas.apply(&delta, &house.image);
     house.clock.advance(Duration::from_millis(5));

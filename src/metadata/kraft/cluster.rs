@@ -9,11 +9,12 @@ use crate::metadata::configs::{ConfigRecord, ConfigResource};
 use crate::metadata::error::ReplayError;
 use crate::metadata::features::{FeatureRecord, METADATA_VERSION, SUPPORTED_FEATURES};
 use crate::metadata::image::MetadataImage;
+use crate::metadata::partitions::PartitionImage;
 use crate::metadata::producer_ids::ProducerIdsRecord;
 use crate::metadata::quotas::{EntityName, QuotaEntity, QuotaKey, QuotaRecord};
 use crate::metadata::records::MetadataRecord;
 use crate::metadata::scram::{ScramCredential, ScramMechanism, ScramRecord};
-use crate::metadata::topics::{PartitionImage, TopicRecord};
+use crate::metadata::topics::TopicRecord;
 use crate::protocol::kraft_records::{KraftControlRecord, KraftRecord, NO_LEADER_CHANGE};
 
 /// Directory ids up to this one say that a replica is nowhere yet, or nowhere any more (`DirectoryId`, KIP-858).
@@ -410,7 +411,7 @@ impl KraftPartition {
             return None;
         };
         Some(Self {
-            image: PartitionImage { replicas, isr, leader, leader_epoch, partition_epoch },
+            image: PartitionImage { replicas, isr, leader, leader_epoch, partition_epoch, ..PartitionImage::default() },
             adding_replicas,
             removing_replicas,
             directories,

@@ -31,7 +31,14 @@ impl ReplicaManager {
     /// # Panics
     /// On what no test gives it.
     pub fn leading(topics: &[&str], log_dir: LogDir, clock: &Clock, config: &[(&str, &str)]) -> Arc<Self> {
-        let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
+        let state = PartitionImage {
+            replicas: vec![1],
+            isr: vec![1],
+            leader: 1,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            ..PartitionImage::default()
+        };
         let (image, delta) = topics_with(topics, &state);
         let (removed, config) = (HashSet::new(), Arc::new(Config::with(config).unwrap()));
         let known = KnownTopics { image: &image, removed: &removed };
@@ -46,7 +53,14 @@ fn kafka_13198_a_replica_that_is_another_brokers_now_is_given_up() {
     let replicas = ReplicaManager::leading(&["moved", "kept"], LogDir::memory(), &Clock::manual(0), &[]);
     let hosted = replicas.partition("moved", 0).unwrap();
     hosted.with_log(|log| log.truncate_fully_and_start_at(7, replicas.clock().now())).unwrap().unwrap();
-    let elsewhere = PartitionImage { replicas: vec![2], isr: vec![2], leader: 2, leader_epoch: 1, partition_epoch: 1 };
+    let elsewhere = PartitionImage {
+        replicas: vec![2],
+        isr: vec![2],
+        leader: 2,
+        leader_epoch: 1,
+        partition_epoch: 1,
+        ..PartitionImage::default()
+    };
     let (image, delta) = topics_with(&["moved"], &elsewhere);
     replicas.apply(&delta, &image);
     let partition = replicas.partition("moved", 0);

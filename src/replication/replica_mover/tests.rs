@@ -38,7 +38,14 @@ impl Disks {
     }
 
     fn records() -> [MetadataRecord; 2] {
-        let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 3, partition_epoch: 0 };
+        let state = PartitionImage {
+            replicas: vec![1],
+            isr: vec![1],
+            leader: 1,
+            leader_epoch: 3,
+            partition_epoch: 0,
+            ..PartitionImage::default()
+        };
         let topic = TopicRecord::Topic { name: "t".into(), id: TOPIC };
         [topic, TopicRecord::Partition { topic_id: TOPIC, partition: 0, state }].map(MetadataRecord::from)
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use klamm::ids::Uuid;
-use klamm::metadata::{
+use klamm::metadata::{LeaderRecoveryState, PartitionChange, 
     BrokerRecord, BrokerRegistration, ClusterRecord, ConfigRecord, ConfigResource, Endpoint, EntityName, FeatureRecord,
     MetadataRecord, PartitionImage, ProducerIdsRecord, QuotaEntity, QuotaKey, QuotaRecord, ScramCredential,
     ScramMechanism, ScramRecord, TopicRecord, encode_records,
@@ -241,8 +241,17 @@ fn metadata_records() -> Vec<MetadataRecord> {
         listeners: vec![endpoint],
         rack: Some("rack".into()),
         fenced: true,
+        in_controlled_shutdown: true,
+        log_dirs: vec![Uuid::from_u128(2)],
     };
-    let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0 };
+    let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, leader_epoch: 0, partition_epoch: 0, ..PartitionImage::default() };
+    let change = PartitionChange {
+        isr: Some(vec![1]),
+        leader: Some(1),
+        elr: Some(vec![1]),
+        last_known_elr: Some(vec![1]),
+        leader_recovery_state: Some(LeaderRecoveryState::Recovering),
+    };
     let entity = QuotaEntity { user: Some(EntityName::Named("alice".into())), ..QuotaEntity::default() };
     let key: Arc<[u8]> = Arc::from(&b"key"[..]);
     let (salt, stored_key, server_key) = (Arc::clone(&key), Arc::clone(&key), key);
@@ -251,11 +260,12 @@ fn metadata_records() -> Vec<MetadataRecord> {
         ClusterRecord::ClusterId("cluster".into()).into(),
         FeatureRecord::FeatureLevel { name: "metadata.version".into(), level: 27 }.into(),
         BrokerRecord::RegisterBroker(broker).into(),
-        BrokerRecord::BrokerChange { id: 1, epoch: 1, fenced: false }.into(),
+        BrokerRecord::BrokerChange { id: 1, epoch: 1, fenced: false, in_controlled_shutdown: true }.into(),
+        BrokerRecord::UsedBrokerEpoch { epoch: 1 }.into(),
         TopicRecord::Topic { name: "orders".into(), id: topic_id }.into(),
         TopicRecord::Partition { topic_id, partition: 0, state }.into(),
         TopicRecord::TopicConfig { topic_id, key: "retention.ms".into(), value: Some("1000".into()) }.into(),
-        TopicRecord::PartitionChange { topic_id, partition: 0, isr: Some(vec![1]), leader: Some(1) }.into(),
+        TopicRecord::PartitionChange { topic_id, partition: 0, change }.into(),
         ProducerIdsRecord::ProducerIds { broker_id: 1, broker_epoch: 1, next_producer_id: 1000 }.into(),
         TopicRecord::RemoveTopic { topic_id }.into(),
         ConfigRecord::Config { resource: ConfigResource::Broker(None), key: "a".into(), value: Some("b".into()) }
