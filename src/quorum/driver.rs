@@ -114,6 +114,35 @@ struct Run<M: StateMachine, F> {
     number: u64,
 }
 
+/// Keeps what is due back until the requests are decided on that were waiting by then. A controller that was busy has not
+/// read the heartbeats that have come meanwhile, and would fence brokers that are alive (KAFKA-15019). What comes later is
+/// not waited for, so that nothing that is due waits for ever.
+#[derive(Debug, Default)]
+struct Patience {
+    /// How many requests are still to be decided on, if something is due.
+    left: Option<usize>,
+}
+
+impl Patience {
+    /// So many requests are decided on.
+    fn note(&mut self, decided: usize) {
+        self.left = self.left.map(|left| left.saturating_sub(decided));
+    }
+
+    /// Whether what is due can be done, where so many requests wait.
+    fn is_over(&mut self, is_due: bool, waiting: usize) -> bool {
+        if !is_due {
+            self.left = None;
+            return false;
+        }
+        let is_over = *self.left.get_or_insert(waiting) == 0;
+        if is_over {
+            self.left = None;
+        }
+        is_over
+    }
+}
+
 /// Why the machine is not asked any more.
 enum Rest {
     /// Nobody can ask.
@@ -154,14 +183,22 @@ where
         let mut machine = (self.renew)(&self.quorum.image());
         let mut end = pin!(self.quorum.end_of(leadership));
         let mut waiting = Vec::with_capacity(BATCH);
+        let mut patience = Patience::default();
         loop {
             let alarm = OptionFuture::from(machine.next_deadline().map(|at| self.clock.sleep_until(at)));
             tokio::select! {
+                biased;
+                over = &mut end => return self.rest(over),
                 received = requests.recv_many(&mut waiting, BATCH) => if received == 0 { return Rest::Closed },
                 Some(()) = alarm => {}
-                over = &mut end => return self.rest(over),
             }
-            let effects = self.decide(&mut machine, &mut waiting);
+            let mut effects = self.decide(&mut machine, &mut waiting, &mut patience);
+            let is_due = machine.next_deadline().is_some_and(|at| at <= self.clock.monotonic());
+            if patience.is_over(is_due, requests.len()) {
+                let decided = effects.records.len();
+                machine.handle_timeout(self.clock.now(), &mut effects);
+                replay(&mut machine, &effects, decided);
+            }
             let has_decided = !effects.records.is_empty();
             let committed = tokio::select! {
                 biased;
@@ -184,9 +221,15 @@ where
         }
     }
 
-    /// Lets the machine decide on what is `waiting` and on what has become due.
-    fn decide(&mut self, machine: &mut M, waiting: &mut Vec<(M::Request, AnswerSender<M>)>) -> Effects<M> {
+    /// Lets the machine decide on what is `waiting`.
+    fn decide(
+        &mut self,
+        machine: &mut M,
+        waiting: &mut Vec<(M::Request, AnswerSender<M>)>,
+        patience: &mut Patience,
+    ) -> Effects<M> {
         let mut effects = Effects::new();
+        patience.note(waiting.len());
         for (request, answer) in waiting.drain(..) {
             self.number += 1;
             self.answers.insert(ReplyTo(self.number), answer);
@@ -194,9 +237,6 @@ where
             machine.handle(request, ReplyTo(self.number), self.clock.now(), &mut effects);
             replay(machine, &effects, decided);
         }
-        let decided = effects.records.len();
-        machine.handle_timeout(self.clock.now(), &mut effects);
-        replay(machine, &effects, decided);
         effects
     }
 
@@ -254,5 +294,31 @@ async fn commit(
         (false, _) => quorum.propose_in(leadership, records).await,
         (true, false) => quorum.confirm(leadership).await,
         (true, true) => Ok(quorum.image().offset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_waits_for_the_requests_that_were_there_and_for_no_later_ones() {
+        let mut patience = Patience::default();
+        assert!(!patience.is_over(false, 0));
+        assert!(patience.is_over(true, 0));
+        assert!(!patience.is_over(true, 70));
+        patience.note(64);
+        assert!(!patience.is_over(true, 500));
+        patience.note(64);
+        assert!(patience.is_over(true, 500));
+    }
+
+    #[test]
+    fn a_heartbeat_that_was_waiting_puts_off_what_was_due() {
+        let mut patience = Patience::default();
+        assert!(!patience.is_over(true, 1));
+        patience.note(1);
+        assert!(!patience.is_over(false, 9));
+        assert!(!patience.is_over(true, 9));
     }
 }
