@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use kafka_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
-use kafka_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+use kafka_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::partition_view::{PartitionView, PartitionViewer, failed_replica_of};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
-use crate::ids::{TopicName, is_internal_topic};
-use crate::metadata::{MetadataImage, TopicImage, topic_name};
+use crate::ids::{NodeId, TopicName, is_internal_topic};
+use crate::metadata::{MetadataImage, PartitionImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
 use crate::security::{Operation, Resource};
 
@@ -97,8 +97,10 @@ fn described(
     end: usize,
 ) -> DescribeTopicPartitionsResponseTopic {
     let partitions = topic.partitions.get(start..end).unwrap_or_default();
-    let partition = |(index, partition)| {
+    let partition = |(index, partition): (usize, &PartitionImage)| {
         let view = PartitionView::new(image, viewer, &topic.name, (index, partition));
+        let ids = |nodes: &[NodeId]| nodes.iter().copied().map(BrokerId).collect();
+        let (eligible, last_known) = (ids(&partition.elr), ids(&partition.last_known_elr));
         DescribeTopicPartitionsResponsePartition::default()
             .with_error_code(view.error_code)
             .with_partition_index(i32::try_from(index).unwrap_or(i32::MAX))
@@ -106,8 +108,8 @@ fn described(
             .with_leader_epoch(view.leader_epoch)
             .with_replica_nodes(view.replicas)
             .with_isr_nodes(view.isr)
-            .with_eligible_leader_replicas(Some(Vec::new()))
-            .with_last_known_elr(Some(Vec::new()))
+            .with_eligible_leader_replicas(Some(eligible))
+            .with_last_known_elr(Some(last_known))
             .with_offline_replicas(view.offline_replicas)
     };
     topic_of(&topic.name).with_topic_id(topic.id).with_partitions((start..).zip(partitions).map(partition).collect())
@@ -152,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::ids::Uuid;
-    use crate::metadata::{PartitionImage, TopicRecord};
+    use crate::metadata::TopicRecord;
 
     /// Topics a, b and c with one, three and two partitions.
     fn image() -> MetadataImage {

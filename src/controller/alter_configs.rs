@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::election::NO_LEADER;
+use super::partition_changes::{MIN_INSYNC_REPLICAS, change_of};
 use super::{Controller, MAX_RECORDS_PER_REQUEST, Refusal};
-use crate::metadata::{ConfigRecord, ConfigResource, MetadataRecord, TopicRecord};
+use crate::metadata::{
+    ConfigRecord, ConfigResource, MetadataRecord, PartitionChange, PartitionImage, TopicImage, TopicRecord,
+};
 use crate::protocol::ErrorCode;
 
 /// The longest value of a key, in UTF-16 units as Kafka counts them: Java's `Short.MAX_VALUE`.
@@ -126,8 +130,31 @@ impl Controller {
             };
         }
         rules.validate(resource, &after, before)?;
+        let alters_min_isr =
+            changes.iter().any(|(key, value)| key == MIN_INSYNC_REPLICAS && value.as_ref() != before.get(key));
         records.extend(self.config_records(resource, changes)?);
+        if alters_min_isr {
+            self.forget_eligible_leaders(resource, records);
+        }
         Ok(())
+    }
+
+    /// Where fewer replicas in sync may be enough now, something may be committed that those who have left do not have.
+    ///
+    /// Unlike Kafka, a partition without a leader keeps its eligible leaders: nothing is committed to it.
+    fn forget_eligible_leaders(&self, resource: &ConfigResource, records: &mut Vec<MetadataRecord>) {
+        let is_meant = |topic: &TopicImage| match resource {
+            ConfigResource::Topic(name) => topic.name == *name,
+            ConfigResource::Broker(None) => true,
+            ConfigResource::Broker(Some(_)) | ConfigResource::ClientMetrics(_) | ConfigResource::Group(_) => false,
+        };
+        for topic in self.image.topics().filter(|topic| is_meant(topic)) {
+            let has_eligible = |state: &PartitionImage| state.leader != NO_LEADER && !state.elr.is_empty();
+            for (partition, _) in (0..).zip(&topic.partitions).filter(|(_, state)| has_eligible(state)) {
+                let change = PartitionChange { elr: Some(Vec::new()), ..PartitionChange::default() };
+                records.push(change_of(topic.id, partition, change));
+            }
+        }
     }
 
     /// The records of what changes, if the resource is there.

@@ -1,8 +1,10 @@
 //! `AlterPartition`: a leader tells which of its followers are in sync (KIP-497).
 
 use super::Controller;
+use super::election::Proposal;
+use super::partition_changes::change_of;
 use crate::ids::{LeaderEpoch, NodeId, Uuid};
-use crate::metadata::{LeaderRecoveryState, MetadataRecord, PartitionChange, PartitionImage, TopicRecord};
+use crate::metadata::{LeaderRecoveryState, MetadataRecord, PartitionImage};
 use crate::protocol::ErrorCode;
 
 /// A leader changes its in-sync replicas.
@@ -70,12 +72,14 @@ impl Controller {
         let state = topic.partition(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         self.check_alteration(broker_id, state, alteration)?;
         let isr: Vec<_> = alteration.new_isr.iter().map(|(id, _)| *id).collect();
-        if isr == state.isr {
-            return Ok(state.clone());
+        let leader_recovery_state = alteration.leader_recovery_state;
+        let proposal = Proposal { isr, leader_recovery_state, ..self.proposal(topic, state) };
+        let mut altered = state.clone();
+        if let Some(change) = proposal.change(|id| self.is_active(id)) {
+            altered.apply(&change);
+            records.push(change_of(topic_id, partition, change));
         }
-        let change = PartitionChange { isr: Some(isr.clone()), ..PartitionChange::default() };
-        records.push(TopicRecord::PartitionChange { topic_id, partition, change }.into());
-        Ok(PartitionImage { isr, partition_epoch: state.partition_epoch + 1, ..state.clone() })
+        Ok(altered)
     }
 
     /// Kafka's checks in Kafka's order.
@@ -105,8 +109,15 @@ impl Controller {
         if !isr.iter().all(is_replica_once) || !isr.iter().any(|(id, _)| *id == state.leader) {
             return Err(ErrorCode::InvalidRequest);
         }
+        // Whoever was elected without having everything leads alone until it has recovered, and does not lose it again.
+        if alteration.leader_recovery_state == LeaderRecoveryState::Recovering
+            && (isr.len() > 1 || state.leader_recovery_state == LeaderRecoveryState::Recovered)
+        {
+            return Err(ErrorCode::InvalidRequest);
+        }
         let is_eligible = |(id, epoch): &(NodeId, i64)| {
-            self.image.broker(*id).is_some_and(|broker| !broker.fenced && (*epoch == -1 || broker.epoch == *epoch))
+            let broker = self.image.broker(*id).filter(|broker| broker.is_active());
+            broker.is_some_and(|broker| *epoch == -1 || broker.epoch == *epoch)
         };
         if isr.iter().all(is_eligible) { Ok(()) } else { Err(ErrorCode::IneligibleReplica) }
     }

@@ -1,17 +1,20 @@
 //! Brokers: their registration, and the producer ids that they hand out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::partition_changes::BrokerShift;
 use super::{Controller, Refusal};
+use crate::clock::Monotonic;
 use crate::ids::{NodeId, Uuid};
 use crate::metadata::{
-    BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, FeatureRecord, MetadataRecord, PartitionChange,
-    PartitionImage, ProducerIdsRecord, SUPPORTED_FEATURES, SupportedFeature, TopicRecord,
+    BrokerRecord, BrokerRegistration, ClusterRecord, Endpoint, FeatureRecord, MetadataRecord, ProducerIdsRecord,
+    SUPPORTED_FEATURES, SupportedFeature,
 };
 use crate::protocol::ErrorCode;
 
-/// Who leads a partition that nobody leads.
-const NO_LEADER: NodeId = -1;
+/// Kafka's directory ids up to this one are no directories.
+const LAST_RESERVED_DIRECTORY: u128 = 99;
 
 /// How many producer ids a broker gets at a time, as in Kafka.
 const PRODUCER_IDS_PER_BLOCK: i64 = 1_000;
@@ -34,32 +37,6 @@ pub struct RegisterBroker {
     /// The broker epoch at which it last stopped cleanly, or -1 where it did not: then its logs may lack records that it
     /// had (KIP-966).
     pub previous_broker_epoch: i64,
-}
-
-/// A broker is alive, and says what it wants to be.
-#[derive(Debug, Clone, Copy)]
-pub struct BrokerHeartbeat {
-    /// The broker.
-    pub broker_id: NodeId,
-    /// The epoch of its registration.
-    pub broker_epoch: i64,
-    /// The metadata log's last offset that it has applied.
-    pub current_metadata_offset: i64,
-    /// Whether it wants to be fenced. It asks not to be only when it has applied its own registration.
-    pub wants_fence: bool,
-    /// Whether it wants to stop.
-    pub wants_shutdown: bool,
-}
-
-/// What a broker is from now on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeartbeatAnswer {
-    /// Whether it has applied its own registration.
-    pub is_caught_up: bool,
-    /// Whether it is fenced.
-    pub is_fenced: bool,
-    /// Whether it may stop now: it leads nothing any more.
-    pub should_shut_down: bool,
 }
 
 /// A broker shall be no part of the cluster any more.
@@ -91,16 +68,46 @@ impl Controller {
     pub(super) fn register_broker(
         &self,
         request: RegisterBroker,
+        now: Monotonic,
         records: &mut Vec<MetadataRecord>,
     ) -> Result<i64, Refusal> {
         let cluster_id = self.image.cluster_id();
         let is_founded = cluster_id.is_empty();
-        if is_founded {
-            records.push(ClusterRecord::ClusterId(Arc::clone(&request.cluster_id)).into());
-        } else if *cluster_id != request.cluster_id {
+        if !is_founded && *cluster_id != request.cluster_id {
             let message = format!("Expected cluster ID {cluster_id}, but got cluster ID {}", request.cluster_id);
             return Err(Refusal::new(ErrorCode::InconsistentClusterId, message));
         }
+        self.check_session(&request, now)?;
+        self.check_log_dirs(&request)?;
+        if is_founded {
+            records.push(ClusterRecord::ClusterId(Arc::clone(&request.cluster_id)).into());
+        }
+        self.choose_features(is_founded, records);
+        let id = request.id;
+        let known = self.image.broker(id).filter(|known| known.incarnation == request.incarnation);
+        if known.is_none() {
+            let is_clean = self.image.broker(id).is_some_and(|former| former.epoch == request.previous_broker_epoch);
+            self.follow_brokers(if is_clean { BrokerShift::Leaves(id) } else { BrokerShift::Lost(id) }, records);
+        }
+        // Unlike Kafka, an epoch is a count of registrations and not an offset of the log, which a pure machine does not
+        // know; both only ever grow.
+        let epoch = known.map_or_else(|| 1 + self.image.last_broker_epoch(), |known| known.epoch);
+        let RegisterBroker { incarnation, listeners, rack, log_dirs, .. } = request;
+        let registration = BrokerRegistration {
+            id,
+            epoch,
+            incarnation,
+            listeners,
+            rack,
+            fenced: known.is_none_or(|known| known.fenced),
+            in_controlled_shutdown: known.is_some_and(|known| known.in_controlled_shutdown),
+            log_dirs,
+        };
+        records.push(BrokerRecord::RegisterBroker(registration).into());
+        Ok(epoch)
+    }
+
+    fn choose_features(&self, is_founded: bool, records: &mut Vec<MetadataRecord>) {
         // A cluster begins at the highest levels that its founder knows. An older one stays as it is, without what may be
         // missing: that may have been chosen.
         let is_needed = |feature: &&SupportedFeature| {
@@ -110,48 +117,39 @@ impl Controller {
             let (name, level) = (feature.name.into(), feature.max_level);
             records.push(FeatureRecord::FeatureLevel { name, level }.into());
         }
-        let known = self.image.broker(request.id).filter(|known| known.incarnation == request.incarnation);
-        // Unlike Kafka, an epoch is a count of registrations and not an offset of the log, which a pure machine does not
-        // know; both only ever grow.
-        let next_epoch = 1 + self.image.brokers().map(|broker| broker.epoch).max().unwrap_or(0);
-        let epoch = known.map_or(next_epoch, |known| known.epoch);
-        let is_new_incarnation = known.is_none();
-        let RegisterBroker { id, incarnation, listeners, rack, log_dirs, .. } = request;
-        let registration = BrokerRegistration {
-            id,
-            epoch,
-            incarnation,
-            listeners,
-            rack,
-            fenced: false,
-            in_controlled_shutdown: false,
-            log_dirs,
-        };
-        records.push(BrokerRecord::RegisterBroker(registration).into());
-        if is_new_incarnation {
-            self.begin_leaderships(id, records);
-        }
-        Ok(epoch)
     }
 
-    /// A new process is a new leadership: whoever remembers the epoch before may have seen records that a crash took. A
-    /// partition that has no leader gets this one, if it is in sync.
-    fn begin_leaderships(&self, id: NodeId, records: &mut Vec<MetadataRecord>) {
-        for topic in self.image.topics() {
-            for (partition, state) in (0..).zip(&topic.partitions) {
-                if state.leader == id || (state.leader == NO_LEADER && state.isr.contains(&id)) {
-                    let change = PartitionChange { leader: Some(id), ..PartitionChange::default() };
-                    records.push(TopicRecord::PartitionChange { topic_id: topic.id, partition, change }.into());
-                }
+    /// Refuses a second broker of the same id. The broker of the controller's own process is the first one: the process that
+    /// it was before has ended.
+    fn check_session(&self, request: &RegisterBroker, now: Monotonic) -> Result<(), Refusal> {
+        let known = self.image.broker(request.id);
+        let is_another = known.is_some_and(|known| !known.fenced && known.incarnation != request.incarnation);
+        let is_live = || self.sessions.is_live(request.id, now, self.settings.session_timeout);
+        if request.id != self.own_node_id && is_another && is_live() {
+            let message = "Another broker is registered with that broker id.";
+            return Err(Refusal::new(ErrorCode::DuplicateBrokerRegistration, message));
+        }
+        Ok(())
+    }
+
+    fn check_log_dirs(&self, request: &RegisterBroker) -> Result<(), Refusal> {
+        let refuse = |message: String| Err(Refusal::new(ErrorCode::InvalidRegistration, message));
+        let log_dirs = &request.log_dirs;
+        if log_dirs.is_empty() {
+            return refuse("No directories specified in request".to_owned());
+        }
+        if log_dirs.iter().any(|id| id.as_u128() <= LAST_RESERVED_DIRECTORY) {
+            return refuse("Reserved directory ID in request".to_owned());
+        }
+        if log_dirs.iter().collect::<BTreeSet<_>>().len() < log_dirs.len() {
+            return refuse("Duplicate directory ID in request".to_owned());
+        }
+        for other in self.image.brokers().filter(|other| other.id != request.id) {
+            if let Some(directory) = log_dirs.iter().find(|directory| other.log_dirs.contains(directory)) {
+                return refuse(format!("Broker {} is already registered with directory {directory}", other.id));
             }
         }
-    }
-
-    pub(super) fn broker_heartbeat(&self, request: BrokerHeartbeat) -> Result<HeartbeatAnswer, Refusal> {
-        let refuse = |code: ErrorCode| Refusal::new(code, "The broker is not registered under that epoch.");
-        self.check_broker_epoch(request.broker_id, request.broker_epoch).map_err(refuse)?;
-        let is_fenced = self.image.broker(request.broker_id).is_none_or(|broker| broker.fenced);
-        Ok(HeartbeatAnswer { is_caught_up: true, is_fenced, should_shut_down: request.wants_shutdown })
+        Ok(())
     }
 
     pub(super) fn unregister_broker(
@@ -164,30 +162,9 @@ impl Controller {
             let message = format!("Broker ID {id} is not currently registered");
             Refusal::new(ErrorCode::BrokerIdNotRegistered, message)
         })?;
-        for topic in self.image.topics() {
-            for (partition, state) in (0..).zip(&topic.partitions) {
-                let change = self.without_replica(state, id);
-                records.extend(change.map(|(isr, leader)| {
-                    let change = PartitionChange { isr, leader, ..PartitionChange::default() };
-                    TopicRecord::PartitionChange { topic_id: topic.id, partition, change }.into()
-                }));
-            }
-        }
+        self.follow_brokers(BrokerShift::Lost(id), records);
         records.push(BrokerRecord::UnregisterBroker { id, epoch: broker.epoch }.into());
         Ok(())
-    }
-
-    /// The in-sync replicas and the leader of a partition that `id` leaves, where they change. The last replica in sync
-    /// stays in sync, and nobody leads then: who has the records must not be forgotten.
-    fn without_replica(&self, state: &PartitionImage, id: NodeId) -> Option<(Option<Vec<NodeId>>, Option<NodeId>)> {
-        if !state.isr.contains(&id) {
-            return None;
-        }
-        let isr: Vec<_> = state.isr.iter().copied().filter(|other| *other != id).collect();
-        let is_alive = |other: &&NodeId| self.image.broker(**other).is_some_and(|broker| !broker.fenced);
-        let next = state.replicas.iter().filter(|other| isr.contains(other)).find(is_alive).copied();
-        let leader = (state.leader == id).then(|| next.unwrap_or(NO_LEADER));
-        Some((Some(isr).filter(|isr| !isr.is_empty()), leader)).filter(|change| *change != (None, None))
     }
 
     pub(super) fn allocate_producer_ids(

@@ -262,12 +262,11 @@ impl Controller {
         }
     }
 
-    /// A partition at its start, led by the first of its replicas that is not fenced; `None` where all are.
+    /// A partition at its start, led by the first of its replicas that may lead; `None` where none may.
     pub(super) fn new_partition(&self, replicas: Vec<NodeId>) -> Option<PartitionImage> {
-        let is_alive = |id: &NodeId| self.image.broker(*id).is_some_and(|broker| !broker.fenced);
-        let isr: Vec<_> = replicas.iter().copied().filter(is_alive).collect();
+        let isr: Vec<_> = replicas.iter().copied().filter(|id| self.is_active(*id)).collect();
         let leader = *isr.first()?;
-        Some(PartitionImage { replicas, isr, leader, leader_epoch: 0, partition_epoch: 0, ..PartitionImage::default() })
+        Some(PartitionImage { replicas, isr, leader, ..PartitionImage::default() })
     }
 }
 

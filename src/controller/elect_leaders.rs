@@ -1,12 +1,11 @@
 //! `ElectLeaders`: partitions get a leader because somebody asks for it (KIP-183, KIP-460).
 
+use super::election::{Election, NO_LEADER, Proposal};
+use super::partition_changes::change_of;
 use super::{Controller, MAX_PARTITIONS_PER_REQUEST, Refusal};
-use crate::ids::{NodeId, TopicName};
-use crate::metadata::{MetadataRecord, PartitionChange, PartitionImage, TopicRecord, topic_name};
+use crate::ids::TopicName;
+use crate::metadata::{MetadataRecord, topic_name};
 use crate::protocol::ErrorCode;
-
-/// The leader where there is none.
-const NO_LEADER: NodeId = -1;
 
 /// Partitions shall have a leader.
 #[derive(Debug, Clone)]
@@ -103,33 +102,14 @@ impl Controller {
             let message = "Leader election not needed for topic partition.";
             return Err(Refusal::new(ErrorCode::ElectionNotNeeded, message));
         }
-        let (leader, isr) = self.new_leader(state, election);
-        if leader == state.leader {
-            return Err(Refusal::new(unavailable.0, unavailable.1));
-        }
-        let change = PartitionChange { isr, leader: Some(leader), ..PartitionChange::default() };
-        records.push(TopicRecord::PartitionChange { topic_id: image.id, partition, change }.into());
-        Ok(())
-    }
-
-    /// The leader that an election gives, and the in-sync replicas where those change with it.
-    fn new_leader(&self, state: &PartitionImage, election: ElectionType) -> (NodeId, Option<Vec<NodeId>>) {
-        let is_alive = |id: &NodeId| self.image.broker(*id).is_some_and(|broker| !broker.fenced);
-        let is_eligible = |id: &NodeId| state.isr.contains(id) && is_alive(id);
-        let preferred = match election {
-            ElectionType::Preferred => state.replicas.first(),
-            ElectionType::Unclean => None,
+        let election = match election {
+            ElectionType::Preferred => Election::Preferred,
+            ElectionType::Unclean => Election::Unclean,
         };
-        let mut candidates = preferred.into_iter().chain([&state.leader]).chain(&state.replicas).copied();
-        if let Some(leader) = candidates.find(is_eligible) {
-            return (leader, None);
-        }
-        match election {
-            ElectionType::Preferred => (NO_LEADER, None),
-            ElectionType::Unclean => match state.replicas.iter().copied().find(is_alive) {
-                Some(leader) => (leader, Some(vec![leader])),
-                None => (NO_LEADER, None),
-            },
-        }
+        let proposal = Proposal { election, ..self.proposal(image, state) };
+        let change = proposal.change(|id| self.is_active(id));
+        let change = change.ok_or_else(|| Refusal::new(unavailable.0, unavailable.1))?;
+        records.push(change_of(image.id, partition, change));
+        Ok(())
     }
 }

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 
+use self::heartbeats::Sessions;
+use self::timers::ControllerTimers;
 use crate::clock::{Monotonic, Now};
 use crate::ids::{NodeId, TopicName};
 use crate::metadata::{Change, MetadataImage, MetadataRecord, TopicChange, topic_name};
@@ -23,18 +25,22 @@ mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod elect_leaders;
+mod election;
 mod features;
+mod heartbeats;
+#[cfg(test)]
+mod life_cycle_tests;
 mod mutation_quota;
+mod partition_changes;
 mod placement;
 mod scram_credentials;
 mod settings;
+mod timers;
 
 pub use alter_configs::{AlterConfigs, ConfigAlteration, ConfigOperation, ConfigRules, ConfigsChange};
 pub use alter_partition::{AlterPartition, AlteredPartition, PartitionAlteration};
 pub use alter_partition_reassignments::{AlterPartitionReassignments, TopicReassigned, TopicReassignment};
-pub use brokers::{
-    AllocateProducerIds, BrokerHeartbeat, HeartbeatAnswer, ProducerIdsBlock, RegisterBroker, UnregisterBroker,
-};
+pub use brokers::{AllocateProducerIds, ProducerIdsBlock, RegisterBroker, UnregisterBroker};
 pub use client::ControllerClient;
 pub use client_quotas::{AlterClientQuotas, QuotaAlteration, QuotasAltered, UncheckedEntity};
 pub use create_partitions::{CreatePartitions, NewPartitions, PartitionsCreated};
@@ -42,6 +48,7 @@ pub use create_topics::{CreateTopics, NewTopic, PartitionAssignment, TopicCreate
 pub use delete_topics::{DeleteTopics, TopicDeletion, TopicToDelete};
 pub use elect_leaders::{ElectLeaders, ElectionType, LeadersElected};
 pub use features::{FeatureUpdate, UpdateFeatures, UpgradeType};
+pub use heartbeats::{BrokerHeartbeat, HeartbeatAnswer};
 pub use mutation_quota::MutationQuota;
 pub use scram_credentials::{AlterUserScramCredentials, ScramCredentialsAltered, ScramDeletion, ScramUpsertion};
 pub use settings::ControllerSettings;
@@ -155,6 +162,8 @@ pub struct Controller {
     image: MetadataImage,
     own_node_id: NodeId,
     settings: ControllerSettings,
+    sessions: Sessions,
+    timers: ControllerTimers,
     /// The topics whose names could collide with another's, by the form in which they would.
     collisions: HashMap<String, TopicName>,
 }
@@ -162,7 +171,14 @@ pub struct Controller {
 impl Controller {
     /// A controller of the cluster that `image` shows, in the process of the broker `own_node_id`.
     pub fn new(image: &MetadataImage, own_node_id: NodeId, settings: ControllerSettings) -> Self {
-        let mut controller = Self { image: image.clone(), own_node_id, settings, collisions: HashMap::new() };
+        let mut controller = Self {
+            image: image.clone(),
+            own_node_id,
+            settings,
+            sessions: Sessions::new(own_node_id),
+            timers: ControllerTimers::default(),
+            collisions: HashMap::new(),
+        };
         for topic in image.topics() {
             controller.remember_name(&topic.name);
         }
@@ -179,13 +195,18 @@ impl Controller {
         self.collisions.remove(topic_name::collision_form(name).as_ref());
     }
 
-    fn decide(&self, request: ControllerRequest, records: &mut Vec<MetadataRecord>) -> ControllerResponse {
+    fn decide(
+        &self,
+        request: ControllerRequest,
+        now: Monotonic,
+        records: &mut Vec<MetadataRecord>,
+    ) -> ControllerResponse {
         match request {
             ControllerRequest::RegisterBroker(request) => {
-                ControllerResponse::BrokerRegistered(self.register_broker(request, records))
+                ControllerResponse::BrokerRegistered(self.register_broker(request, now, records))
             }
             ControllerRequest::BrokerHeartbeat(request) => {
-                ControllerResponse::BrokerHeartbeatAnswered(self.broker_heartbeat(request))
+                ControllerResponse::BrokerHeartbeatAnswered(self.broker_heartbeat(request, records))
             }
             ControllerRequest::CreateTopics(request) => {
                 ControllerResponse::TopicsCreated(self.create_topics(request, records))
@@ -233,20 +254,27 @@ impl StateMachine for Controller {
     type Record = MetadataRecord;
     type Message = Infallible;
 
-    fn handle(&mut self, request: ControllerRequest, reply_to: ReplyTo, _now: Now, effects: &mut Effects<Self>) {
-        let response = self.decide(request, &mut effects.records);
+    fn handle(&mut self, request: ControllerRequest, reply_to: ReplyTo, now: Now, effects: &mut Effects<Self>) {
+        self.begin(Some(&request), now.monotonic);
+        let decided = effects.records.len();
+        let response = self.decide(request, now.monotonic, &mut effects.records);
+        self.end(effects.records.get(decided..).unwrap_or_default(), now.monotonic);
         effects.reply(reply_to, response);
     }
 
-    fn handle_timeout(&mut self, _now: Now, _effects: &mut Effects<Self>) {}
+    fn handle_timeout(&mut self, now: Now, effects: &mut Effects<Self>) {
+        self.begin(None, now.monotonic);
+        self.do_what_is_due(now.monotonic, effects);
+    }
 
     fn next_deadline(&self) -> Option<Monotonic> {
-        None
+        self.next_due()
     }
 
     fn replay(&mut self, record: &MetadataRecord) {
         // The quorum refuses a record that does not fit and then stops; here there is nothing to add to that.
         let Ok(change) = self.image.replay(record) else { return };
+        self.note(record);
         match change {
             Change::Topic(TopicChange::Created(id)) => {
                 if let Some(name) = self.image.topic_by_id(id).map(|topic| TopicName::clone(&topic.name)) {

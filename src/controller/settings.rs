@@ -35,7 +35,7 @@ impl Default for ControllerSettings {
     fn default() -> Self {
         Self {
             session_timeout: Duration::from_secs(9),
-            rebalance_interval: Some(Duration::from_secs(300)),
+            rebalance_interval: Some(Duration::from_mins(5)),
             min_insync_replicas: 1,
             unclean_leader_election: false,
         }

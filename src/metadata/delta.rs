@@ -103,7 +103,11 @@ impl MetadataDelta {
         match change {
             Change::Cluster => self.cluster = true,
             Change::Feature(name) => drop(self.features.insert(name)),
-            Change::Broker(id) => drop(self.brokers.insert(id)),
+            Change::Broker(id) => {
+                self.brokers.insert(id);
+                // It may have registered, and be gone again by the end.
+                self.broker_epochs = true;
+            }
             Change::BrokerEpochs => self.broker_epochs = true,
             Change::Topic(change) => self.topics.note(change),
             Change::Config(resource) => drop(self.configs.insert(resource)),

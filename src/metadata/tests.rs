@@ -176,6 +176,45 @@ fn the_bytes_of_a_record_stay_as_they_are() {
     assert_eq!(bytes, [&[0, 0, 0, 2][..], &topic, &partition].concat());
 }
 
+/// Bytes of the first version of each record that has another one by now.
+#[test]
+fn records_of_the_first_version_are_still_read() {
+    let id = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+    let registration = [
+        &[0, 0, 0, 41, 3, 0][..],
+        &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 4][..],
+        &id,
+        &[0, 0, 0, 0],
+        &[1, 0, 0, 0, 1, b'a', 0],
+    ];
+    let fenced = [&[0, 0, 0, 15, 4, 0][..], &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 4, 1]];
+    let changed = [&[0, 0, 0, 36, 7, 0][..], &id, &[0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 1, 0, 0, 0, 2]];
+    let bytes = [&[0, 0, 0, 3][..], &registration.concat(), &fenced.concat(), &changed.concat()].concat();
+    let broker = BrokerRegistration {
+        id: 1,
+        epoch: 4,
+        incarnation: Uuid::from_u128(7),
+        rack: Some("a".into()),
+        ..BrokerRegistration::default()
+    };
+    let records = vec![
+        BrokerRecord::RegisterBroker(broker).into(),
+        BrokerRecord::BrokerChange { id: 1, epoch: 4, fenced: true, in_controlled_shutdown: false }.into(),
+        TopicRecord::PartitionChange { topic_id: Uuid::from_u128(7), partition: 0, change: led_by(2) }.into(),
+    ];
+    assert_eq!(encoded(&records), bytes);
+    assert_eq!(decode_records(&mut &bytes[..]), Ok(records));
+}
+
+#[test]
+fn an_epoch_stays_used_when_its_broker_is_gone() {
+    let mut image = image_of(&one_of_each());
+    assert_eq!(image.last_broker_epoch(), 9);
+    image.replay(&BrokerRecord::UnregisterBroker { id: 1, epoch: 4 }.into()).unwrap();
+    let again = image_of(&image.to_records());
+    assert_eq!((again.last_broker_epoch(), again.brokers().len()), (9, 0));
+}
+
 #[test]
 fn no_damage_to_encoded_records_panics() {
     let bytes = encoded(&one_of_each());

@@ -33,7 +33,7 @@ use crate::broker::quotas::Quotas;
 use crate::broker::transaction_markers;
 use crate::clock::Clock;
 use crate::config::{Config, Origin, SecurityProtocol, Storage};
-use crate::controller::{Controller, ControllerClient, ControllerSettings, RegisterBroker};
+use crate::controller::{BrokerHeartbeat, Controller, ControllerClient, ControllerSettings, RegisterBroker};
 use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::{CoordinatorRuntime, CoordinatorRuntimeConfig};
 use crate::coordinator::transaction::request::WriteMarkers;
@@ -194,15 +194,11 @@ async fn build(
     // After the metadata, which says whose each log is before any is touched.
     let replicas = open_replicas(&config, &clock, &log_dirs, &metadata).await?;
     watch(Step::LogsLoaded)?;
-    let (driver, controller) = {
-        let (node_id, settings) = (config.node_id, ControllerSettings::from(&*config));
-        let new_controller = move |image: &MetadataImage| Controller::new(image, node_id, settings);
-        Driver::start(Arc::clone(&metadata), clock.clone(), new_controller)
-    };
+    let (driver, controller) = start_controller(&config, &clock, &metadata);
     running.driver = Some(driver);
     watch(Step::ControllerStarted)?;
     let cluster_id = config.cluster_id.as_deref().unwrap_or(log_dirs.cluster_id());
-    let broker_epoch = register(&config, &controller, cluster_id.into(), &bound).await?;
+    let broker_epoch = register(&config, &controller, cluster_id.into(), &bound, log_dirs.directory_ids()).await?;
     watch(Step::Registered)?;
     let groups = group_coordinators(&config, &clock, &replicas);
     running.groups = Some(groups.clone());
@@ -381,12 +377,20 @@ fn removed_topics(metadata: &MetadataQuorum) -> HashSet<Uuid> {
     removed.collect()
 }
 
+/// Lets this node decide on the metadata whenever it leads their quorum.
+fn start_controller(config: &Config, clock: &Clock, metadata: &Arc<MetadataQuorum>) -> (Driver, ControllerClient) {
+    let (node_id, settings) = (config.node_id, ControllerSettings::from(config));
+    let new_controller = move |image: &MetadataImage| Controller::new(image, node_id, settings);
+    Driver::start(Arc::clone(metadata), clock.clone(), new_controller)
+}
+
 /// Tells the controller that this broker is there, and where; answers its broker epoch.
 async fn register(
     config: &Config,
     controller: &ControllerClient,
     cluster_id: Arc<str>,
     bound: &[(Arc<str>, SocketAddr)],
+    log_dirs: Vec<Uuid>,
 ) -> Result<i64, StartError> {
     let protocol_of = |name: &Arc<str>| {
         let listener = config.listeners.iter().find(|listener| listener.name == *name);
@@ -405,12 +409,19 @@ async fn register(
         incarnation: Uuid::new_v4(),
         listeners: listeners.collect(),
         rack: config.broker.broker_rack.as_deref().map(Into::into),
-        log_dirs: Vec::new(),
+        log_dirs,
         previous_broker_epoch: -1,
     };
     let refused = |reason: String| StartError::Metadata { reason: format!("the broker cannot register: {reason}") };
     let registered = controller.register_broker(request).await.map_err(|code| refused(code.to_string()))?;
-    registered.response.map_err(|refusal| refused(refusal.message))
+    let current_metadata_offset = registered.image_offset;
+    let broker_epoch = registered.response.map_err(|refusal| refused(refusal.message))?;
+    // The image holds the registration by now, and partitions are hosted only when this broker may lead them.
+    let (broker_id, wants_fence, wants_shutdown) = (config.node_id, false, false);
+    let heartbeat = BrokerHeartbeat { broker_id, broker_epoch, current_metadata_offset, wants_fence, wants_shutdown };
+    let unfenced = controller.broker_heartbeat(heartbeat).await.map_err(|code| refused(code.to_string()))?;
+    unfenced.response.map_err(|refusal| refused(refusal.message))?;
+    Ok(broker_epoch)
 }
 
 fn group_coordinators(

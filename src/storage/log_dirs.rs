@@ -127,6 +127,12 @@ impl LogDirs {
         self.metadata.directory_id()
     }
 
+    /// The ids of those that work. One from before directories had ids gets one for this run.
+    pub fn directory_ids(&self) -> Vec<Uuid> {
+        let id = |dir: &Arc<LogDir>| Some(dir.directory_id()).filter(|id| !id.is_nil()).unwrap_or_else(Uuid::new_v4);
+        self.online().map(id).collect()
+    }
+
     /// The one in which the log is.
     pub fn dir_of(&self, log: &Log) -> &Arc<LogDir> {
         self.dirs.iter().find(|dir| dir.holds(log)).unwrap_or_else(|| self.first())

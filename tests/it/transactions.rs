@@ -436,8 +436,8 @@ async fn a_decided_transaction_ends_after_a_restart() {
         let described = reach(&mut client, id, "CompleteCommit").await;
         let next = (described.producer_id.0, described.producer_epoch);
         assert_eq!(next, (producer.producer_id, producer.epoch + 1));
-        // The coordinator is in its second leadership.
-        expected.push((TransactionResult::Commit, next.0, next.1, 1));
+        // The first leadership has ended, and the coordinator is in its next one.
+        expected.push((TransactionResult::Commit, next.0, next.1, 2));
     }
     assert_eq!(markers(&mut client, &topic, 0).await, expected[..1]);
     assert_eq!(markers(&mut client, &topic, 1).await, expected[..1]);

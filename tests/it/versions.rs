@@ -252,7 +252,7 @@ async fn b40_leader_epochs_older_and_newer_than_ours() {
     broker.stop().await;
     let broker = Broker::on(directory.path()).await;
     let mut client = broker.client().await;
-    for (epoch, expected) in [(0, FENCED_LEADER_EPOCH), (1, 0), (2, UNKNOWN_LEADER_EPOCH)] {
+    for (epoch, expected) in [(0, FENCED_LEADER_EPOCH), (1, FENCED_LEADER_EPOCH), (2, 0), (3, UNKNOWN_LEADER_EPOCH)] {
         let mut request = fetch(&topic, &[(0, 0)]);
         request.topics[0].partitions[0].current_leader_epoch = epoch;
         let response = client.ask(FETCH, &request).await;

@@ -1,20 +1,22 @@
-//! The controller told in lines: `register`, `fence`, `create`, `delete`, `grow`, `producer-ids`, `alter`, `lead`,
-//! `elect` and `reassign`.
+//! The controller told in lines: `register`, `heartbeat`, `pass`, `fail-over`, `state`, `fence`, `create`, `delete`,
+//! `grow`, `producer-ids`, `alter`, `lead`, `elect` and `reassign`.
 //!
 //! Ids are numbers: topics count from 1 in the order of creation requests. Records are given first, then the answers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use klamm::clock::Clock;
+use klamm::clock::{Monotonic, Now};
 use klamm::controller::{
-    AllocateProducerIds, AlterPartition, AlterPartitionReassignments, Controller, ControllerRequest,
+    AllocateProducerIds, AlterPartition, AlterPartitionReassignments, BrokerHeartbeat, Controller, ControllerRequest,
     ControllerResponse, ControllerSettings, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionType,
-    MutationQuota, NewPartitions, NewTopic, PartitionAlteration, PartitionAssignment, Refusal, RegisterBroker,
-    TopicReassignment, TopicToDelete, UnregisterBroker,
+    HeartbeatAnswer, MutationQuota, NewPartitions, NewTopic, PartitionAlteration, PartitionAssignment, Refusal,
+    RegisterBroker, TopicReassignment, TopicToDelete, UnregisterBroker,
 };
 use klamm::ids::{NO_TOPIC_ID, Uuid};
-use klamm::metadata::{BrokerRecord, LeaderRecoveryState, MetadataImage, PartitionChange, PartitionImage, TopicRecord};
+use klamm::metadata::{
+    BrokerRecord, LeaderRecoveryState, MetadataImage, MetadataRecord, PartitionChange, PartitionImage, TopicRecord,
+};
 use klamm::state_machine::{Effects, ReplyTo, StateMachine};
 
 use super::controller_records::tell_record;
@@ -22,14 +24,21 @@ use super::{Execute, controller_admin as admin};
 
 struct Script {
     controller: Controller,
+    /// What the log would have made.
+    image: MetadataImage,
+    now_ms: i64,
     topics: u128,
 }
 
 pub(crate) fn machine() -> Execute {
-    let mut script =
-        Script { controller: Controller::new(&MetadataImage::default(), 1, ControllerSettings::default()), topics: 0 };
+    let image = MetadataImage::default();
+    let controller = Controller::new(&image, OWN_NODE, ControllerSettings::default());
+    let mut script = Script { controller, image, now_ms: 0, topics: 0 };
     Box::new(move |line| script.execute(line))
 }
+
+/// The broker in the controller's process.
+const OWN_NODE: i32 = 1;
 
 /// The words of a line: those with a `=` by their key, the others in order.
 struct Words<'a> {
@@ -54,10 +63,18 @@ impl<'a> Words<'a> {
 
 impl Script {
     fn execute(&mut self, line: &str) -> String {
-        let (command, rest) = line.split_once(' ').unwrap();
+        let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         let words = Words::of(rest);
         let request = match command {
-            "register" => register(&words),
+            "register" => return self.register(&words),
+            "heartbeat" => heartbeat(&words),
+            "pass" => return self.pass(words.number("ms", 0)),
+            "fail-over" => {
+                self.controller =
+                    Controller::new(&self.image, words.number("to", OWN_NODE), ControllerSettings::default());
+                return "ok".to_owned();
+            }
+            "state" => return self.tell_partitions(),
             "create" => self.create(rest),
             "delete" => delete(&words),
             "grow" => grow(&words),
@@ -72,9 +89,8 @@ impl Script {
             "configs" | "replace-configs" | "quotas" | "scram" | "features" => admin::request(command, rest),
             "fence" => {
                 let (id, epoch) = (words.number("broker", -1), words.number("epoch", -1));
-                self.controller.replay(
-                    &BrokerRecord::BrokerChange { id, epoch, fenced: true, in_controlled_shutdown: false }.into(),
-                );
+                let change = BrokerRecord::BrokerChange { id, epoch, fenced: true, in_controlled_shutdown: false };
+                self.replay(&change.into());
                 return "ok".to_owned();
             }
             "lead" => {
@@ -82,7 +98,7 @@ impl Script {
                 let (topic_id, partition) = (Uuid::from_u128(words.number("topic", 0)), words.number("partition", 0));
                 let (isr, leader) = (words.named.get("isr").map(|isr| numbers(isr)), Some(words.number("leader", -1)));
                 let change = PartitionChange { isr, leader, ..PartitionChange::default() };
-                self.controller.replay(&TopicRecord::PartitionChange { topic_id, partition, change }.into());
+                self.replay(&TopicRecord::PartitionChange { topic_id, partition, change }.into());
                 return "ok".to_owned();
             }
             _ => panic!("unknown command {command}"),
@@ -90,14 +106,76 @@ impl Script {
         self.submit(request)
     }
 
-    fn submit(&mut self, request: ControllerRequest) -> String {
-        let mut effects = Effects::new();
-        self.controller.handle(request, ReplyTo(1), Clock::manual(0).now(), &mut effects);
+    /// `register broker=n [rack=r] [run=n] [previous=epoch] [dirs=1,2] [cluster=c] [fenced]`; without the last word, the
+    /// broker then asks not to be fenced.
+    fn register(&mut self, words: &Words<'_>) -> String {
+        let mut output = self.submit(register(words));
+        let id = words.number("broker", -1);
+        let broker = self.image.broker(id).filter(|broker| broker.fenced && !words.has("fenced"));
+        if let Some(broker_epoch) = broker.map(|broker| broker.epoch) {
+            let (current_metadata_offset, wants_fence, wants_shutdown) = (0, false, false);
+            let heartbeat =
+                BrokerHeartbeat { broker_id: id, broker_epoch, current_metadata_offset, wants_fence, wants_shutdown };
+            output.push('\n');
+            output.push_str(&self.submit(ControllerRequest::BrokerHeartbeat(heartbeat)));
+        }
+        output
+    }
+
+    fn now(&self) -> Now {
+        let monotonic = Monotonic::from_millis(self.now_ms.unsigned_abs());
+        Now { timestamp_ms: self.now_ms, monotonic }
+    }
+
+    fn replay(&mut self, record: &MetadataRecord) {
+        self.controller.replay(record);
+        self.image.replay(record).unwrap();
+    }
+
+    fn take_in(&mut self, effects: &Effects<Controller>) -> String {
         let mut output = String::new();
         for record in &effects.records {
-            self.controller.replay(record);
+            self.replay(record);
             let _ = writeln!(output, "+ {}", tell_record(record));
         }
+        output
+    }
+
+    /// Lets time pass, and the controller do whatever becomes due.
+    fn pass(&mut self, ms: i64) -> String {
+        let end = self.now_ms + ms;
+        let mut output = String::new();
+        while let Some(deadline) = self.controller.next_deadline() {
+            let deadline = i64::try_from(deadline.as_millis()).unwrap();
+            if deadline > end {
+                break;
+            }
+            self.now_ms = self.now_ms.max(deadline);
+            let mut effects = Effects::new();
+            self.controller.handle_timeout(self.now(), &mut effects);
+            let told = self.take_in(&effects);
+            if !told.is_empty() {
+                let _ = write!(output, "at {}:\n{told}", self.now_ms);
+            }
+        }
+        self.now_ms = end;
+        if output.is_empty() { "nothing".to_owned() } else { output }
+    }
+
+    fn tell_partitions(&self) -> String {
+        let mut output = String::new();
+        for topic in self.image.topics() {
+            for (index, state) in topic.partitions.iter().enumerate() {
+                let _ = writeln!(output, "{}-{index}: {}", topic.name, tell_state(state));
+            }
+        }
+        output
+    }
+
+    fn submit(&mut self, request: ControllerRequest) -> String {
+        let mut effects = Effects::new();
+        self.controller.handle(request, ReplyTo(1), self.now(), &mut effects);
+        let mut output = self.take_in(&effects);
         for (_, response) in &effects.replies {
             output.push_str(&tell_response(response));
         }
@@ -162,8 +240,22 @@ fn register(words: &Words<'_>) -> ControllerRequest {
         incarnation: Uuid::from_u128(words.number("run", 1)),
         listeners: Vec::new(),
         rack: words.named.get("rack").map(|rack| (*rack).into()),
-        log_dirs: Vec::new(),
+        log_dirs: match words.named.get("dirs") {
+            Some(dirs) => numbers(dirs).into_iter().map(|id| Uuid::from_u128(id as u128)).collect(),
+            None => vec![Uuid::from_u128(1_000 + words.number::<u128>("broker", 0))],
+        },
         previous_broker_epoch: words.number("previous", -1),
+    })
+}
+
+/// `heartbeat broker=n epoch=n [fence] [shutdown]`
+fn heartbeat(words: &Words<'_>) -> ControllerRequest {
+    ControllerRequest::BrokerHeartbeat(BrokerHeartbeat {
+        broker_id: words.number("broker", -1),
+        broker_epoch: words.number("epoch", -1),
+        current_metadata_offset: 0,
+        wants_fence: words.has("fence"),
+        wants_shutdown: words.has("shutdown"),
     })
 }
 
@@ -202,7 +294,11 @@ fn alter(words: &Words<'_>) -> ControllerRequest {
                 .into_iter()
                 .map(|id| (id, words.number("seen-epoch", -1)))
                 .collect(),
-            leader_recovery_state: LeaderRecoveryState::Recovered,
+            leader_recovery_state: if words.has("recovering") {
+                LeaderRecoveryState::Recovering
+            } else {
+                LeaderRecoveryState::Recovered
+            },
         }],
     })
 }
@@ -254,7 +350,7 @@ fn tell_response(response: &ControllerResponse) -> String {
         | ControllerResponse::UserScramCredentialsAltered(_)
         | ControllerResponse::FeaturesUpdated(_) => admin::tell_response(response),
         ControllerResponse::BrokerHeartbeatAnswered(answer) => {
-            vec![answer.as_ref().map_or_else(tell_refusal, |answer| format!("{answer:?}"))]
+            vec![answer.as_ref().map_or_else(tell_refusal, |answer| tell_heartbeat(*answer))]
         }
         ControllerResponse::BrokerRegistered(Ok(epoch)) => vec![format!("epoch {epoch}")],
         ControllerResponse::BrokerRegistered(Err(refusal)) | ControllerResponse::LeadersElected(Err(refusal)) => {
@@ -305,6 +401,12 @@ fn tell_response(response: &ControllerResponse) -> String {
 
 pub(super) fn tell_refusal(refusal: &Refusal) -> String {
     format!("{:?}: {}", refusal.code, refusal.message)
+}
+
+fn tell_heartbeat(answer: HeartbeatAnswer) -> String {
+    let told =
+        [(answer.is_caught_up, "caught up"), (answer.is_fenced, "fenced"), (answer.should_shut_down, "shut down")];
+    told.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 
 fn tell_partitions(topic: &str, partitions: &[(i32, Result<(), Refusal>)], good: &str) -> Vec<String> {
