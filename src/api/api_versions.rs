@@ -7,7 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::context::{ClientSoftware, RequestContext};
 use super::owned::message_text;
 use super::reply::Reply;
-use super::{APIS, Api, ApiError};
+use super::{APIS, Api, ApiError, Place};
 use crate::broker::Broker;
 use crate::metadata::{MetadataImage, SUPPORTED_FEATURES, SupportedFeature};
 use crate::protocol::ErrorCode;
@@ -34,7 +34,11 @@ pub async fn handle(
             .client_software
             .set(ClientSoftware { name: name.as_str().into(), version: version.as_str().into() });
     }
-    Ok(Reply::Ready(versions(context.api_version, &broker.image())))
+    let is_between_nodes = broker.is_controller_listener(&context.listener);
+    let there = |api: &&Api| is_between_nodes || api.place != Place::Quorum;
+    Ok(Reply::Ready(
+        versions(context.api_version, &broker.image()).with_api_keys(APIS.iter().filter(there).map(entry).collect()),
+    ))
 }
 
 /// The answer to a version that is not served, to be written as version 0: the client reads from it which versions of
@@ -44,7 +48,7 @@ pub fn unsupported_version() -> ApiVersionsResponse {
     refusal(ErrorCode::UnsupportedVersion).with_api_keys(own)
 }
 
-/// The table of APIs, and the features.
+/// The features.
 ///
 /// Unlike Kafka, `kraft.version`, `group.version` and their like are not among the features: clients take them as the offer
 /// of protocols that this broker does not speak.
@@ -63,7 +67,6 @@ fn versions(api_version: i16, image: &MetadataImage) -> ApiVersionsResponse {
             .with_max_version_level(level)
     });
     ApiVersionsResponse::default()
-        .with_api_keys(APIS.iter().map(entry).collect())
         .with_supported_features(supported.collect())
         .with_finalized_features(finalized.collect())
         .with_finalized_features_epoch(image.offset)

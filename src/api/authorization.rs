@@ -47,6 +47,11 @@ impl Authorized {
         &self.principal
     }
 
+    /// Who decides.
+    pub(super) fn authorizer(&self) -> &Arc<dyn Authorizer> {
+        &self.authorizer
+    }
+
     /// Whether the principal may do `operation` with `resource`.
     ///
     /// Errors: the resource's authorisation error.

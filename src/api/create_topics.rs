@@ -70,7 +70,7 @@ pub async fn handle(
 }
 
 async fn create_and_wait(broker: &Broker, create: CreateTopics) -> Result<Vec<TopicCreation>, ErrorCode> {
-    let created = broker.controller.create_topics(create).await?;
+    let created = broker.controller.here().ask(create).await?;
     broker.replicas_applied(created.image_offset).await?;
     Ok(created.response)
 }

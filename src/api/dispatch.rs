@@ -1,27 +1,31 @@
 //! What happens once around every handler: header, version check, decoding, authorisation, throttling, encoding.
 
 use std::borrow::Cow;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::Request;
 
 use super::context::RequestContext;
+use super::forwarding::{Forwarded, forward};
 use super::reply::Reply;
+use super::requester::Requester;
 use super::response_errors::ErrorCodes;
 use super::session::{Session, client_id};
 use super::throttle_time::ThrottleTime;
 use super::throttling::{Work, throttle, throttle_unanswered};
-use super::{Api, ApiError, api_versions, route};
+use super::{Api, ApiError, Place, api_versions, route};
 use crate::broker::Broker;
 use crate::clock::{Clock, Monotonic};
 use crate::metrics::RequestMetrics;
 use crate::network::{Answer, Asked, Endpoints, Handled, LogLimit, Service, Then};
-use crate::protocol::frame::Frame;
+use crate::protocol::frame::{Frame, Piece};
 use crate::protocol::header::{RequestHeader, peek_api};
 use crate::protocol::request::decode_request;
-use crate::protocol::response::encode_response;
+use crate::protocol::response::{LENGTH_SIZE, encode_response};
 use crate::protocol::{EncodeError, ErrorCode};
 use crate::security::{AllowEverything, Authorizer, Operation};
 
@@ -47,14 +51,26 @@ impl Dispatcher {
 
     async fn dispatch(&self, session: &mut Session, mut frame: Bytes) -> Result<Handled, ApiError> {
         let request_size = frame.len();
+        // What may have to go to another node goes as it came.
+        let connections = self.broker.controller.connections();
+        let whole = connections.map(|connections| (connections, frame.clone()));
         let header = RequestHeader::decode(&mut frame)?;
         let api_versions = ApiKey::ApiVersions as i16;
         let requests = self.requests(header.api_key);
         match Api::of(header.api_key) {
-            Some(api) if api.serves(header.api_version) => {
+            Some(api) if api.serves(header.api_version) && self.is_there(api, session) => {
                 requests.inspect(|requests| requests.count(header.api_version));
                 session.note(&header);
                 let session: &Session = session;
+                if let (Place::Controller, Some((connections, whole))) = (api.place, whole) {
+                    match forward(connections, &session.requester(), &whole).await {
+                        Forwarded::Answered(frame) => return Ok(Handled::Ready(frame.into())),
+                        Forwarded::Refused(code) => {
+                            return Err(ApiError::close(format!("the controller does not take its request: {code}")));
+                        }
+                        Forwarded::Here => {}
+                    }
+                }
                 let meter = session.request_meter(&self.broker.quotas);
                 let work = meter.map(|meter| Arc::new(Work::new(meter, self.clock.clone())));
                 let call = Call {
@@ -65,6 +81,7 @@ impl Dispatcher {
                     body: frame,
                     work: work.as_ref(),
                     requests,
+                    is_elsewhere: None,
                 };
                 match &work {
                     None => route(header.api_key, call).await,
@@ -78,6 +95,11 @@ impl Dispatcher {
             }
             api => Err(self.refuse(session, &header, api)),
         }
+    }
+
+    /// Whether the API is there for whoever comes by the session's listener.
+    fn is_there(&self, api: &Api, session: &Session) -> bool {
+        api.place != Place::Quorum || self.broker.is_controller_listener(session.listener())
     }
 
     /// What is counted of the requests of one API.
@@ -149,6 +171,8 @@ pub(super) struct Call<'a> {
     work: Option<&'a Arc<Work>>,
     /// What is counted of the API's requests.
     requests: Option<&'a RequestMetrics>,
+    /// Becomes true where the answer says that the controller is another node, for whom that concerns.
+    is_elsewhere: Option<&'a Arc<AtomicBool>>,
 }
 
 /// Writes a response: correlation id, version, message.
@@ -192,11 +216,12 @@ impl Call<'_> {
         T: ThrottleTime + ErrorCodes + Send + 'static,
     {
         let (correlation_id, api_version) = (self.header.correlation_id, self.header.api_version);
+        let is_elsewhere = self.is_elsewhere.cloned();
         let due = self.work.map(|work| work.due());
         Ok(match reply {
             Reply::None(throttle_time) => Handled::NoAnswer(throttle_unanswered(throttle_time, due.as_deref())),
             Reply::Ready(mut response) => {
-                self.requests.inspect(|requests| response.count_errors(&requests.errors));
+                note_errors(&response, self.requests, is_elsewhere.as_deref());
                 let then = throttle(&mut response, due.as_deref());
                 Handled::Ready(Answer { frame: encode(correlation_id, api_version, &response)?, then })
             }
@@ -205,17 +230,88 @@ impl Call<'_> {
                 Handled::Owed(Box::pin(async move {
                     let mut response = response.await;
                     let requests = place.and_then(|place| metrics.request(place));
-                    requests.inspect(|requests| response.count_errors(&requests.errors));
+                    note_errors(&response, requests, is_elsewhere.as_deref());
                     let then = throttle(&mut response, due.as_deref());
                     let frame = encode(correlation_id, api_version, &response).map_err(|error| error.to_string())?;
                     Ok(Answer { frame, then })
                 }))
             }
             Reply::Last(response, reason) => {
-                self.requests.inspect(|requests| response.count_errors(&requests.errors));
+                note_errors(&response, self.requests, is_elsewhere.as_deref());
                 let frame = encode(correlation_id, api_version, &response)?;
                 Handled::Ready(Answer { frame, then: Then::Close(reason) })
             }
         })
     }
+}
+
+fn note_errors(response: &impl ErrorCodes, requests: Option<&RequestMetrics>, is_elsewhere: Option<&AtomicBool>) {
+    requests.inspect(|requests| response.count_errors(&requests.errors));
+    if let Some(is_elsewhere) = is_elsewhere {
+        response.each_error_code(&mut |code| {
+            is_elsewhere.fetch_or(code == ErrorCode::NotController.code(), Ordering::Relaxed);
+        });
+    }
+}
+
+/// The answer, its header included, to a request that another broker has passed on, which came by `context`.
+///
+/// Errors: `NotController` where this node does not lead or did not to the end, and those by which Kafka's controller
+/// refuses what is no request that may be passed on.
+pub(super) fn unwrapped<'a>(
+    broker: &'a Broker,
+    context: &'a RequestContext,
+    requester: Requester,
+    frame: Bytes,
+) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorCode>> + Send + 'a>> {
+    Box::pin(async move {
+        let mut body = frame;
+        let request_size = body.len();
+        let header = RequestHeader::decode(&mut body).map_err(|_| ErrorCode::InvalidRequest)?;
+        let api = Api::of(header.api_key).filter(|api| api.place == Place::Controller);
+        let api = api.ok_or(ErrorCode::InvalidRequest)?;
+        if !api.serves(header.api_version) {
+            return Err(ErrorCode::UnsupportedVersion);
+        }
+        if !broker.is_controller() {
+            return Err(ErrorCode::NotController);
+        }
+        let mut session = Session::of_forwarded(context, requester.principal, requester.host, broker);
+        session.note(&header);
+        let is_elsewhere = Arc::default();
+        let call = Call {
+            broker,
+            session: &session,
+            header: &header,
+            request_size,
+            body,
+            work: None,
+            requests: None,
+            is_elsewhere: Some(&is_elsewhere),
+        };
+        let answer = match route(header.api_key, call).await {
+            Ok(Handled::Ready(answer)) => answer,
+            Ok(Handled::Owed(owed)) => owed.await.map_err(|_| ErrorCode::UnknownServerError)?,
+            Ok(Handled::NoAnswer(_)) => return Err(ErrorCode::UnknownServerError),
+            Err(ApiError::Close(reason)) => {
+                tracing::info!(peer = %context.peer, "a request that was passed on has no answer: {reason}");
+                return Err(ErrorCode::InvalidRequest);
+            }
+        };
+        if is_elsewhere.load(Ordering::Relaxed) {
+            return Err(ErrorCode::NotController);
+        }
+        Ok(without_length(answer.frame))
+    })
+}
+
+/// A frame behind its length prefix. Nothing that the controller answers has parts in files.
+fn without_length(frame: Frame) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(frame.size_in_bytes());
+    for piece in frame.into_pieces() {
+        if let Piece::Bytes(piece) = piece {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    bytes.freeze().slice(LENGTH_SIZE..)
 }

@@ -12,7 +12,8 @@
 //!   handler asks [`RequestContext::authorize`] for each resource that the request names; or `Once(Operation)`, which is
 //!   asked on the cluster before the handler. The module of such a row has, beside `handle`, a
 //!   `pub fn refuse(request: &Request, code: ErrorCode) -> Response`: the answer when it is not allowed.
-//! - `Place` is `Broker`, or `Controller` for what Kafka's brokers forward to the controller.
+//! - `Place` is `Broker`, or `Controller` for what brokers forward to the controller, or `Quorum` for what nodes ask of
+//!   the controller for themselves: at its own listener, and nowhere else is there such an API.
 //!
 //! The response type must stand in [`throttle_time`] and in [`response_errors`], where what clients may be answered already
 //! does.
@@ -22,15 +23,19 @@
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod add_raft_voter;
+pub mod allocate_producer_ids;
 pub mod alter_client_quotas;
 pub mod alter_configs;
+pub mod alter_partition;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
 pub mod alter_user_scram_credentials;
 pub mod api_versions;
 mod asked_configs;
 pub mod authorization;
+pub mod broker_heartbeat;
 mod broker_loggers;
+pub mod broker_registration;
 mod config_changes;
 mod config_resource;
 mod config_rules;
@@ -60,10 +65,12 @@ pub mod describe_user_scram_credentials;
 mod dispatch;
 pub mod elect_leaders;
 pub mod end_txn;
+pub mod envelope;
 pub mod error;
 pub mod expire_delegation_token;
 pub mod fetch;
 pub mod find_coordinator;
+mod forwarding;
 pub mod heartbeat;
 pub mod http;
 pub mod incremental_alter_configs;
@@ -91,6 +98,7 @@ pub mod remove_raft_voter;
 pub mod renew_delegation_token;
 mod repeated;
 pub mod reply;
+mod requester;
 mod response_errors;
 mod session;
 pub mod sync_group;
@@ -121,8 +129,10 @@ use crate::security::{Operation, ResourceType};
 pub enum Place {
     /// On the broker that is asked.
     Broker,
-    /// On the controller; Kafka's brokers forward the request to it.
+    /// On the controller; brokers forward the request to it.
     Controller,
+    /// On the controller, which is asked by other nodes at its own listener. To clients there is no such API.
+    Quorum,
 }
 
 /// What the table says about one API.
@@ -165,6 +175,11 @@ impl Api {
     pub fn serves(&self, version: i16) -> bool {
         (self.min_version..=self.max_version).contains(&version)
     }
+}
+
+/// The rows of the APIs that there are for clients.
+pub fn client_apis() -> impl Iterator<Item = &'static Api> {
+    APIS.iter().filter(|api| api.place != Place::Quorum)
 }
 
 /// Kafka's API keys are below this.
@@ -293,12 +308,17 @@ api_table! {
     DescribeUserScramCredentialsRequest 0..=0, SENTENCES, Once(Describe), Broker => describe_user_scram_credentials;
     AlterUserScramCredentialsRequest 0..=0, SENTENCES, Once(Alter), Controller => alter_user_scram_credentials;
     DescribeQuorumRequest 0..=2, SMALL, Once(Describe), Controller => describe_quorum;
+    AlterPartitionRequest 2..=3, LISTS, Once(ClusterAction), Quorum => alter_partition;
     UpdateFeaturesRequest 0..=2, SMALL, Once(Alter), Controller => update_features;
+    EnvelopeRequest 0..=0, LISTS, Once(ClusterAction), Quorum => envelope;
     DescribeClusterRequest 0..=2, SMALL, Each(Describe, Cluster), Broker => describe_cluster;
     DescribeProducersRequest 0..=0, SENTENCES, Each(Read, Topic), Broker => describe_producers;
+    BrokerRegistrationRequest 0..=4, LISTS, Once(ClusterAction), Quorum => broker_registration;
+    BrokerHeartbeatRequest 0..=1, SMALL, Once(ClusterAction), Quorum => broker_heartbeat;
     UnregisterBrokerRequest 0..=0, SMALL, Once(Alter), Controller => unregister_broker;
     DescribeTransactionsRequest 0..=0, LISTS, Each(Describe, TransactionalId), Broker => describe_transactions;
     ListTransactionsRequest 0..=2, LISTS, Each(Describe, TransactionalId), Broker => list_transactions;
+    AllocateProducerIdsRequest 0..=0, SMALL, Once(ClusterAction), Quorum => allocate_producer_ids;
     ListConfigResourcesRequest 0..=1, SMALL, Each(DescribeConfigs, Cluster), Broker => list_config_resources;
     DescribeTopicPartitionsRequest 0..=0, LISTS, Each(Describe, Topic), Broker => describe_topic_partitions;
     AddRaftVoterRequest 0..=0, SMALL, Once(Alter), Controller => add_raft_voter;

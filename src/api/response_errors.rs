@@ -39,16 +39,20 @@ macro_rules! error_codes {
     };
 }
 
-// What clients and tools may be answered, whether it is served yet or not.
+// What clients, tools and nodes may be answered, whether it is served yet or not.
 error_codes! {
     AddOffsetsToTxnResponse: [error_code];
     AddRaftVoterResponse: [error_code];
+    AllocateProducerIdsResponse: [error_code];
     AlterClientQuotasResponse: [entries.error_code];
     AlterConfigsResponse: [responses.error_code];
+    AlterPartitionResponse: [error_code] [topics.partitions.error_code];
     AlterPartitionReassignmentsResponse: [error_code] [responses.partitions.error_code];
     AlterReplicaLogDirsResponse: [results.partitions.error_code];
     AlterUserScramCredentialsResponse: [results.error_code];
     ApiVersionsResponse: [error_code];
+    BrokerHeartbeatResponse: [error_code];
+    BrokerRegistrationResponse: [error_code];
     ConsumerGroupDescribeResponse: [groups.error_code];
     ConsumerGroupHeartbeatResponse: [error_code];
     CreateAclsResponse: [results.error_code];
@@ -73,6 +77,7 @@ error_codes! {
     DescribeUserScramCredentialsResponse: [results.error_code];
     ElectLeadersResponse: [error_code] [replica_election_results.partition_result.error_code];
     EndTxnResponse: [error_code];
+    EnvelopeResponse: [error_code];
     ExpireDelegationTokenResponse: [error_code];
     FetchResponse: [error_code] [responses.partitions.error_code];
     GetTelemetrySubscriptionsResponse: [error_code];

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use kafka_protocol::messages::ApiKey;
 
 use super::authorization::Authorized;
 use super::context::{ClientSoftware, RequestContext};
+use super::requester::Requester;
 use super::throttling::Work;
+use crate::broker::Broker;
 use crate::broker::hints::Hints;
 use crate::broker::quotas::{Meter, Quotas};
 use crate::metrics::CountedConnection;
@@ -27,7 +29,8 @@ pub struct Session {
     /// The latest request's client id; the next one shares it, as long as it is the same.
     client_id: Arc<str>,
     client_software: Arc<OnceLock<ClientSoftware>>,
-    _counted: CountedConnection,
+    /// `None` where the client is connected to another broker.
+    _counted: Option<CountedConnection>,
     hints: Arc<Hints>,
     /// Whether the client has asked for what only this broker can answer.
     has_arrived: bool,
@@ -60,10 +63,36 @@ impl Session {
             authorizer,
             client_id: Arc::default(),
             client_software: Arc::default(),
-            _counted: counted,
+            _counted: Some(counted),
             hints,
             has_arrived: false,
         }
+    }
+
+    /// That of a client whose request another broker has passed on, by the connection of `context`.
+    pub(super) fn of_forwarded(context: &RequestContext, principal: Principal, host: IpAddr, broker: &Broker) -> Self {
+        // Nobody knows the client's port here, and nobody asks for it.
+        let peer = SocketAddr::new(host, 0);
+        Self {
+            endpoints: Endpoints { listener: Arc::clone(&context.listener), peer, local: context.local },
+            principal: Arc::new(principal),
+            authorizer: Arc::clone(context.authorized.authorizer()),
+            client_id: Arc::default(),
+            client_software: Arc::default(),
+            _counted: None,
+            hints: Arc::clone(&broker.hints),
+            has_arrived: true,
+        }
+    }
+
+    /// Whom the connection speaks for, and from where.
+    pub(super) fn requester(&self) -> Requester {
+        Requester { principal: Principal::clone(&self.principal), host: self.endpoints.peer.ip() }
+    }
+
+    /// The name of the listener.
+    pub(super) fn listener(&self) -> &str {
+        &self.endpoints.listener
     }
 
     /// Notes what a request's header says of its sender.

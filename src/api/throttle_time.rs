@@ -50,9 +50,10 @@ macro_rules! without_throttle_time_ms {
     };
 }
 
-// What clients and tools may be answered, whether it is served yet or not, by the schemas of Kafka 4.1.
+// What clients, tools and nodes may be answered, whether it is served yet or not, by the schemas of Kafka 4.1.
 with_throttle_time_ms! {
-    AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, AddRaftVoterResponse, AlterClientQuotasResponse,
+    AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, AddRaftVoterResponse, AllocateProducerIdsResponse,
+    AlterClientQuotasResponse, AlterPartitionResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse,
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
     AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiVersionsResponse,
     ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, CreateAclsResponse,
@@ -73,7 +74,7 @@ with_throttle_time_ms! {
 }
 
 without_throttle_time_ms! {
-    DescribeQuorumResponse, SaslAuthenticateResponse, SaslHandshakeResponse, WriteTxnMarkersResponse,
+    DescribeQuorumResponse, EnvelopeResponse, SaslAuthenticateResponse, SaslHandshakeResponse, WriteTxnMarkersResponse,
 }
 
 impl ThrottleTime for FetchAnswer {

@@ -29,6 +29,7 @@ use crate::replication::replica_manager::ReplicaManager;
 
 pub mod hints;
 mod internal_topics;
+pub mod lifecycle;
 pub mod live_config;
 pub mod loggers;
 pub mod metadata_followers;
@@ -87,6 +88,16 @@ impl Broker {
     /// The newest metadata.
     pub fn image(&self) -> Arc<MetadataImage> {
         self.metadata.image()
+    }
+
+    /// Whether this node leads the quorum, as far as it knows.
+    pub fn is_controller(&self) -> bool {
+        self.metadata.controller_id() == Some(self.node_id)
+    }
+
+    /// Whether the listener is the one by which nodes talk to the controller in this one.
+    pub fn is_controller_listener(&self, name: &str) -> bool {
+        self.config.load().controller_listener.as_ref().is_some_and(|listener| *listener.name == *name)
     }
 
     /// The fetch sessions, locked; hold them for no more than a moment.

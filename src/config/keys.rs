@@ -791,16 +791,13 @@ const REPLICATION: &[Key] = &[
         .at_least(1)
         .internal()
         .no_effect(),
-    Key::boolean("controlled.shutdown.enable", "true", "Whether a stopping broker first hands over its leaderships.")
-        .no_effect(),
+    Key::boolean("controlled.shutdown.enable", "true", "Whether a stopping broker first hands over its leaderships."),
 ];
 
 const CONTROLLER: &[Key] = &[
-    Key::int("broker.heartbeat.interval.ms", "2000", "How often a broker shows the controller that it lives.")
-        .no_effect(),
+    Key::int("broker.heartbeat.interval.ms", "2000", "How often a broker shows the controller that it lives."),
     Key::int("broker.session.timeout.ms", "9000", "How long a broker may be silent before it is fenced."),
-    Key::int("initial.broker.registration.timeout.ms", "60000", "How long a starting broker tries to register.")
-        .no_effect(),
+    Key::int("initial.broker.registration.timeout.ms", "60000", "How long a starting broker tries to register."),
     Key::list(
         "controller.quorum.voters",
         "",

@@ -74,6 +74,18 @@ impl SecurityProtocol {
             Self::SaslSsl => 3,
         }
     }
+
+    const ALL: [Self; 4] = [Self::Plaintext, Self::Ssl, Self::SaslPlaintext, Self::SaslSsl];
+
+    /// The protocol with that number, if there is one.
+    pub fn of_id(id: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.id() == id)
+    }
+
+    /// The protocol that is written so, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.to_string() == name)
+    }
 }
 
 impl fmt::Display for SecurityProtocol {

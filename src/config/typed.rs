@@ -117,6 +117,9 @@ typed_keys! {
             = "transaction.abort.timed.out.transaction.cleanup.interval.ms",
         transaction_remove_expired_transaction_cleanup_interval_ms: i32
             = "transaction.remove.expired.transaction.cleanup.interval.ms",
+        broker_heartbeat_interval_ms: i32 = "broker.heartbeat.interval.ms",
+        initial_broker_registration_timeout_ms: i32 = "initial.broker.registration.timeout.ms",
+        controlled_shutdown_enable: bool = "controlled.shutdown.enable",
         broker_session_timeout_ms: i32 = "broker.session.timeout.ms",
         auto_leader_rebalance_enable: bool = "auto.leader.rebalance.enable",
         leader_imbalance_check_interval_seconds: i64 = "leader.imbalance.check.interval.seconds",

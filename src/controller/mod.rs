@@ -2,7 +2,7 @@
 //!
 //! Requests come in with all they need (fresh ids, defaults, a seed for placement), records and answers go out. Its state
 //! is an image of its own that the records change, so that it decides on what is decided, committed or not yet. Pure,
-//! but for its client; [`crate::quorum::driver`] runs it.
+//! but for its client and the ways that it asks by; [`crate::quorum::driver`] runs it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,6 +21,7 @@ mod alter_partition_reassignments;
 mod brokers;
 mod client;
 mod client_quotas;
+mod connections;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
@@ -36,6 +37,7 @@ mod placement;
 mod scram_credentials;
 mod settings;
 mod timers;
+pub mod wire;
 
 pub use alter_configs::{AlterConfigs, ConfigAlteration, ConfigOperation, ConfigRules, ConfigsChange};
 pub use alter_partition::{AlterPartition, AlteredPartition, PartitionAlteration};
@@ -43,6 +45,7 @@ pub use alter_partition_reassignments::{AlterPartitionReassignments, TopicReassi
 pub use brokers::{AllocateProducerIds, ProducerIdsBlock, RegisterBroker, UnregisterBroker};
 pub use client::ControllerClient;
 pub use client_quotas::{AlterClientQuotas, QuotaAlteration, QuotasAltered, UncheckedEntity};
+pub use connections::{ControllerConnections, ControllerPlace, ControllerPlaces};
 pub use create_partitions::{CreatePartitions, NewPartitions, PartitionsCreated};
 pub use create_topics::{CreateTopics, NewTopic, PartitionAssignment, TopicCreated, TopicCreation};
 pub use delete_topics::{DeleteTopics, TopicDeletion, TopicToDelete};

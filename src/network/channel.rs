@@ -190,7 +190,9 @@ impl Channel {
         }
     }
 
-    async fn version_of<R: Request>(&mut self, at_most: i16) -> Result<i16, ChannelError> {
+    /// The newest version up to `at_most` that both sides speak of a request; asks ApiVersions first when that has not
+    /// been done.
+    pub async fn version_of<R: Request>(&mut self, at_most: i16) -> Result<i16, ChannelError> {
         if self.versions.is_empty() {
             let request = ApiVersionsRequest::default()
                 .with_client_software_name(StrBytes::from_static_str("klamm"))

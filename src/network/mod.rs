@@ -13,6 +13,7 @@ mod input;
 mod limits;
 mod listener;
 mod log_limit;
+pub mod node_connections;
 mod output;
 mod socket_server;
 

@@ -3,8 +3,11 @@
 mod controllers;
 mod descriptors;
 mod initial_topics;
+mod joining;
 mod owners;
 mod quorum_start;
+#[cfg(test)]
+mod quorum_tests;
 mod running;
 mod start_error;
 mod take_over;
@@ -33,17 +36,15 @@ use crate::broker::quotas::Quotas;
 use crate::broker::transaction_markers;
 use crate::clock::Clock;
 use crate::config::{Config, Origin, SecurityProtocol, Storage};
-use crate::controller::{BrokerHeartbeat, Controller, ControllerClient, ControllerSettings, RegisterBroker};
 use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::{CoordinatorRuntime, CoordinatorRuntimeConfig};
 use crate::coordinator::transaction::request::WriteMarkers;
 use crate::coordinator::transaction::{TransactionCoordinator, TransactionCoordinatorConfig};
 use crate::ids::{GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, Uuid};
-use crate::metadata::{Endpoint, MetadataImage, MetadataRecord, TopicRecord};
+use crate::metadata::{MetadataRecord, TopicRecord};
 use crate::metrics::Metrics;
 use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
 use crate::quorum::MetadataQuorum;
-use crate::quorum::driver::Driver;
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::housekeeping::{self, Schedule};
 use crate::replication::log_cleaner::LogCleaner;
@@ -181,8 +182,7 @@ async fn build(
     watch: &Watch,
 ) -> Result<(Arc<Broker>, Vec<(Arc<str>, SocketAddr)>), StartError> {
     // The ports first: a broker that cannot be reached should not touch any data.
-    let listeners = bind(&config)?;
-    let (controllers, http) = (quorum_start::bind(&config)?, bind_http(&config)?);
+    let (listeners, controllers, http) = (bind(&config)?, quorum_start::bind(&config)?, bind_http(&config)?);
     let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
     let gateways = Gateways::of_this_machine();
     told_addresses::log_rule(&config, &bound, &gateways);
@@ -194,11 +194,10 @@ async fn build(
     // After the metadata, which says whose each log is before any is touched.
     let replicas = open_replicas(&config, &clock, &log_dirs, &metadata).await?;
     watch(Step::LogsLoaded)?;
-    let (driver, controller) = start_controller(&config, &clock, &metadata);
+    let (driver, controller) = joining::start_controller(&config, &clock, &metadata);
     running.driver = Some(driver);
     watch(Step::ControllerStarted)?;
-    let cluster_id = config.cluster_id.as_deref().unwrap_or(log_dirs.cluster_id());
-    let broker_epoch = register(&config, &controller, cluster_id.into(), &bound, log_dirs.directory_ids()).await?;
+    let broker_epoch = joining::register(&config, &clock, &controller, &metadata, &log_dirs, &bound).await?;
     watch(Step::Registered)?;
     let groups = group_coordinators(&config, &clock, &replicas);
     running.groups = Some(groups.clone());
@@ -237,7 +236,7 @@ async fn build(
     running.controllers.iter().for_each(|controllers| controllers.serve(&broker));
     running.background = Some(background(&broker, marker_inbox));
     watch(Step::BackgroundStarted)?;
-    host_partitions(&broker).await?;
+    running.heartbeats = joining::take_part(&broker).await?;
     create_initial_topics(&broker).await;
     watch(Step::PartitionsHosted)?;
     open_to_clients(&broker, running, listeners, http)?;
@@ -265,13 +264,6 @@ fn open_to_clients(
         .map_or((HTTP.into(), SocketAddr::from(([0; 4], 0))), |first| (Arc::clone(&first.name), first.local));
     running.network = Some(serve(broker, listeners).map_err(cannot_listen(&first.0, first.1))?);
     Ok(())
-}
-
-/// Waits until what the metadata names is open: a partition that is not would be denied, and clients take that for an
-/// answer.
-async fn host_partitions(broker: &Broker) -> Result<(), StartError> {
-    let applied = broker.replicas_applied(broker.image().offset).await;
-    applied.map_err(|code| StartError::Metadata { reason: format!("the partitions do not follow it: {code}") })
 }
 
 fn background(broker: &Arc<Broker>, markers: UnboundedReceiver<WriteMarkers>) -> Background {
@@ -375,53 +367,6 @@ fn removed_topics(metadata: &MetadataQuorum) -> HashSet<Uuid> {
         _ => None,
     });
     removed.collect()
-}
-
-/// Lets this node decide on the metadata whenever it leads their quorum.
-fn start_controller(config: &Config, clock: &Clock, metadata: &Arc<MetadataQuorum>) -> (Driver, ControllerClient) {
-    let (node_id, settings) = (config.node_id, ControllerSettings::from(config));
-    let new_controller = move |image: &MetadataImage| Controller::new(image, node_id, settings);
-    Driver::start(Arc::clone(metadata), clock.clone(), new_controller)
-}
-
-/// Tells the controller that this broker is there, and where; answers its broker epoch.
-async fn register(
-    config: &Config,
-    controller: &ControllerClient,
-    cluster_id: Arc<str>,
-    bound: &[(Arc<str>, SocketAddr)],
-    log_dirs: Vec<Uuid>,
-) -> Result<i64, StartError> {
-    let protocol_of = |name: &Arc<str>| {
-        let listener = config.listeners.iter().find(|listener| listener.name == *name);
-        listener.map_or(SecurityProtocol::Plaintext, |listener| listener.protocol).to_string().into()
-    };
-    let advertised = told_addresses::advertised(config, bound).into_iter();
-    let listeners = advertised.map(|(listener, address)| Endpoint {
-        host: address.host.into(),
-        port: address.port,
-        protocol: protocol_of(&listener),
-        listener,
-    });
-    let request = RegisterBroker {
-        id: config.node_id,
-        cluster_id,
-        incarnation: Uuid::new_v4(),
-        listeners: listeners.collect(),
-        rack: config.broker.broker_rack.as_deref().map(Into::into),
-        log_dirs,
-        previous_broker_epoch: -1,
-    };
-    let refused = |reason: String| StartError::Metadata { reason: format!("the broker cannot register: {reason}") };
-    let registered = controller.register_broker(request).await.map_err(|code| refused(code.to_string()))?;
-    let current_metadata_offset = registered.image_offset;
-    let broker_epoch = registered.response.map_err(|refusal| refused(refusal.message))?;
-    // The image holds the registration by now, and partitions are hosted only when this broker may lead them.
-    let (broker_id, wants_fence, wants_shutdown) = (config.node_id, false, false);
-    let heartbeat = BrokerHeartbeat { broker_id, broker_epoch, current_metadata_offset, wants_fence, wants_shutdown };
-    let unfenced = controller.broker_heartbeat(heartbeat).await.map_err(|code| refused(code.to_string()))?;
-    unfenced.response.map_err(|refusal| refused(refusal.message))?;
-    Ok(broker_epoch)
 }
 
 fn group_coordinators(

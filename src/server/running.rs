@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::controllers::Controllers;
 use crate::api::http::HttpServer;
+use crate::broker::lifecycle::Heartbeats;
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::coordinator::transaction::TransactionCoordinator;
@@ -28,14 +29,17 @@ pub(super) struct Running {
     pub(super) groups: Option<CoordinatorRuntime<GroupCoordinator>>,
     pub(super) transactions: Option<CoordinatorRuntime<TransactionCoordinator>>,
     pub(super) background: Option<Background>,
+    pub(super) heartbeats: Option<Heartbeats>,
     pub(super) network: Option<SocketServer>,
     pub(super) http: Option<HttpServer>,
 }
 
 impl Running {
-    /// Answers the requests in flight and ends every task.
+    /// Hands over what others can take, answers the requests in flight and ends every task.
     pub(super) async fn stop(self) {
-        let Self { controllers, metadata, driver, groups, transactions, background, network, http } = self;
+        let Self { controllers, metadata, driver, groups, transactions, background, heartbeats, network, http } = self;
+        // While it serves and follows the metadata: others take over what it leads.
+        OptionFuture::from(heartbeats.map(Heartbeats::stop)).await;
         OptionFuture::from(http.map(HttpServer::stop)).await;
         OptionFuture::from(network.map(|network| network.stop(DRAIN_TIMEOUT))).await;
         OptionFuture::from(background.map(Background::stop)).await;

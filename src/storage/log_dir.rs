@@ -77,6 +77,8 @@ pub struct LogDir {
 struct OnDisk {
     state: Arc<DirState>,
     had_clean_shutdown: bool,
+    /// What the marker of the clean stop says of the broker's registration then.
+    previous_broker_epoch: Option<i64>,
     /// Held for its lock; none where the directory could not be opened.
     lock: Option<File>,
     delete_delay: Duration,
@@ -129,6 +131,7 @@ impl LogDir {
         let on_disk = OnDisk {
             state: Arc::new(DirState::new(path, options.max_open_files)),
             had_clean_shutdown: path.join(CLEAN_SHUTDOWN_FILE).exists(),
+            previous_broker_epoch: previous_broker_epoch(path),
             lock: Some(lock),
             delete_delay: options.delete_delay,
             doomed: Mutex::default(),
@@ -149,6 +152,7 @@ impl LogDir {
         let on_disk = OnDisk {
             state,
             had_clean_shutdown: false,
+            previous_broker_epoch: None,
             lock: None,
             delete_delay: options.delete_delay,
             doomed: Mutex::default(),
@@ -203,6 +207,11 @@ impl LogDir {
     pub fn absolute_path(&self) -> Option<String> {
         let path = self.path()?;
         Some(std::path::absolute(path).as_deref().unwrap_or(path).display().to_string())
+    }
+
+    /// The broker epoch under which the last stop was a clean one (KIP-966); `None` after any other stop.
+    pub fn previous_broker_epoch(&self) -> Option<i64> {
+        self.on_disk.as_ref()?.previous_broker_epoch
     }
 
     /// Whether the log is in it; in memory mode, none is in any.
@@ -485,4 +494,11 @@ impl LogDir {
         let marker = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
         files::replace_durably(&on_disk.state.path.join(CLEAN_SHUTDOWN_FILE), marker.as_bytes())
     }
+}
+
+/// What the marker of a clean stop in `directory` says; nothing where it cannot be read, as in Kafka.
+fn previous_broker_epoch(directory: &Path) -> Option<i64> {
+    let marker: serde_json::Value =
+        serde_json::from_slice(&fs::read(directory.join(CLEAN_SHUTDOWN_FILE)).ok()?).ok()?;
+    marker.get("brokerEpoch")?.as_i64()
 }

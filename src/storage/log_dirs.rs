@@ -112,6 +112,14 @@ impl LogDirs {
         self.metadata.cluster_id()
     }
 
+    /// The broker epoch under which the broker last stopped cleanly; -1 unless all directories work and agree on it
+    /// (`LogManager.readBrokerEpochFromCleanShutdownFiles`).
+    pub fn previous_broker_epoch(&self) -> i64 {
+        let mut epochs = self.dirs.iter().map(|dir| dir.previous_broker_epoch().filter(|_| !dir.is_offline()));
+        let first = epochs.next().flatten();
+        first.filter(|first| epochs.all(|epoch| epoch == Some(*first))).unwrap_or(-1)
+    }
+
     /// Makes `cluster_id` that of all of them, durably: they were made before it was known.
     ///
     /// # Errors

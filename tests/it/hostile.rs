@@ -23,7 +23,7 @@ use kafka_protocol::messages::{
     OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
-use klamm::api::APIS;
+use klamm::api::client_apis;
 
 use crate::broker::{Broker, Client, batch, builder, fetch, group_id, list_offsets, produce, topic_name};
 use crate::decode::requests::REQUEST_TYPES;
@@ -45,7 +45,7 @@ pub(crate) fn request(key: i16, version: i16, correlation_id: i32, body: &[u8]) 
 
 /// Every API, each version of it, and the body of its default request where there is one.
 fn default_bodies() -> impl Iterator<Item = (i16, i16, bytes::Bytes)> {
-    APIS.iter().flat_map(|api| {
+    client_apis().flat_map(|api| {
         let request = REQUEST_TYPES.iter().find(|request| request.key == api.key).unwrap();
         let body = move |version| Some((api.key, version, (request.default_body)(version)?));
         (api.min_version..=api.max_version).filter_map(body)

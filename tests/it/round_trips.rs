@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::{DescribeAclsRequest, ProduceRequest};
 use kafka_protocol::protocol::{Encodable, Request};
-use klamm::api::APIS;
+use klamm::api::client_apis;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
@@ -85,7 +85,7 @@ async fn ask_all(broker: &Broker, api: &RequestType, version: i16) -> usize {
 async fn whatever_is_answered_is_a_response_of_the_requests_version() {
     let broker = Broker::with(&[("group.initial.rebalance.delay.ms", "0")]).await;
     broker.client_with_topic("t", 1).await;
-    for api in APIS {
+    for api in client_apis() {
         let known = REQUEST_TYPES.iter().find(|known| known.key == api.key).unwrap();
         for version in api.min_version..=api.max_version {
             let answered = ask_all(&broker, known, version).await;
