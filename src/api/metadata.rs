@@ -230,7 +230,7 @@ async fn create(
     let create = CreateTopics { quota, ..CreateTopics::with_defaults(&broker.config.load().broker, topics) };
     let created = broker.controller.create_topics(create).await?;
     // The topics exist, but are not ready: clients ask again upon this error.
-    broker.replicas_applied(created.image_offset).await.map_err(|_| ErrorCode::LeaderNotAvailable)?;
+    broker.topics_applied(&created).await.map_err(|_| ErrorCode::LeaderNotAvailable)?;
     for (name, topic) in created.response.iter().filter_map(|topic| Some((&topic.name, topic.result.as_ref().ok()?))) {
         let partitions =
             if topic.partitions == 1 { "1 partition" } else { &format!("{} partitions", topic.partitions) };

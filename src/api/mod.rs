@@ -76,6 +76,7 @@ pub mod http;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
+mod leader_endpoints;
 pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;

@@ -14,16 +14,17 @@ use self::metadata_followers::MetadataFollowers;
 use self::producer_ids::ProducerIdGenerator;
 use self::quotas::Quotas;
 use crate::clock::Clock;
-use crate::controller::{ControllerClient, CreateTopics};
+use crate::controller::{ControllerClient, CreateTopics, TopicCreation};
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::coordinator::transaction::TransactionCoordinator;
-use crate::ids::NodeId;
+use crate::ids::{NodeId, TopicName};
 use crate::metadata::MetadataImage;
 use crate::metrics::Metrics;
 use crate::network::Gateways;
 use crate::protocol::ErrorCode;
 use crate::quorum::MetadataQuorum;
+use crate::quorum::driver::Committed;
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::replica_manager::ReplicaManager;
 
@@ -124,7 +125,7 @@ impl Broker {
         if self.groups.partition_for("").is_some() {
             return Ok(());
         }
-        let request = internal_topics::group_metadata(&self.config.load().broker);
+        let request = internal_topics::group_metadata(&self.config.load());
         self.create_internal_topic(request).await?;
         // New machines have nothing to load: no client need be told to ask again.
         self.groups.loaded().await;
@@ -138,20 +139,43 @@ impl Broker {
         if self.transactions.partition_for("").is_some() {
             return Ok(());
         }
-        let request = internal_topics::transaction_state(&self.config.load().broker);
+        let request = internal_topics::transaction_state(&self.config.load());
         self.create_internal_topic(request).await?;
         self.transactions.loaded().await;
         Ok(())
     }
 
+    /// Waits until this broker follows the metadata in which topics are that were just created.
+    ///
+    /// Errors: [`ErrorCode::RequestTimedOut`] after 30 s.
+    pub async fn topics_applied(&self, created: &Committed<Vec<TopicCreation>>) -> Result<(), ErrorCode> {
+        // A controller that is another node does not say where in the log they are.
+        let names = created.response.iter().filter(|_| created.image_offset == 0).map(|topic| {
+            let refused = topic.result.as_ref().err().map(|refusal| refusal.code);
+            (&topic.name, refused.is_none_or(|code| code == ErrorCode::TopicAlreadyExists))
+        });
+        let awaited: Vec<_> = names.filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect();
+        if awaited.is_empty() {
+            return self.replicas_applied(created.image_offset).await;
+        }
+        let mut changes = self.metadata.subscribe();
+        let arrived = async { while !has_all(&changes.next().await.1, &awaited) {} };
+        self.clock.timeout(APPLY_TIMEOUT, arrived).await.map_err(|_| ErrorCode::RequestTimedOut)?;
+        self.replicas_applied(self.image().offset).await
+    }
+
     async fn create_internal_topic(&self, request: CreateTopics) -> Result<(), ErrorCode> {
         let created = self.controller.create_topics(request).await?;
-        for creation in created.response {
-            match creation.result {
+        for creation in &created.response {
+            match &creation.result {
                 Err(refusal) if refusal.code != ErrorCode::TopicAlreadyExists => return Err(refusal.code),
                 _ => {}
             }
         }
-        self.replicas_applied(created.image_offset).await
+        self.topics_applied(&created).await
     }
+}
+
+fn has_all(image: &MetadataImage, topics: &[&TopicName]) -> bool {
+    topics.iter().all(|name| image.topic(name).is_some())
 }

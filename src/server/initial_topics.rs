@@ -20,6 +20,7 @@ pub(super) async fn create_initial_topics(broker: &Broker) {
             return;
         }
     };
+    let applied = broker.topics_applied(&created).await;
     for topic in created.response {
         match topic.result {
             Ok(created) => tracing::info!(topic = %topic.name, partitions = created.partitions, "created a topic"),
@@ -29,7 +30,7 @@ pub(super) async fn create_initial_topics(broker: &Broker) {
             }
         }
     }
-    if let Err(code) = broker.replicas_applied(created.image_offset).await {
+    if let Err(code) = applied {
         tracing::warn!(%code, "the topics of klamm.create.topics are not served yet");
     }
 }
