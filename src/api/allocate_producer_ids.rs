@@ -1,4 +1,4 @@
-//! AllocateProducerIds (key 67): a broker gets producer ids to give out (KIP-730).
+//! `AllocateProducerIds` (key 67): a broker gets producer ids to give out (KIP-730).
 
 use kafka_protocol::messages::{AllocateProducerIdsRequest, AllocateProducerIdsResponse};
 

@@ -1,4 +1,4 @@
-//! AlterPartition (key 56): a leader tells which of its followers are in sync (KIP-497).
+//! `AlterPartition` (key 56): a leader tells which of its followers are in sync (KIP-497).
 
 use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse};
 

@@ -1,4 +1,4 @@
-//! BrokerHeartbeat (key 63): a broker is alive, and says what it wants to be (KIP-631).
+//! `BrokerHeartbeat` (key 63): a broker is alive, and says what it wants to be (KIP-631).
 
 use kafka_protocol::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 

@@ -1,4 +1,4 @@
-//! BrokerRegistration (key 62): a broker has started, and says where it is reached (KIP-631).
+//! `BrokerRegistration` (key 62): a broker has started, and says where it is reached (KIP-631).
 
 use kafka_protocol::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse};
 

@@ -65,12 +65,11 @@ impl NodeConnections {
         address: &NodeAddress,
         request: impl FnOnce(i16) -> R,
     ) -> Result<R::Response, ChannelError> {
-        let mut channel = match self.take_idle(address) {
-            Some(channel) => channel,
-            None => {
-                let place = (&*address.host, address.port);
-                Channel::connect_within(place, &self.client_id, self.clock.clone(), self.limits).await?
-            }
+        let mut channel = if let Some(channel) = self.take_idle(address) {
+            channel
+        } else {
+            let place = (&*address.host, address.port);
+            Channel::connect_within(place, &self.client_id, self.clock.clone(), self.limits).await?
         };
         let version = channel.version_of::<R>(i16::MAX).await?;
         let response = channel.call_at(version, &request(version)).await?;

@@ -124,7 +124,7 @@ impl Server {
 
     async fn start_watched(config: Config, surroundings: Surroundings, watch: &Watch) -> Result<Self, StartError> {
         let mut running = Running::default();
-        match build(Arc::new(config), surroundings, &mut running, watch).await {
+        match Box::pin(build(Arc::new(config), surroundings, &mut running, watch)).await {
             Ok((broker, bound)) => Ok(Self { broker, bound, running }),
             Err(error) => {
                 running.stop().await;

@@ -176,8 +176,8 @@ mod tests {
         let altered = |partition, result| AlteredPartition { topic_id: Uuid::from_u128(1), partition, result };
         let answer = vec![altered(0, Ok(state)), altered(1, Err(ErrorCode::IneligibleReplica))];
         assert_eq!(AlterPartition::from_wire(response(Ok(answer.clone()))), Ok(Ok(answer)));
-        let stale = Err(ErrorCode::StaleBrokerEpoch);
-        assert_eq!(AlterPartition::from_wire(response(stale.clone())), Ok(stale));
+        let old_epoch = Err(ErrorCode::StaleBrokerEpoch);
+        assert_eq!(AlterPartition::from_wire(response(old_epoch.clone())), Ok(old_epoch));
         let elsewhere = AlterPartition::from_wire(response(Err(ErrorCode::NotController)));
         assert_eq!(elsewhere, Err(ErrorCode::NotController));
     }
