@@ -20,6 +20,7 @@ use super::io_throttle::IoThrottle;
 use super::replica_manager::ReplicaManager;
 use super::replica_move::MoveStep;
 use crate::clock::Monotonic;
+use crate::ids::LeaderEpoch;
 use crate::storage::{AppendError, Log, LogConfig, ReadError, StorageError};
 
 /// So many bytes are copied at once (`replica.fetch.max.bytes`), at least one batch.
@@ -206,7 +207,7 @@ impl ReplicaMover {
                     copied = slice.len();
                     allow_batches_of(copied, log);
                     let records = slice.read_blocking()?;
-                    if log.append_as_follower(&records, now)?.rolled {
+                    if log.append_as_follower(&records, LeaderEpoch::MAX, now)?.rolled {
                         flush_future(log, now)?;
                     }
                 }

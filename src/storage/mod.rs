@@ -70,8 +70,8 @@ pub use found_logs::{FoundFuture, FoundLog, FoundLogs};
 pub use kafka_directory::{KafkaDirectory, KafkaPartition};
 pub use kafka_uuid::{format_uuid, parse_uuid};
 pub use log::{
-    AppendInfo, AppendTask, CleaningBasis, FlushTask, Flushed, Heritage, Log, LogCleaning, SegmentToClean,
-    TimestampOffset, WrittenAppend,
+    AppendInfo, AppendTask, CleaningBasis, FlushTask, Flushed, Heritage, Log, LogCleaning, ReplicaAppendTask,
+    SegmentToClean, TimestampOffset, WrittenAppend, WrittenReplicaAppend,
 };
 pub use log_config::{CompressionType, LogConfig};
 pub use log_dir::{CheckpointEntry, LoadedLog, LoadedLogs, LogDir};

@@ -95,18 +95,13 @@ pub(super) fn validate(
 }
 
 /// Checks batches that another replica has validated: their checksums, and that their offsets increase from
-/// `log_end_offset` on. Returns their headers and how many of the bytes they take; an incomplete batch at the end is
-/// left out.
-pub(super) fn validate_replicated(
-    records: &Bytes,
-    log_end_offset: i64,
-) -> Result<(Vec<BatchHeader>, usize), AppendError> {
-    let (mut headers, mut size) = (Vec::new(), 0);
+/// `log_end_offset` on. Returns their headers; an incomplete batch at the end is left out.
+pub(super) fn validate_replicated(records: &Bytes, log_end_offset: i64) -> Result<Vec<BatchHeader>, AppendError> {
+    let mut headers = Vec::new();
     for batch in batches(records) {
         let batch = batch?;
         batch.verify_crc()?;
         headers.push(batch.header);
-        size += batch.bytes.len();
     }
     let is_ordered = |one: &BatchHeader, next: &BatchHeader| one.last_offset() < next.base_offset;
     if !headers.is_sorted_by(is_ordered) || headers.iter().any(|header| header.last_offset_delta < 0) {
@@ -116,7 +111,7 @@ pub(super) fn validate_replicated(
         Some(first_offset) if first_offset < log_end_offset => {
             Err(AppendError::UnexpectedOffset { first_offset, log_end_offset })
         }
-        _ => Ok((headers, size)),
+        _ => Ok(headers),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::{Hosted, HostedPartition};
 use crate::clock::Now;
+use crate::ids::LeaderEpoch;
 use crate::replication::replica_move::{LogSpan, MoveStep, next_step};
 use crate::storage::{CheckpointEntry, Log, LogDir, LogSlice, ReadError, StorageError};
 
@@ -252,7 +253,7 @@ fn copy_rest(current: &Log, future: &mut Log, most_bytes: usize, now: Now) -> Re
         }
         let bytes = slice.read_blocking()?;
         // What the log refuses is said where the mover does the same.
-        if future.append_as_follower(&bytes, now).is_err() {
+        if future.append_as_follower(&bytes, LeaderEpoch::MAX, now).is_err() {
             return Ok(false);
         }
     }

@@ -143,6 +143,10 @@ impl Log {
         if let (AppendOrigin::Client, Some(place)) = (origin, &self.place) {
             place.state.take_room(records.len())?;
         }
+        let (size, max) = (batch.header.size_in_bytes(), self.config.segment_bytes as usize);
+        if size > max {
+            return Err(AppendError::RecordListTooLarge { size, max });
+        }
         let rolled = self.make_room(&[batch.header], now_ms)?;
         self.assign_epoch_start(leader_epoch, batch.header.base_offset)?;
         Ok(AppendTask(DecidedAppend::Write(BatchWrite {
@@ -185,40 +189,7 @@ impl Log {
         Ok(self.info(&header, &header, rolled))
     }
 
-    /// Appends batches that came from the partition's leader, as they are. An incomplete batch at the end is left out;
-    /// when there is no whole batch, nothing happens and the first offset is the log's end.
-    pub fn append_as_follower(&mut self, records: &Bytes, now: Now) -> Result<AppendInfo, AppendError> {
-        self.check_online()?;
-        let (headers, size) = validator::validate_replicated(records, self.log_end_offset)?;
-        let (Some(first), Some(last)) = (headers.first(), headers.last()) else {
-            return Ok(AppendInfo {
-                first_offset: self.log_end_offset,
-                last_offset: self.log_end_offset - 1,
-                log_append_time_ms: NO_TIMESTAMP,
-                log_start_offset: self.log_start_offset,
-                max_timestamp: NO_TIMESTAMP,
-                duplicate: false,
-                rolled: false,
-            });
-        };
-        let rolled = self.make_room(&headers, now.timestamp_ms)?;
-        for header in &headers {
-            self.assign_epoch_start(header.partition_leader_epoch, header.base_offset)?;
-        }
-        let whole = records.slice(..size);
-        let written = self.active_mut().append(&[], &whole, &headers, now.timestamp_ms);
-        self.note_written(written, &headers)?;
-        let mut position = 0;
-        for header in &headers {
-            let end = position + header.size_in_bytes();
-            let payload = whole.get(position + HEADER_SIZE..end).unwrap_or_default();
-            self.note_producer(header, payload);
-            position = end;
-        }
-        Ok(self.info(first, last, rolled))
-    }
-
-    fn info(&self, first: &BatchHeader, last: &BatchHeader, rolled: bool) -> AppendInfo {
+    pub(super) fn info(&self, first: &BatchHeader, last: &BatchHeader, rolled: bool) -> AppendInfo {
         let log_append_time_ms = match last.timestamp_type() {
             TimestampType::CreateTime => NO_TIMESTAMP,
             TimestampType::LogAppendTime => last.max_timestamp,
@@ -235,12 +206,8 @@ impl Log {
     }
 
     /// Begins a new segment if the active one cannot take these batches; says whether it did.
-    fn make_room(&mut self, headers: &[BatchHeader], now_ms: i64) -> Result<bool, AppendError> {
+    pub(super) fn make_room(&mut self, headers: &[BatchHeader], now_ms: i64) -> Result<bool, AppendError> {
         let size = headers.iter().map(BatchHeader::size_in_bytes).sum();
-        let max = self.config.segment_bytes as usize;
-        if size > max {
-            return Err(AppendError::RecordListTooLarge { size, max });
-        }
         let max_timestamp = headers.iter().map(|header| header.max_timestamp).max().unwrap_or(NO_TIMESTAMP);
         let last_offset = headers.last().map_or(self.log_end_offset, BatchHeader::last_offset);
         let check = RollCheck { size, max_timestamp, last_offset, now_ms };
@@ -307,7 +274,11 @@ impl Log {
         Ok(())
     }
 
-    fn note_written(&mut self, written: Result<(), WriteError>, headers: &[BatchHeader]) -> Result<(), StorageError> {
+    pub(super) fn note_written(
+        &mut self,
+        written: Result<(), WriteError>,
+        headers: &[BatchHeader],
+    ) -> Result<(), StorageError> {
         match written {
             Ok(()) => {
                 self.log_end_offset = headers.last().map_or(self.log_end_offset, BatchHeader::next_offset);
@@ -323,7 +294,7 @@ impl Log {
         }
     }
 
-    fn note_producer(&mut self, header: &BatchHeader, payload: &[u8]) {
+    pub(super) fn note_producer(&mut self, header: &BatchHeader, payload: &[u8]) {
         if header.has_producer_id()
             && let Some(ended) = note_producer(&mut self.producers, header, payload)
             && ended.result == TransactionResult::Abort

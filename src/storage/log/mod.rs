@@ -9,6 +9,7 @@ mod flush;
 mod maintenance;
 mod moving;
 mod read;
+mod replica_append;
 
 use std::io;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub use cleaning::{CleaningBasis, LogCleaning, SegmentToClean};
 pub use flush::{FlushTask, Flushed};
 pub use moving::Heritage;
 pub use read::TimestampOffset;
+pub use replica_append::{ReplicaAppendTask, WrittenReplicaAppend};
 
 /// See the module.
 #[derive(Debug)]

@@ -209,7 +209,7 @@ fn epochs_begin_where_they_did_before_compaction() {
         let mut bytes = batch(2, 10, 0).to_vec();
         bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
         bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
-        log.append_as_follower(&Bytes::from(bytes), at(0)).unwrap();
+        log.append_as_follower(&Bytes::from(bytes), i32::MAX, at(0)).unwrap();
     }
     drop((dir, log));
     // What was between the two batches belonged to epochs 1, 2 and 3.

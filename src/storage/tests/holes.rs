@@ -220,7 +220,7 @@ fn gaps_of_compaction_are_no_loss() {
             for n in 0..40_i64 {
                 let mut bytes = batch(2, 100, 0).to_vec();
                 bytes[..8].copy_from_slice(&(n * 7).to_be_bytes());
-                log.append_as_follower(&Bytes::from(bytes), at(0)).unwrap();
+                log.append_as_follower(&Bytes::from(bytes), i32::MAX, at(0)).unwrap();
             }
             assert!(log.segment_count() > 3);
             if clean {

@@ -167,19 +167,22 @@ fn a_follower_takes_batches_as_they_are() {
     let disk = Disk::new(LogConfig::default());
     let mut follower = disk.create().1;
     let cut = bytes.slice(..bytes.len() - 1);
-    let info = follower.append_as_follower(&cut, at(0)).unwrap();
+    let info = follower.append_as_follower(&cut, i32::MAX, at(0)).unwrap();
     assert_eq!((info.first_offset, info.last_offset, follower.log_end_offset()), (0, 5, 6));
-    assert!(matches!(follower.append_as_follower(&cut, at(0)), Err(AppendError::UnexpectedOffset { .. })));
+    assert!(matches!(follower.append_as_follower(&cut, i32::MAX, at(0)), Err(AppendError::UnexpectedOffset { .. })));
     let rest = leader.read(6, 10_000, i64::MAX, true).unwrap().read_blocking().unwrap();
-    follower.append_as_follower(&rest, at(0)).unwrap();
-    assert_eq!(follower.append_as_follower(&Bytes::new(), at(0)).unwrap().first_offset, 8);
+    follower.append_as_follower(&rest, i32::MAX, at(0)).unwrap();
+    assert_eq!(follower.append_as_follower(&Bytes::new(), i32::MAX, at(0)).unwrap().first_offset, 8);
     assert_eq!(read_all(&follower, 0, 10_000), read_all(&leader, 0, 10_000));
     for epoch in 0..4 {
         assert_eq!(follower.end_offset_for_epoch(epoch), leader.end_offset_for_epoch(epoch));
     }
     let mut damaged = rest.to_vec();
     damaged[70] ^= 1;
-    assert!(matches!(follower.append_as_follower(&Bytes::from(damaged), at(0)), Err(AppendError::CorruptMessage(_))));
+    assert!(matches!(
+        follower.append_as_follower(&Bytes::from(damaged), i32::MAX, at(0)),
+        Err(AppendError::CorruptMessage(_))
+    ));
 }
 
 #[test]
@@ -233,6 +236,6 @@ fn a_lying_timestamp_at_the_last_offset_ends_the_search() {
     header.max_timestamp = START_MS + 100;
     header.crc = header.compute_crc(&bytes[HEADER_SIZE..]);
     let mut log = memory_log(LogConfig::default());
-    log.append_as_follower(&[&header.to_bytes(), &bytes[HEADER_SIZE..]].concat().into(), at(0)).unwrap();
+    log.append_as_follower(&[&header.to_bytes(), &bytes[HEADER_SIZE..]].concat().into(), i32::MAX, at(0)).unwrap();
     assert_eq!(log.offset_for_timestamp(START_MS + 50).unwrap(), None);
 }

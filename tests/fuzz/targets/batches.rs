@@ -60,11 +60,11 @@ fn append(records: &Bytes, flags: u8) {
         batch.verify_crc().expect("its checksum is right");
         assert_eq!((batch.bytes.len(), batch.header.partition_leader_epoch), (written.len(), 3));
         let mut follower = log(PRODUCERS_CODEC);
-        let info = follower.append_as_follower(&written, now()).expect("a follower takes what the leader took");
+        let info = follower.append_as_follower(&written, i32::MAX, now()).expect("a follower takes what the leader took");
         assert_eq!((info.last_offset + 1, read(&follower)), (leader.log_end_offset(), written));
     }
     let mut follower = log(flags);
-    if follower.append_as_follower(records, now()).is_ok() {
+    if follower.append_as_follower(records, i32::MAX, now()).is_ok() {
         assert!(records.starts_with(&read(&follower)));
         let _ = follower.offset_for_timestamp(0);
         let _ = follower.offset_of_max_timestamp();
