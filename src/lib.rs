@@ -31,8 +31,8 @@
 //!
 //! - **Decide apart from do.** `protocol`, `config`, `ids`, `metadata`, `quota`, `security`, `state_machine`, `controller`
 //!   but for its client, `coordinator` but for its runtime, `replication::partition`, `replication::replica_move`,
-//!   `storage::cleaner`, and what decides in `broker::hints`, in `client` (where a record goes, who reads which partition,
-//!   what an error is called) and in `cli` (the languages of formats and offsets) are pure: inputs and the time go in,
+//!   `storage::cleaner`, and what decides in `replication::fetcher`, in `broker::hints`, in `client` (where a record goes,
+//!   who reads which partition, what an error is called) and in `cli` (the languages of formats and offsets) are pure: inputs and the time go in,
 //!   effects come out. They know no tasks, files, sockets, threads, clocks, locks or randomness.
 //! - `storage` is synchronous; `async` begins at `network` and `replication`.
 //! - Handlers see neither bytes nor sockets nor files; a range of a file that they pass on to the network is only a name.

@@ -13,6 +13,7 @@ use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, Topi
 use super::deadline::Deadline;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::ids::is_internal_topic;
 use crate::protocol::ErrorCode;
 use crate::replication::hosted_partition::HostedPartition;
@@ -44,17 +45,31 @@ pub async fn handle(
     };
     let outcomes: Outcomes = wanted.into_iter().map(delete).collect();
     let deleted: Vec<_> = outcomes.values().flatten().map(|(hosted, _)| Arc::clone(hosted)).collect();
-    let response = response(outcomes);
     if deleted.is_empty() {
-        return Ok(Reply::Ready(response));
+        return Ok(Reply::Ready(response(outcomes)));
     }
     let (replicas, deadline) = (Arc::clone(&broker.replicas), Deadline::new(&broker.clock, request.timeout_ms));
+    let clock = broker.clock.clone();
     Ok(Reply::owed(async move {
         match deadline.for_disk(replicas.finish_record_deletion(deleted)).await {
-            Ok(()) => response,
-            Err(code) => not_durable(response, code),
+            Ok(()) => response(on_every_replica(outcomes, &clock, &deadline).await),
+            Err(code) => not_durable(response(outcomes), code),
         }
     }))
+}
+
+/// The outcomes, once the followers have deleted as much, or there is no time left for them.
+async fn on_every_replica(mut outcomes: Outcomes, clock: &Clock, deadline: &Deadline) -> Outcomes {
+    for outcome in outcomes.values_mut() {
+        if let Ok((hosted, low_watermark)) = outcome {
+            let deleted = Arc::clone(hosted).deleted_to(*low_watermark, || clock.monotonic());
+            match clock.timeout(deadline.for_replicas(), deleted).await.unwrap_or(Err(ErrorCode::RequestTimedOut)) {
+                Ok(of_all) => *low_watermark = of_all,
+                Err(code) => *outcome = Err(code),
+            }
+        }
+    }
+    outcomes
 }
 
 /// Kafka's checks in Kafka's order.

@@ -27,6 +27,9 @@ const LATEST_TIERED: i64 = -5;
 /// The first version that knows the leader epoch (KIP-320).
 const FIRST_VERSION_WITH_EPOCH: i16 = 4;
 
+/// The first version whose clients know `OFFSET_NOT_AVAILABLE`.
+const FIRST_VERSION_WITH_NOT_AVAILABLE: i16 = 5;
+
 /// The oldest version in which each question may be asked.
 const QUESTIONS: [(i64, i16); 5] =
     [(LATEST, 1), (EARLIEST, 1), (MAX_TIMESTAMP, 7), (EARLIEST_LOCAL, 8), (LATEST_TIERED, 9)];
@@ -41,6 +44,7 @@ pub async fn handle(
     request: ListOffsetsRequest,
 ) -> Result<Reply<ListOffsetsResponse>, ApiError> {
     let read_committed = request.isolation_level == 1;
+    let is_replica = request.replica_id.0 >= 0;
     let duplicates = duplicates(&request.topics);
     let mut refused = HashSet::new();
     let mut ends = Vec::new();
@@ -54,7 +58,7 @@ pub async fn handle(
             } else if duplicates.contains(&named) {
                 refused.insert(named).then_some(Err(ErrorCode::InvalidRequest))?
             } else {
-                find(broker, context.api_version, &topic.name, partition, read_committed)
+                find(broker, context.api_version, &topic.name, partition, read_committed, is_replica)
             };
             if partition.timestamp == LATEST && found.is_ok() {
                 ends.push(index);
@@ -99,6 +103,7 @@ fn find(
     topic: &str,
     asked: &ListOffsetsPartition,
     read_committed: bool,
+    is_replica: bool,
 ) -> Result<Option<FoundOffset>, ErrorCode> {
     let is_known = asked.timestamp >= 0
         || QUESTIONS.iter().any(|&(timestamp, first)| timestamp == asked.timestamp && version >= first);
@@ -107,8 +112,11 @@ fn find(
     }
     let hosted = broker.replicas.partition(topic, asked.partition_index)?;
     let offsets = hosted.offsets(asked.current_leader_epoch)?;
+    let unsettled = (!is_replica && !offsets.are_settled).then(|| not_available(version));
     let query = match asked.timestamp {
+        LATEST if is_replica => return Ok(Some((-1, offsets.log_end_offset, offsets.leader_epoch))),
         LATEST => {
+            unsettled.map_or(Ok(()), Err)?;
             let end = if read_committed { offsets.last_stable_offset } else { offsets.high_watermark };
             return Ok(Some((-1, end, offsets.leader_epoch)));
         }
@@ -122,7 +130,20 @@ fn find(
         timestamp => TimestampQuery::At(timestamp),
     };
     let found = hosted.offset_for_timestamp(query, asked.current_leader_epoch, read_committed)?;
+    // What is found below the high watermark is the same in every leadership.
+    if let (None, Some(code)) = (&found, unsettled) {
+        return Err(code);
+    }
     Ok(found.map(|found| (found.timestamp, found.offset, found.leader_epoch.unwrap_or(-1))))
+}
+
+/// What a client is told while a new leader does not know yet how far its predecessor had committed (KIP-207): it asks again.
+fn not_available(version: i16) -> ErrorCode {
+    if version >= FIRST_VERSION_WITH_NOT_AVAILABLE {
+        ErrorCode::OffsetNotAvailable
+    } else {
+        ErrorCode::LeaderNotAvailable
+    }
 }
 
 fn answer(version: i16, index: i32, found: Result<Option<FoundOffset>, ErrorCode>) -> ListOffsetsPartitionResponse {

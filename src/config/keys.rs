@@ -765,16 +765,12 @@ const REPLICATION: &[Key] = &[
         .high(),
     Key::long("replica.high.watermark.checkpoint.interval.ms", "5000", "How often high watermarks are written down.")
         .high(),
-    Key::int("replica.fetch.max.bytes", "1048576", "How many bytes a follower asks for, per partition.")
-        .at_least(0)
-        .no_effect(),
-    Key::int("replica.fetch.response.max.bytes", "10485760", "How many bytes a follower asks for in all.")
-        .at_least(0)
-        .no_effect(),
-    Key::int("replica.fetch.min.bytes", "1", "How many bytes a follower waits for.").high().no_effect(),
-    Key::int("replica.fetch.wait.max.ms", "500", "How long a follower waits for them.").high().no_effect(),
-    Key::int("replica.fetch.backoff.ms", "1000", "How long a follower pauses after an error.").at_least(0).no_effect(),
-    Key::int("replica.socket.timeout.ms", "30000", "How long a follower waits for an answer.").high().no_effect(),
+    Key::int("replica.fetch.max.bytes", "1048576", "How many bytes a follower asks for, per partition.").at_least(0),
+    Key::int("replica.fetch.response.max.bytes", "10485760", "How many bytes a follower asks for in all.").at_least(0),
+    Key::int("replica.fetch.min.bytes", "1", "How many bytes a follower waits for.").high(),
+    Key::int("replica.fetch.wait.max.ms", "500", "How long a follower waits for them.").high(),
+    Key::int("replica.fetch.backoff.ms", "1000", "How long a follower pauses after an error.").at_least(0),
+    Key::int("replica.socket.timeout.ms", "30000", "How long a follower waits for an answer.").high(),
     Key::int("replica.socket.receive.buffer.bytes", "65536", "The receive buffer of a follower's socket.")
         .high()
         .no_effect(),
@@ -782,8 +778,7 @@ const REPLICATION: &[Key] = &[
         .no_effect(),
     Key::int("num.replica.fetchers", "1", "How many connections a follower fetches over, per leader.")
         .high()
-        .cluster_wide()
-        .no_effect(),
+        .cluster_wide(),
     Key::boolean("auto.leader.rebalance.enable", "true", "Whether leadership returns to the preferred replicas.")
         .high(),
     Key::long("leader.imbalance.check.interval.seconds", "300", "How often that is checked.").at_least(1).high(),

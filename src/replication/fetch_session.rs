@@ -49,6 +49,8 @@ pub struct PartitionFetch {
     pub current_leader_epoch: LeaderEpoch,
     /// The epoch of the last record that the client has; -1 if it does not say (KIP-595).
     pub last_fetched_epoch: LeaderEpoch,
+    /// The first offset of a follower's log; -1 for a consumer.
+    pub log_start_offset: i64,
 }
 
 /// A request's session part.
@@ -357,7 +359,13 @@ mod tests {
     }
 
     fn fetch(fetch_offset: i64) -> PartitionFetch {
-        PartitionFetch { fetch_offset, max_bytes: 1024, current_leader_epoch: -1, last_fetched_epoch: -1 }
+        PartitionFetch {
+            fetch_offset,
+            max_bytes: 1024,
+            current_leader_epoch: -1,
+            last_fetched_epoch: -1,
+            log_start_offset: -1,
+        }
     }
 
     fn in_context(partition: i32, fetch_offset: i64) -> ContextPartition {

@@ -1,4 +1,4 @@
-//! The chores that time brings: flushing, checkpoints and retention, each on its own beat.
+//! The chores that time brings: flushing, checkpoints, retention and lagging followers, each on its own beat.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Schedule {
     pub retention: Duration,
     /// `producer.id.expiration.check.interval.ms`.
     pub producer_expiration: Duration,
+    /// Half of `replica.lag.time.max.ms`.
+    pub isr_check: Duration,
 }
 
 /// The configured beats; none is shorter than a millisecond.
@@ -44,6 +46,7 @@ impl From<&BrokerConfig> for Schedule {
             checkpoint: at_least_a_millisecond(checkpoint),
             retention: at_least_a_millisecond(config.log_retention_check_interval_ms),
             producer_expiration: at_least_a_millisecond(i64::from(config.producer_id_expiration_check_interval_ms)),
+            isr_check: at_least_a_millisecond(config.replica_lag_time_max_ms / 2),
         }
     }
 }
@@ -55,10 +58,18 @@ pub async fn run(replicas: Arc<ReplicaManager>, schedule: Schedule, stop: Cancel
         every(schedule.checkpoint, &stop, &replicas, ReplicaManager::write_checkpoints),
         every(schedule.retention, &stop, &replicas, ReplicaManager::delete_old_segments),
         every(schedule.producer_expiration, &stop, &replicas, ReplicaManager::expire_producers),
+        check_isrs(schedule.isr_check, &replicas, &stop),
         remove_deleted_logs(&replicas, &stop),
         remove_deleted_segments(&replicas, &stop),
         every(DECOMPRESSORS_UNUSED, &stop, &replicas, ReplicaManager::give_back_unused_decompressors),
     );
+}
+
+/// Looks for followers that have fallen behind, once there is any follower.
+async fn check_isrs(period: Duration, replicas: &Arc<ReplicaManager>, stop: &CancellationToken) {
+    if stop.run_until_cancelled(replicas.has_followers()).await.is_some() {
+        every(period, stop, replicas, ReplicaManager::shrink_isrs).await;
+    }
 }
 
 /// Removes the files of deleted segments.

@@ -13,15 +13,15 @@ use super::super::throttle_time::ThrottleTime;
 use super::super::throttling::Work;
 use super::answer::{self, Loaded};
 use crate::broker::quotas::Meter;
-use crate::clock::{Clock, Monotonic};
-use crate::ids::{TopicName, Uuid};
+use crate::clock::{Clock, Monotonic, Now};
+use crate::ids::{NodeId, TopicName, Uuid};
 use crate::metadata::MetadataImage;
 use crate::planted_bugs::{PlantedBug, is_planted};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
 use crate::replication::delayed::Wait;
 use crate::replication::fetch_session::{ContextPartition, FetchContext, FetchSessionCache, PartitionRef, TopicRef};
-use crate::replication::hosted_partition::{HostedPartition, ReadRequest, ReadResult};
+use crate::replication::hosted_partition::{FetchingFollower, HostedPartition, LogEnd, ReadRequest, ReadResult};
 use crate::replication::replica_manager::ReplicaManager;
 use crate::replication::storage_errors::StorageErrors;
 use crate::storage::{LogSlice, StorageError};
@@ -41,6 +41,29 @@ impl Target {
     }
 }
 
+/// The follower that fetches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Replica {
+    pub(super) id: NodeId,
+    /// The registration of its broker under which it fetches, or -1 where it does not say (before KIP-903).
+    pub(super) broker_epoch: i64,
+}
+
+/// A wait for the high watermarks that consumers read up to, or for the logs' ends that followers do.
+enum RecordsWait {
+    HighWatermark(Wait<HostedPartition>),
+    LogEnd(Wait<LogEnd>),
+}
+
+impl RecordsWait {
+    async fn woken(&self) {
+        match self {
+            Self::HighWatermark(wait) => wait.woken().await,
+            Self::LogEnd(wait) => wait.woken().await,
+        }
+    }
+}
+
 /// Everything that a fetch needs to be answered later, by itself.
 pub(super) struct LongPoll {
     pub(super) replicas: Arc<ReplicaManager>,
@@ -53,8 +76,8 @@ pub(super) struct LongPoll {
     pub(super) session: FetchContext,
     /// Of each partition of the session's.
     pub(super) targets: Vec<Target>,
-    /// Whether the client says that it is a replica.
-    pub(super) is_replica: bool,
+    /// The follower that fetches, if it is no consumer.
+    pub(super) replica: Option<Replica>,
     /// Measures what the client fetches, if some client has a quota.
     pub(super) meter: Option<Meter>,
     /// Measures the handler, if some client has a quota of requests.
@@ -75,7 +98,8 @@ struct Look {
 impl LongPoll {
     /// The answer, if it is due at once and needs no disk.
     pub(super) fn answer_now(&self) -> Option<FetchAnswer> {
-        let look = self.look();
+        // Once for each arrival: what has waited tells nothing new of a follower.
+        let look = self.look(self.replica.is_some().then(|| self.clock.now()));
         if !look.is_enough && !self.max_wait.is_zero() {
             return None;
         }
@@ -94,13 +118,13 @@ impl LongPoll {
         let deadline = self.asked_at + self.max_wait;
         let mut look = loop {
             // Registered before the look, so that nothing that comes after the look is missed.
-            let wait = Wait::register(self.hosted());
-            let look = self.look();
+            let wait = self.wait();
+            let look = self.look(None);
             if look.is_enough {
                 break look;
             }
             if self.clock.timeout_at(deadline, wait.woken()).await.is_err() {
-                break self.look();
+                break self.look(None);
             }
         };
         if is_planted(PlantedBug::ForgetAborted) {
@@ -129,19 +153,18 @@ impl LongPoll {
         self.session.partitions.iter().zip(&self.targets)
     }
 
-    fn hosted(&self) -> Vec<Arc<HostedPartition>> {
+    fn wait(&self) -> RecordsWait {
         let hosted = self.partitions().filter_map(|(partition, target)| match target {
             Target::Log { name, id } => self.partition(&partition.key, name, *id).ok(),
             Target::Unknown(_) => None,
         });
-        hosted.collect()
+        match self.replica {
+            None => RecordsWait::HighWatermark(Wait::register(hosted)),
+            Some(_) => RecordsWait::LogEnd(Wait::register(hosted.map(|hosted| Arc::new(LogEnd(hosted))))),
+        }
     }
 
     fn partition(&self, key: &PartitionRef, name: &str, id: Uuid) -> Result<Arc<HostedPartition>, ErrorCode> {
-        if self.is_replica {
-            // No other broker replicates from this one yet, so whoever says so is no replica.
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
         let hosted = self.replicas.partition(name, key.partition)?;
         match key.topic {
             _ if hosted.topic_id() == id => Ok(hosted),
@@ -150,7 +173,8 @@ impl LongPoll {
         }
     }
 
-    fn look(&self) -> Look {
+    /// What could be sent now. `arrived` is the time for a follower's fetch that has just come.
+    fn look(&self, arrived: Option<Now>) -> Look {
         let mut bytes = 0;
         // Whether some log has been asked: without any there is nothing to wait for.
         let mut has_log = false;
@@ -158,7 +182,7 @@ impl LongPoll {
         let found = self.partitions().map(|(partition, target)| match target {
             Target::Unknown(code) => Err(*code),
             Target::Log { name, id } => {
-                let result = self.read(partition, name, *id, bytes);
+                let result = self.read(partition, name, *id, bytes, arrived);
                 bytes += result.as_ref().map_or(0, |read| read.records.as_ref().map_or(0, LogSlice::len));
                 // As in Kafka, a reader of an older segment does not wait for more than is left of it.
                 has_news |= result.as_ref().map_or(true, |read| read.diverging.is_some() || read.is_on_older_segment);
@@ -176,16 +200,21 @@ impl LongPoll {
         name: &str,
         id: Uuid,
         bytes_so_far: usize,
+        arrived: Option<Now>,
     ) -> Result<ReadResult, ErrorCode> {
         let remaining = self.max_bytes.saturating_sub(bytes_so_far);
-        self.partition(key, name, id)?.read(&ReadRequest {
+        let hosted = self.partition(key, name, id)?;
+        let request = ReadRequest {
             fetch_offset: fetch.fetch_offset,
             max_bytes: usize::try_from(fetch.max_bytes).unwrap_or(0).min(remaining),
             min_one: bytes_so_far == 0,
             current_leader_epoch: fetch.current_leader_epoch,
             last_fetched_epoch: fetch.last_fetched_epoch,
             read_committed: self.read_committed,
-        })
+        };
+        let Some(Replica { id, broker_epoch }) = self.replica else { return hosted.read(&request) };
+        let follower = FetchingFollower { id, broker_epoch, log_start_offset: fetch.log_start_offset };
+        self.replicas.read_for_follower(&hosted, &request, &follower, arrived)
     }
 
     /// Makes everything that was found ready to be sent; `None` if that needs the disk.
@@ -214,7 +243,8 @@ impl LongPoll {
             match (loaded, target) {
                 (Ok(Loaded { read, records }), _) => {
                     read.traffic.fetch_requests(1);
-                    if are_given {
+                    // What followers get is not what clients do.
+                    if are_given && self.replica.is_none() {
                         read.traffic.bytes_out(records.len() as u64);
                     }
                 }

@@ -17,7 +17,6 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::broker::quotas::Meter;
-use crate::ids::NodeId;
 use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
@@ -26,7 +25,7 @@ use crate::replication::fetch_session::{
     ContextPartition, FetchContext, PartitionFetch, PartitionRef, SessionRequest, TopicRef,
 };
 use crate::security::{Operation, Resource};
-use long_poll::{LongPoll, Target};
+use long_poll::{LongPoll, Replica, Target};
 
 /// The first version with sessions (KIP-227).
 const FIRST_VERSION_WITH_SESSIONS: i16 = 7;
@@ -53,7 +52,8 @@ pub async fn handle(
         Ok(session) => session,
         Err(code) => return Ok(Reply::Ready(FetchResponse::default().with_error_code(code.code()).into())),
     };
-    let is_replica = replica_id(&request, context.api_version) >= 0;
+    let replica = replica(&request, context.api_version);
+    let is_replica = replica.is_some();
     let may_read = |topic: &str| {
         if is_replica {
             let allowed = context.authorize(Operation::ClusterAction, Resource::CLUSTER);
@@ -75,7 +75,7 @@ pub async fn handle(
         api_version: context.api_version,
         targets,
         session,
-        is_replica,
+        replica,
         meter,
         work: context.work.clone(),
         read_committed: request.isolation_level == READ_COMMITTED,
@@ -90,9 +90,14 @@ pub async fn handle(
     Ok(Reply::owed(poll.answer_later()))
 }
 
-/// The node id of a fetching replica; negative for a consumer.
-fn replica_id(request: &FetchRequest, version: i16) -> NodeId {
-    if version >= FIRST_VERSION_WITH_REPLICA_STATE { request.replica_state.replica_id.0 } else { request.replica_id.0 }
+/// Which follower fetches, if it is one.
+fn replica(request: &FetchRequest, version: i16) -> Option<Replica> {
+    let replica = if version >= FIRST_VERSION_WITH_REPLICA_STATE {
+        Replica { id: request.replica_state.replica_id.0, broker_epoch: request.replica_state.replica_epoch }
+    } else {
+        Replica { id: request.replica_id.0, broker_epoch: -1 }
+    };
+    (replica.id >= 0).then_some(replica)
 }
 
 fn session_request(request: &FetchRequest, version: i16) -> SessionRequest {
@@ -124,6 +129,7 @@ fn partition_fetches(
             max_bytes: partition.partition_max_bytes,
             current_leader_epoch: partition.current_leader_epoch.max(-1),
             last_fetched_epoch: partition.last_fetched_epoch.max(-1),
+            log_start_offset: partition.log_start_offset,
         };
         (PartitionRef { topic: topic_ref.clone(), partition: partition.partition }, fetch)
     })

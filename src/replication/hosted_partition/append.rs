@@ -39,6 +39,14 @@ pub struct AppendRequest<'a> {
     pub guard: Option<VerificationGuard>,
 }
 
+/// Whom an append is news for.
+struct AppendNews {
+    /// Whether the high watermark has advanced.
+    advanced: bool,
+    /// Whether there are followers to fetch it.
+    has_followers: bool,
+}
+
 impl<'a> AppendRequest<'a> {
     /// What a client sends.
     pub fn by_client(records: &'a Bytes, acks: RequiredAcks) -> Self {
@@ -59,9 +67,12 @@ impl HostedPartition {
         let appended = appended.unwrap_or(Err(PartitionAppendError::Refused(ErrorCode::KafkaStorageError)));
         let outcome = appended.as_ref().map(|(Appended { info, .. }, _)| (info.first_offset, info.last_offset));
         append_outcome::count(&self.traffic, request.records.len(), outcome);
-        let (appended, advanced) = appended?;
-        if advanced {
-            self.waiters.wake();
+        let (appended, news) = appended?;
+        if news.advanced {
+            self.watermark_waiters.wake();
+        }
+        if news.has_followers {
+            self.log_end.wake();
         }
         Ok(appended)
     }
@@ -86,9 +97,12 @@ impl HostedPartition {
         })
     }
 
-    /// Appends in its turn, and lets others look while the batch is written; also tells whether there is something new for
-    /// readers.
-    fn append_alone(&self, request: &AppendRequest<'_>, now: Now) -> Result<(Appended, bool), PartitionAppendError> {
+    /// Appends in its turn, and lets others look while the batch is written.
+    fn append_alone(
+        &self,
+        request: &AppendRequest<'_>,
+        now: Now,
+    ) -> Result<(Appended, AppendNews), PartitionAppendError> {
         let AppendRequest { records, acks, origin, leader_epoch, guard } = *request;
         let gone = || PartitionAppendError::Refused(ErrorCode::UnknownTopicOrPartition);
         let _turn = disk_turns::lock(&self.appending);
@@ -111,6 +125,7 @@ impl HostedPartition {
         log.replicated_to(partition.high_watermark());
         let needs_flush = log.unflushed_messages() >= log.config().flush_messages;
         let leader_epoch = partition.leader_epoch();
-        Ok((Appended { info, leader_epoch, committed, needs_flush }, advanced))
+        let news = AppendNews { advanced, has_followers: partition.replicas().len() > 1 };
+        Ok((Appended { info, leader_epoch, committed, needs_flush }, news))
     }
 }

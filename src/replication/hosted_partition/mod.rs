@@ -5,8 +5,11 @@
 
 mod append;
 mod committed;
+mod deleting;
 mod flush;
+mod following;
 mod moving;
+mod reading;
 #[cfg(test)]
 mod tests;
 
@@ -19,57 +22,21 @@ use super::cleaning_turn::CleaningTurns;
 use super::delayed::{Awaited, Waiters};
 use super::disk_turns::{self, DiskTurns};
 use super::partition::brokers::{BrokerState, BrokerStates, KnownBrokers};
+use super::partition::isr::{AlteredIsr, IsrProposal, IsrVerdict};
 use super::partition::{IsrConfig, Moment, Partition, PartitionState, RoleChange};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Monotonic, Now};
 use crate::ids::{LeaderEpoch, NodeId, TopicPartition, Uuid};
 use crate::metrics::Traffic;
 use crate::protocol::ErrorCode;
-use crate::storage::cleaner::{AbortedTxn, CompactionConfig, LogToClean};
+use crate::storage::cleaner::{CompactionConfig, LogToClean};
 use crate::storage::{
-    ActiveProducer, CheckpointEntry, Log, LogConfig, LogDir, LogSlice, ReadError, StorageError, TimestampOffset,
-    remove_files,
+    ActiveProducer, CheckpointEntry, Log, LogConfig, LogDir, ReadError, StorageError, TimestampOffset, remove_files,
 };
 pub use append::{AppendRequest, Appended};
+pub(super) use following::{FollowError, ReplicatedRecords};
 pub(super) use moving::{FutureReplica, SwapOutcome, flush as flush_future};
-
-/// What a reader wants of one partition.
-#[derive(Debug, Clone, Copy)]
-pub struct ReadRequest {
-    /// The first offset.
-    pub fetch_offset: i64,
-    /// At most this many bytes.
-    pub max_bytes: usize,
-    /// Whether a first batch larger than `max_bytes` is given all the same, so that a reader gets on.
-    pub min_one: bool,
-    /// The leader epoch that the reader believes in, or -1.
-    pub current_leader_epoch: LeaderEpoch,
-    /// The epoch of the reader's last record, or -1.
-    pub last_fetched_epoch: LeaderEpoch,
-    /// Whether to stop at the last stable offset rather than at the high watermark.
-    pub read_committed: bool,
-}
-
-/// What a read found; offsets and records are of one moment.
-#[derive(Debug, Clone)]
-pub struct ReadResult {
-    /// The first offset that is not committed.
-    pub high_watermark: i64,
-    /// The first offset that a transaction may still decide about.
-    pub last_stable_offset: i64,
-    /// The first offset of the log.
-    pub log_start_offset: i64,
-    /// Where the reader's log left ours: the epoch and its end offset (KIP-595). No records come with it.
-    pub diverging: Option<(LeaderEpoch, i64)>,
-    /// The records, not yet read.
-    pub records: Option<LogSlice>,
-    /// For who reads committed records only: the aborted transactions among these, and maybe behind them.
-    pub aborted_transactions: Vec<AbortedTxn>,
-    /// Whether there are more records than these, in newer segments, which no longer reading of this one would find.
-    pub is_on_older_segment: bool,
-    /// Where it is counted once it is given to the reader.
-    pub traffic: Arc<Traffic>,
-}
+pub use reading::{FetchingFollower, LogEnd, ReadRequest, ReadResult};
 
 /// The offsets that a partition is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +51,9 @@ pub struct Offsets {
     pub last_stable_offset: i64,
     /// The current leader epoch.
     pub leader_epoch: LeaderEpoch,
+    /// Whether everything that was committed before this leadership is known to be: until then, the offsets that clients ask
+    /// for would go back (KIP-207).
+    pub are_settled: bool,
 }
 
 /// A partition as whoever watches it from outside sees it, at one moment.
@@ -113,9 +83,6 @@ pub enum TimestampQuery {
     /// The record with the greatest timestamp (KIP-734).
     Max,
 }
-
-/// The offset by which everything that is committed is deleted (`DeleteRecordsRequest.HIGH_WATERMARK`).
-const HIGH_WATERMARK: i64 = -1;
 
 struct Hosted {
     partition: Partition,
@@ -150,7 +117,13 @@ pub struct HostedPartition {
     /// Held for an append from its decision to its end, also while its batch is written without the lock, and by whoever
     /// changes what it has decided by. Locked before `hosted`.
     appending: Mutex<()>,
-    waiters: Waiters,
+    /// Who waits for the high watermark.
+    watermark_waiters: Waiters,
+    /// Followers that wait for records, whatever is committed of them: woken by the high watermark, they would fetch twice
+    /// for each append (KAFKA-9952).
+    log_end: Waiters,
+    /// Who waits until the followers have deleted what the leader has.
+    follower_starts: Waiters,
     /// Held until an fsync that was waited for has ended; those who queue meanwhile are served by the next one together.
     flushing: Arc<tokio::sync::Mutex<()>>,
     /// Held by the thread that runs an fsync, whoever asked for it: a flush that overtook another could vouch for a
@@ -168,7 +141,7 @@ pub struct HostedPartition {
 
 impl Awaited for HostedPartition {
     fn waiters(&self) -> &Waiters {
-        &self.waiters
+        &self.watermark_waiters
     }
 }
 
@@ -182,7 +155,9 @@ impl HostedPartition {
             topic_id,
             hosted: Mutex::new(Some(Hosted { partition, log, has_rolled: false })),
             appending: Mutex::new(()),
-            waiters: Waiters::default(),
+            watermark_waiters: Waiters::default(),
+            log_end: Waiters::default(),
+            follower_starts: Waiters::default(),
             flushing: Arc::default(),
             syncing: Mutex::new(()),
             cleaning: CleaningTurns::default(),
@@ -217,7 +192,9 @@ impl HostedPartition {
 
     /// Has those who wait for something of the partition look again.
     pub(super) fn wake(&self) {
-        self.waiters.wake();
+        self.watermark_waiters.wake();
+        self.log_end.wake();
+        self.follower_starts.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Hosted>> {
@@ -255,41 +232,6 @@ impl HostedPartition {
         })
     }
 
-    /// Finds records for a reader.
-    ///
-    /// Errors: [`ErrorCode::OffsetOutOfRange`], [`ErrorCode::KafkaStorageError`], and those of leadership.
-    pub fn read(&self, request: &ReadRequest) -> Result<ReadResult, ErrorCode> {
-        self.with_leader(request.current_leader_epoch, |Hosted { partition, log, .. }| {
-            let high_watermark = partition.high_watermark();
-            let last_stable_offset = last_stable_offset(partition, log);
-            let mut result = ReadResult {
-                high_watermark,
-                last_stable_offset,
-                log_start_offset: log.log_start_offset(),
-                diverging: None,
-                records: None,
-                aborted_transactions: Vec::new(),
-                is_on_older_segment: false,
-                traffic: Arc::clone(&self.traffic),
-            };
-            result.diverging = diverging_epoch(log, request)?;
-            if result.diverging.is_some() {
-                return Ok(result);
-            }
-            let upper_bound = if request.read_committed { last_stable_offset } else { high_watermark };
-            let slice = log
-                .read(request.fetch_offset, request.max_bytes, upper_bound, request.min_one)
-                .map_err(|error| self.read_error(&error))?;
-            result.is_on_older_segment =
-                request.fetch_offset < upper_bound && log.is_on_older_segment(request.fetch_offset, upper_bound);
-            if request.read_committed && !slice.is_empty() {
-                result.aborted_transactions = log.aborted_transactions(request.fetch_offset, slice.len(), upper_bound);
-            }
-            result.records = (!slice.is_empty()).then_some(slice);
-            Ok(result)
-        })
-    }
-
     fn read_error(&self, error: &ReadError) -> ErrorCode {
         match error {
             ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
@@ -316,6 +258,7 @@ impl HostedPartition {
                 high_watermark: partition.high_watermark(),
                 last_stable_offset: last_stable_offset(partition, log),
                 leader_epoch: partition.leader_epoch(),
+                are_settled: partition.has_settled(),
             })
         })
     }
@@ -339,26 +282,6 @@ impl HostedPartition {
             };
             let bound = if read_committed { last_stable_offset(partition, log) } else { partition.high_watermark() };
             found.map(|found| found.filter(|found| found.offset < bound)).map_err(|error| self.storage_error(&error))
-        })
-    }
-
-    /// Makes everything before `offset` unreadable, or everything that is committed for -1, and answers the first offset
-    /// that is left. What is before that already is no error.
-    ///
-    /// Errors: [`ErrorCode::PolicyViolation`] where compaction alone removes records, [`ErrorCode::OffsetOutOfRange`]
-    /// beyond the high watermark, [`ErrorCode::KafkaStorageError`], and those of leadership.
-    pub fn delete_records(&self, offset: i64) -> Result<i64, ErrorCode> {
-        self.with_leader(-1, |Hosted { partition, log, .. }| {
-            if !log.config().delete {
-                return Err(ErrorCode::PolicyViolation);
-            }
-            let high_watermark = partition.high_watermark();
-            let offset = if offset == HIGH_WATERMARK { high_watermark } else { offset };
-            if !(0..=high_watermark).contains(&offset) {
-                return Err(ErrorCode::OffsetOutOfRange);
-            }
-            log.increment_log_start_offset(offset).map_err(|error| self.storage_error(&error))?;
-            Ok(log.log_start_offset())
         })
     }
 
@@ -411,7 +334,7 @@ impl HostedPartition {
             hosted.log.replicated_to(hosted.partition.high_watermark());
         }
         drop((guard, turn));
-        self.waiters.wake();
+        self.wake();
     }
 
     /// Goes by another configuration.
@@ -437,8 +360,34 @@ impl HostedPartition {
             advanced
         });
         if advanced {
-            self.waiters.wake();
+            self.watermark_waiters.wake();
         }
+    }
+
+    /// Lets go of in-sync followers that are behind for too long; what the controller is to be asked for, if there are any.
+    pub(super) fn shrink_isr(&self, now: Now) -> Option<IsrProposal> {
+        self.lock().as_mut()?.partition.shrink_isr(&self.moment(now.monotonic))
+    }
+
+    /// Takes the controller's answer to what it was asked for.
+    pub(super) fn isr_answered(
+        &self,
+        proposal: &IsrProposal,
+        answer: Result<AlteredIsr, ErrorCode>,
+        now: Now,
+    ) -> IsrVerdict {
+        let verdict = {
+            let mut guard = self.lock();
+            let Some(Hosted { partition, log, .. }) = guard.as_mut() else { return IsrVerdict::Outdated };
+            let (verdict, advanced) = partition.isr_answered(proposal, answer, &self.moment(now.monotonic));
+            if advanced {
+                log.replicated_to(partition.high_watermark());
+            }
+            verdict
+        };
+        // Also where the high watermark stands: who waits may be told that too few are in sync.
+        self.watermark_waiters.wake();
+        verdict
     }
 
     /// Whose turn it is to replace or delete segments.
@@ -474,7 +423,7 @@ impl HostedPartition {
         let (turn, mut guard) = self.lock_between_appends();
         let log = guard.take().map(|hosted| hosted.log);
         drop((guard, turn));
-        self.waiters.wake();
+        self.wake();
         log
     }
 
@@ -532,19 +481,4 @@ impl HostedPartition {
 
 fn last_stable_offset(partition: &Partition, log: &Log) -> i64 {
     partition.last_stable_offset(log.first_unstable_offset(partition.high_watermark()))
-}
-
-/// Where the reader's history left ours, if it says what its last epoch was and ours knows otherwise. An epoch that we
-/// know nothing of at all makes its offset meaningless; one before our log's start is so whatever the histories are.
-fn diverging_epoch(log: &Log, request: &ReadRequest) -> Result<Option<(LeaderEpoch, i64)>, ErrorCode> {
-    if request.last_fetched_epoch < 0 {
-        return Ok(None);
-    }
-    let (epoch, end_offset) =
-        log.end_offset_for_epoch(request.last_fetched_epoch).ok_or(ErrorCode::OffsetOutOfRange)?;
-    if request.fetch_offset < log.log_start_offset() {
-        return Err(ErrorCode::OffsetOutOfRange);
-    }
-    let has_diverged = epoch < request.last_fetched_epoch || end_offset < request.fetch_offset;
-    Ok(has_diverged.then_some((epoch, end_offset)))
 }

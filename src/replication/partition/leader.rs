@@ -156,6 +156,10 @@ impl Leadership {
         }
     }
 
+    pub(super) fn epoch_start_offset(&self) -> i64 {
+        self.epoch_start_offset
+    }
+
     pub(super) fn isr(&self) -> &InSyncReplicas {
         &self.isr
     }

@@ -5,9 +5,6 @@
 //! replicas, with the change of them that the controller has been asked for; [`follower`] what a follower does with what
 //! its leader answers.
 //!
-//! No broker has followers yet: what concerns them (`follower`, fetches, proposals and answers about in-sync replicas) is
-//! driven by tests alone.
-//!
 //! What the metadata says of other brokers comes with each [`Moment`], and is looked up only for replicas that it matters
 //! for: a lone replica's append asks nothing.
 
@@ -224,6 +221,12 @@ impl Partition {
     /// The first offset that is not known to be on every in-sync replica.
     pub fn high_watermark(&self) -> i64 {
         self.high_watermark
+    }
+
+    /// Whether what earlier leaders have committed is known to be: a high watermark below where the leadership began may be
+    /// behind that of its predecessor (KIP-207).
+    pub fn has_settled(&self) -> bool {
+        self.leadership.as_ref().is_none_or(|leadership| self.high_watermark >= leadership.epoch_start_offset())
     }
 
     /// The first offset that a transaction may still decide about, given the first one in the log that one of those does:

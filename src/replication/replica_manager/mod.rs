@@ -6,6 +6,7 @@
 mod chores;
 mod directories;
 mod moves;
+mod replicas;
 #[cfg(test)]
 mod tests;
 
@@ -18,19 +19,20 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 pub use directories::DescribedLogDir;
+use replicas::OtherReplicas;
 
 use super::claims::{claim, warn_of_missing};
 use super::cleaner_metrics::CleanerMetrics;
 use super::disk_turns::DiskTurns;
 use super::hosted_partition::{HostedPartition, PartitionSurroundings};
 use super::ownership::KnownTopics;
-use super::partition::brokers::{BrokerState, BrokerStates};
+use super::partition::brokers::BrokerStates;
 use super::partition::{IsrConfig, Moment, Partition, PartitionState};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
 use crate::config::{BrokerConfig, Config, TopicConfig};
 use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
-use crate::metadata::{BrokerRegistration, MetadataDelta, MetadataImage, PartitionImage, TopicImage};
+use crate::metadata::{MetadataDelta, MetadataImage, PartitionImage, TopicImage};
 use crate::metrics::{TopicTraffic, Traffic};
 use crate::protocol::ErrorCode;
 use crate::storage::{KnownOffsets, LoadedLog, LoadedLogs, Log, LogConfig, LogDirError, LogDirs, StorageError};
@@ -73,8 +75,10 @@ struct Unclaimed {
     futures: HashMap<TopicPartition, LoadedLog>,
     /// What is known of partitions whose directories are not there.
     missing: HashMap<TopicPartition, KnownOffsets>,
-    /// Whether the first change was applied; what was left then belonged to no topic and is gone.
+    /// Whether the change was applied after which what is left belongs to no topic, and is gone.
     is_told: bool,
+    /// Whether the next change is that one.
+    judges_strays: bool,
 }
 
 /// Hosts partitions; shared by handlers, coordinators and housekeeping.
@@ -103,6 +107,7 @@ pub struct ReplicaManager {
     disk_turns: Arc<DiskTurns>,
     /// What the last image says of the brokers.
     brokers: Arc<ArcSwap<BrokerStates>>,
+    others: OtherReplicas,
     /// How many log directories have failed, as far as housekeeping has noticed.
     failed_dirs: AtomicUsize,
     /// Whether so much of them has failed that the broker cannot go on.
@@ -141,7 +146,7 @@ impl ReplicaManager {
             log_dirs,
             topics: RwLock::default(),
             traffic: Arc::default(),
-            unclaimed: Mutex::new(Unclaimed { logs, futures, missing, is_told: false }),
+            unclaimed: Mutex::new(Unclaimed { logs, futures, missing, is_told: false, judges_strays: true }),
             has_offline: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
             deleting_records: Arc::default(),
@@ -152,6 +157,7 @@ impl ReplicaManager {
             reconfigured: watch::Sender::new(()),
             disk_turns: Arc::new(DiskTurns::of_this_runtime()),
             brokers: Arc::default(),
+            others: OtherReplicas::default(),
             failed_dirs: AtomicUsize::new(0),
             failed: watch::Sender::new(false),
         })
@@ -264,37 +270,46 @@ impl ReplicaManager {
             let now = self.clock.now();
             self.partitions().iter().for_each(|partition| partition.brokers_changed(now));
         }
-        if !std::mem::replace(&mut unclaimed.is_told, true) {
-            let is_gone = |partition: &TopicPartition| image.partition(&partition.topic, partition.partition).is_none();
-            let strays: Vec<_> = unclaimed.logs.extract_if(|partition, _| is_gone(partition)).collect();
-            self.set_strays_aside(strays);
-            // It will never be as large again.
-            unclaimed.logs.shrink_to_fit();
-            self.tell_unreachable();
-            unclaimed.futures.drain().for_each(|(_, future)| self.delete_future_log(future.log));
-            self.moves_begun.send_replace(());
-            if !std::mem::take(&mut unclaimed.missing).is_empty() {
-                // What the checkpoints say of a log that is gone must not be taken for the one that is made in its place.
-                self.write_checkpoints();
-            }
+        if unclaimed.judges_strays {
+            self.judge_strays(&mut unclaimed, image);
         }
     }
 
-    /// Notes what `image` says of the brokers; whether it is anything new.
-    fn note_brokers(&self, image: &MetadataImage) -> bool {
-        let state = |broker: &BrokerRegistration| {
-            // Nothing tells of a controlled shutdown yet.
-            (broker.id, BrokerState { epoch: broker.epoch, is_fenced: broker.fenced, is_shutting_down: false })
-        };
-        let brokers: BrokerStates = image.brokers().map(state).collect();
-        let changed = **self.brokers.load() != brokers;
-        if changed {
-            self.brokers.store(Arc::new(brokers));
-        }
-        changed
+    /// Judges what no image has named only once [`ReplicaManager::caught_up`] says so: called before the first change, by a
+    /// broker that is not alone in its quorum. What such a broker knows at its start may be old, and not name what it has
+    /// (KAFKA-14616, KAFKA-13127).
+    pub fn await_catch_up(&self) {
+        self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner).judges_strays = false;
     }
 
-    /// A log that no topic of the first image wants is what a crash has left of a deletion after it was committed, or of a
+    /// Everything up to this broker's own registration is applied, and `image`, the last one that was, names what it shall
+    /// host. Blocks on files.
+    pub fn caught_up(&self, image: &MetadataImage) {
+        let mut unclaimed = self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner);
+        unclaimed.judges_strays = true;
+        self.judge_strays(&mut unclaimed, image);
+    }
+
+    /// Sets aside, once, what no topic of `image` wants.
+    fn judge_strays(&self, unclaimed: &mut Unclaimed, image: &MetadataImage) {
+        if std::mem::replace(&mut unclaimed.is_told, true) {
+            return;
+        }
+        let is_gone = |partition: &TopicPartition| image.partition(&partition.topic, partition.partition).is_none();
+        let strays: Vec<_> = unclaimed.logs.extract_if(|partition, _| is_gone(partition)).collect();
+        self.set_strays_aside(strays);
+        // It will never be as large again.
+        unclaimed.logs.shrink_to_fit();
+        self.tell_unreachable();
+        unclaimed.futures.drain().for_each(|(_, future)| self.delete_future_log(future.log));
+        self.moves_begun.send_replace(());
+        if !std::mem::take(&mut unclaimed.missing).is_empty() {
+            // What the checkpoints say of a log that is gone must not be taken for the one that is made in its place.
+            self.write_checkpoints();
+        }
+    }
+
+    /// A log that no topic wants is what a crash has left of a deletion after it was committed, or of a
     /// replica that is another broker's now. As in Kafka (`LogManager.isStrayKraftReplica`) it gives its name free, so that
     /// no later topic meets it, and keeps its records.
     fn set_strays_aside(&self, strays: Vec<(TopicPartition, LoadedLog)>) {
@@ -384,6 +399,7 @@ impl ReplicaManager {
                 PartitionSlot::Hosted(hosted) => {
                     let log_config = LogConfig::new(&broker.broker, &config);
                     hosted.apply(state_of(image), log_config, isr_config(&broker.broker, &config), now);
+                    self.note_leader(hosted, image);
                 }
                 PartitionSlot::Offline(offline) if offline.is_unreachable => {}
                 PartitionSlot::Elsewhere | PartitionSlot::Offline(_) => {
@@ -445,7 +461,9 @@ impl ReplicaManager {
                 if let Some(future) = future {
                     self.resume_move(&hosted, future);
                 }
-                PartitionSlot::Hosted(Arc::new(hosted))
+                let hosted = Arc::new(hosted);
+                self.note_leader(&hosted, image);
+                PartitionSlot::Hosted(hosted)
             }
             Err(error) => {
                 let is_unreachable = !unclaimed.is_told && matches!(error, StorageError::Offline { .. });
@@ -507,6 +525,7 @@ impl ReplicaManager {
         let now = self.clock.now();
         for place in gone {
             let PartitionSlot::Hosted(hosted) = place else { continue };
+            self.followed().forget(&hosted);
             let is_offline = hosted.is_offline();
             let log = hosted.take_log();
             if let Some(future) = hosted.end_move() {
