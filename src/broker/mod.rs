@@ -28,6 +28,7 @@ use crate::quorum::driver::Committed;
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::replica_manager::ReplicaManager;
 
+pub mod alter_partition_sender;
 pub mod hints;
 mod internal_topics;
 pub mod lifecycle;

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::http::HttpServer;
 use crate::api::{Api, Dispatcher};
 use crate::broker::Broker;
+use crate::broker::alter_partition_sender;
 use crate::broker::hints::Hints;
 use crate::broker::live_config::LiveConfig;
 use crate::broker::loggers::Loggers;
@@ -46,6 +47,7 @@ use crate::metrics::Metrics;
 use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
 use crate::quorum::MetadataQuorum;
 use crate::replication::fetch_session::FetchSessionCache;
+use crate::replication::fetcher::{LeaderChannels, ReplicaFetchers};
 use crate::replication::housekeeping::{self, Schedule};
 use crate::replication::log_cleaner::LogCleaner;
 use crate::replication::ownership::KnownTopics;
@@ -278,6 +280,9 @@ fn background(broker: &Arc<Broker>, markers: UnboundedReceiver<WriteMarkers>) ->
             stop.clone(),
         )),
     ];
+    let leaders = LeaderChannels::new(Arc::clone(&broker.replicas));
+    tasks.push(tokio::spawn(ReplicaFetchers::new(Arc::clone(&broker.replicas), leaders).run(stop.clone())));
+    tasks.push(tokio::spawn(alter_partition_sender::run(Arc::clone(broker), stop.clone())));
     tasks.push(tokio::spawn(transaction_markers::run(Arc::clone(broker), markers, stop.clone())));
     tasks.push(tokio::spawn(ReplicaMover::new(Arc::clone(&broker.replicas)).run(stop.clone())));
     if broker.config.load().broker.log_cleaner_enable {

@@ -36,6 +36,7 @@ mod network;
 mod producers;
 mod quorum;
 mod quotas;
+mod replicas;
 mod restart;
 mod round_trips;
 mod security;
