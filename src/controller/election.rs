@@ -112,11 +112,10 @@ impl Proposal<'_> {
 /// somebody leads.
 fn last_known(state: &PartitionImage, isr: &[NodeId], leader: NodeId) -> Option<Vec<NodeId>> {
     match &state.isr[..] {
-        [] => {}
         [_, ..] if isr.is_empty() && state.leader != NO_LEADER => return Some(vec![state.leader]),
         // Without eligible leaders, as they once were not kept, the last one in sync stayed so when it led no more.
         [only] if isr.is_empty() => return Some(vec![*only]),
-        [_, ..] => {}
+        _ => {}
     }
     (leader != NO_LEADER).then(Vec::new)
 }

@@ -93,7 +93,7 @@ impl Controller {
                     self.follow_brokers(BrokerShift::Leaves(broker.id), records);
                 }
                 BrokerControlState::Fenced | BrokerControlState::ShutdownNow if !broker.fenced => {
-                    self.fence(broker, records)
+                    self.fence(broker, records);
                 }
                 BrokerControlState::Fenced | BrokerControlState::ShutdownNow => {}
             }

@@ -82,13 +82,13 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(async {
         if arguments.connection.names_a_broker() {
             let settings = arguments.connection.settings("klamm-demo")?;
-            return show(arguments, settings).await;
+            return Box::pin(show(arguments, settings)).await;
         }
         let server = start_broker().await?;
         let port = server.listeners().first().map_or(0, |(_, address)| address.port());
         let wait = Duration::from_secs(30);
         let shown = match settings(&format!("localhost:{port}"), wait, "klamm-demo") {
-            Ok(settings) => show(arguments, settings).await,
+            Ok(settings) => Box::pin(show(arguments, settings)).await,
             Err(what) => Err(Failure { what, hint: None }),
         };
         if let Err(error) = server.stop().await {
