@@ -188,12 +188,12 @@ mod tests {
         let level = |name: &str| loggers.levels()[name];
         assert_eq!(
             (level(ROOT_LOGGER), level("klamm::api"), level("openraft")),
-            (LogLevel::Info, LogLevel::Info, LogLevel::Warn)
+            (LogLevel::Info, LogLevel::Info, LogLevel::Error)
         );
         loggers.set(&[("klamm".to_owned(), Some(LogLevel::Debug)), (ROOT_LOGGER.to_owned(), Some(LogLevel::Error))]);
         assert_eq!(
             (level(ROOT_LOGGER), level("klamm::api"), level("openraft")),
-            (LogLevel::Error, LogLevel::Debug, LogLevel::Warn)
+            (LogLevel::Error, LogLevel::Debug, LogLevel::Error)
         );
         loggers.set(&[("klamm".to_owned(), None)]);
         assert_eq!(level("klamm::api"), LogLevel::Error);

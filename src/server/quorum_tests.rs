@@ -56,7 +56,7 @@ async fn a_broker_asks_a_controller_that_is_another_node() {
         incarnation: Uuid::from_u128(2),
         listeners: vec![endpoint],
         rack: Some("r".into()),
-        log_dirs: vec![Uuid::from_u128(3)],
+        log_dirs: vec![Uuid::from_u128(3_000)],
         previous_broker_epoch: -1,
     };
     let registered = client.register_broker(register.clone()).await.expect("an answer");

@@ -25,7 +25,7 @@ async fn register_another(broker: &Broker) -> i64 {
         incarnation: Uuid::new_v4(),
         listeners: Vec::new(),
         rack: None,
-        log_dirs: Vec::new(),
+        log_dirs: vec![Uuid::from_u128(2_000)],
         previous_broker_epoch: -1,
     };
     let broker_epoch = within(inside.controller.register_broker(request)).await.unwrap().response.unwrap();
