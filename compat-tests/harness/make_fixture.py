@@ -64,9 +64,7 @@ DYNAMIC = [
     "--entity-type users --entity-name bob --add-config SCRAM-SHA-512=[iterations=4097,password=secret]",
     "--entity-type users --entity-name bob --delete-config SCRAM-SHA-512",
 ]
-PARTITIONS = [
-    (topic, partition) for topic in TOPICS for partition in range({"plain": 2, "enlarged": 3}.get(topic, 1))
-]
+PARTITIONS = [(topic, partition) for topic in TOPICS for partition in range({"plain": 2, "enlarged": 3}.get(topic, 1))]
 
 
 class Writer:

@@ -85,15 +85,15 @@ def kafka_classpath():
     return f"{jars}/*"
 
 
-def java_tests_classpath():
-    """The class path of the Java tests, compiled, and of the clients that they test."""
+def java_tests_classpath(appended=False):
+    """The class path of the Java tests, compiled, and of the clients that they test; `appended` to that of Kafka alone."""
     jars, target = kafka_classpath(), CACHE / "java/target"
     project = COMPAT_TESTS / "java"
     with installed_once(target, project / "pom.xml", *sorted(project.glob("src/**/*.java"))) as stale:
         if stale:
             shutil.rmtree(target, ignore_errors=True)
             run(maven(["compile"]), failure=RuntimeError)
-    return f"{target}/classes:{jars}"
+    return f"{jars}:{target}/classes" if appended else f"{target}/classes:{jars}"
 
 
 def frameworks_classpath():

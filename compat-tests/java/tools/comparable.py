@@ -18,6 +18,8 @@ RULES = [
     (re.compile(r"[ \t]+"), " "),
     (re.compile(r"(Epoch|HighWatermark|MaxFollowerLagTimeMs): \d+"), r"\1: N"),
     (re.compile(r"^1 ID \d+ ", re.MULTILINE), "1 ID N "),
+    # The address of an array.
+    (re.compile(r"\[B@[0-9a-f]+"), "[B@N"),
     (re.compile(r'("avg_throughput":)[\d.]+'), r"\1N"),
     # Of records that a producer has put into one batch or two, with few or many milliseconds between them; the line stays
     # JSON.

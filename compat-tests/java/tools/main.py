@@ -5,8 +5,10 @@ in for them are run against a broker of the same kind as theirs; those steps are
 
     compat-tests/run.sh tools             AGAINST=kafka in the environment has Apache Kafka tested in place of Klamm
     compat-tests/run.sh shims             the second comparison alone
-    python3 compat-tests/java/tools/main.py [--show] [--shims] [SECTION...]    --show prints Kafka's answers to every step
+    python3 compat-tests/java/tools/main.py [--show] [--shims] [--processes] [SECTION...]
 
+--show prints Kafka's answers to every step. Kafka's tools run in long-lived JVMs, which `klamm.ToolHost` makes look new to
+each; with --processes every run is a process of its own, as a person's is, and prints the same.
 `steps/SECTION.txt` are the steps; `steps.py` explains their form. Zero differences pass; so do those that
 `expected_differences.txt`, and `expected_shim_differences.txt`, name with a reason.
 """
@@ -134,29 +136,43 @@ def unexpected_statuses(section, notes, wanted):
     return not bad
 
 
-def show(kafka, programs, sections):
+def show(kafka, sections, shares_jvm):
     """Prints Kafka's answers to every step."""
-    for section in sections:
-        for step, (lines, status) in run_section(kafka, programs, section).items():
-            print(f"{section}: {step}", *lines, f"exit status {status}", sep="\n    ", flush=True)
+    with Programs(class_archive(kafka.bootstrap), shares_jvm) as programs:
+        for section in sections:
+            for step, (lines, status) in run_section(kafka, programs, section).items():
+                print(f"{section}: {step}", *lines, f"exit status {status}", sep="\n    ", flush=True)
 
 
-def compare_all(kafka, sections):
+class Lane:
+    """Runs sections one after another on one broker, beside other lanes."""
+
+    def __init__(self, broker, programs, sections):
+        self.thread, self.programs = ThreadPoolExecutor(1), programs
+        self.runs = {section: self.thread.submit(run_section, broker, programs, section) for section in sections}
+
+    def __enter__(self):
+        return self.runs
+
+    def __exit__(self, *_):
+        self.thread.shutdown(cancel_futures=True)
+        self.programs.close()
+
+
+def compare_all(kafka, sections, shares_jvm):
     """Runs the sections on all brokers at the same time and compares; `kafka` is None for the tools of klamm alone."""
-    with ExitStack() as brokers, ThreadPoolExecutor(3) as pool:
-        broker, shims_broker = brokers.enter_context(other_broker()), brokers.enter_context(other_broker())
-        programs = Programs(class_archive((kafka or broker).bootstrap))
+    with ExitStack() as opened:
+        broker, shims_broker = opened.enter_context(other_broker()), opened.enter_context(other_broker())
+        how = class_archive((kafka or broker).bootstrap), shares_jvm
+        on_klamm = opened.enter_context(Lane(broker, Programs(*how), sections))
+        on_kafka = opened.enter_context(Lane(kafka, Programs(*how), sections)) if kafka else {}
+        with_shims = opened.enter_context(Lane(shims_broker, OurPrograms(*how), list(filter(has_shims, sections))))
         tools = Comparison("", "expected_differences.txt")
         shims = Comparison("shims ", "expected_shim_differences.txt")
         good = True
         for section in sections:
-            runs = {"on klamm": pool.submit(run_section, broker, programs, section)}
-            if kafka:
-                runs["on kafka"] = pool.submit(run_section, kafka, programs, section)
-            if has_shims(section):
-                ours = OurPrograms(programs)
-                runs["shims"] = pool.submit(run_section, shims_broker, ours, section)
-            notes = {name: run.result() for name, run in runs.items()}
+            runs = {"on klamm": on_klamm, "on kafka": on_kafka, "shims": with_shims}
+            notes = {name: lane[section].result() for name, lane in runs.items() if section in lane}
             if kafka:
                 wanted = {step.name: step.status for step in steps_of(section) if step.noted}
                 good &= unexpected_statuses(section, notes["on kafka"], wanted)
@@ -177,16 +193,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--show", action="store_true", help="print what the tools say to Apache Kafka, and stop")
     parser.add_argument("--shims", action="store_true", help="compare the tools of klamm with Kafka's, and no brokers")
+    parser.add_argument("--processes", action="store_true", help="start a JVM for every run of a tool")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=" ".join(SECTIONS))
     arguments = parser.parse_args()
-    sections = arguments.sections or SECTIONS
+    sections, shares_jvm = arguments.sections or SECTIONS, not arguments.processes
     if arguments.shims:
-        return 0 if compare_all(None, list(filter(has_shims, sections))) else 1
+        return 0 if compare_all(None, list(filter(has_shims, sections)), shares_jvm) else 1
     with ApacheKafka(features=FEATURES) as kafka:
         if arguments.show:
-            show(kafka, Programs(class_archive(kafka.bootstrap)), sections)
+            show(kafka, sections, shares_jvm)
             return 0
-        return 0 if compare_all(kafka, sections) else 1
+        return 0 if compare_all(kafka, sections, shares_jvm) else 1
 
 
 if __name__ == "__main__":

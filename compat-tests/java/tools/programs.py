@@ -1,11 +1,15 @@
-"""Command-line tools by the names of Kafka's scripts, and how each is started as a program of its own: Apache Kafka's by Java,
-or klamm in their place."""
+"""Command-line tools by the names of Kafka's scripts, and how each is run: Apache Kafka's by Java, or klamm in their place."""
 
 import os
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
+
+from tool_host import ToolHost
 
 from harness.broker import klamm_binary
-from harness.toolchains import CACHE, COMPAT_TESTS, installed_once, kafka_classpath
+from harness.toolchains import CACHE, COMPAT_TESTS, installed_once, java_tests_classpath, kafka_classpath
 
 # Script -> main class, as the scripts of Kafka's distribution name them.
 MAIN_CLASSES = {
@@ -51,6 +55,8 @@ SHIMS = {
 }
 # The tools that ask no broker.
 LOCAL = {"kafka-storage", "kafka-dump-log"}
+# The tools that end their process otherwise than the others do, so that they need one.
+ALONE = {"kafka-verifiable-consumer", "kafka-verifiable-producer"}
 # What a tool says by its log alone is part of what it tells; the others print the same besides, and clients are silent.
 LOGGING = {
     "defaultLogLevel": "off",
@@ -61,24 +67,32 @@ LOGGING = {
 }
 JVM = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 JVM += [f"-Dorg.slf4j.simpleLogger.{name}={value}" for name, value in LOGGING.items()]
+# For the JVM that many tools run in.
+HOST = ["-Xmx384m"]
 PATIENCE_S = 60
 
 
 class Programs:
-    """Starts tools. With an archive of loaded classes, a JVM takes half the time to start."""
+    """Runs tools in a directory of its own. With an archive of loaded classes, a JVM takes half the time to start.
 
-    def __init__(self, archive=None):
+    Tools that run to their end share one long-lived JVM after another, unless each is to have a process of its own.
+    """
+
+    def __init__(self, archive=None, shares_jvm=True):
         self.classpath = kafka_classpath()
         self.archive = [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive else []
+        self.shares_jvm = shares_jvm
+        self.directory = Path(tempfile.mkdtemp(prefix="klamm-tools-"))
+        # Times of day are printed in the local zone.
+        self.environment = {**os.environ, "TZ": "UTC"}
+        self.host = None
 
     def command(self, tool, arguments, *options):
         """The command line of a tool."""
         return ["java", *JVM, *self.archive, *options, "-cp", self.classpath, MAIN_CLASSES[tool], *arguments]
 
-    def start(self, tool, arguments, directory, stdin=subprocess.DEVNULL):
-        """Starts a tool in a working directory; its errors go where its output goes."""
-        # Times of day are printed in the local zone.
-        environment = {**os.environ, "TZ": "UTC"}
+    def start(self, tool, arguments, stdin=subprocess.DEVNULL):
+        """Starts a tool; its errors go where its output goes."""
         return subprocess.Popen(
             self.command(tool, arguments),
             stdin=stdin,
@@ -86,13 +100,19 @@ class Programs:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            cwd=directory,
-            env=environment,
+            cwd=self.directory,
+            env=self.environment,
         )
 
-    def run(self, tool, arguments, directory, text=""):
+    def run(self, tool, arguments, text=""):
         """Runs a tool to its end with `text` as its input; returns its output and exit status."""
-        process = self.start(tool, arguments, directory, subprocess.PIPE)
+        if self.shares_jvm and tool not in ALONE:
+            return self.run_in_host(tool, arguments, text)
+        return self.run_alone(tool, arguments, text)
+
+    def run_alone(self, tool, arguments, text):
+        """Runs a tool in a process of its own."""
+        process = self.start(tool, arguments, subprocess.PIPE)
         try:
             output, _ = process.communicate(text, timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -101,22 +121,50 @@ class Programs:
             output += f"\nkilled after {PATIENCE_S} s"
         return output, process.returncode
 
+    def run_in_host(self, tool, arguments, text):
+        """Runs a tool in the JVM that others have run in."""
+        if self.host is None:
+            classpath = java_tests_classpath(appended=True)
+            command = ["java", *JVM, *HOST, *self.archive, "-cp", classpath, "klamm.ToolHost"]
+            self.host = ToolHost(command, self.directory, self.environment, PATIENCE_S)
+        output, status, goes_on = self.host.run(MAIN_CLASSES[tool], arguments, text)
+        if not goes_on:
+            self.host = None
+        return output, status
+
+    def empty_directory(self):
+        """Removes what was written into the directory."""
+        for entry in self.directory.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def close(self):
+        """Ends the JVM and removes the directory."""
+        if self.host is not None:
+            self.host.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
 
 class OurPrograms(Programs):
-    """Starts klamm in the place of the tools that it stands in for, and the others as `programs` does."""
-
-    def __init__(self, programs):
-        self.classpath, self.archive = programs.classpath, programs.archive
+    """Starts klamm in the place of the tools that it stands in for, and the others as `Programs` does."""
 
     def command(self, tool, arguments, *options):
         if tool in SHIMS:
             return [klamm_binary(), tool, *arguments]
         return super().command(tool, arguments, *options)
 
+    def run(self, tool, arguments, text=""):
+        return self.run_alone(tool, arguments, text) if tool in SHIMS else super().run(tool, arguments, text)
+
 
 def class_archive(bootstrap):
     """The archive of the classes that tools load, made once with a broker's help; None where the JVM cannot make it."""
-    archive, plain = CACHE / "java/tools.jsa", Programs()
+    archive = CACHE / "java/tools.jsa"
     topic = ["--topic", "class-archive"]
     samples = [
         ("kafka-configs", ["--describe", "--entity-type", "topics"]),
@@ -125,7 +173,7 @@ def class_archive(bootstrap):
         ("kafka-console-consumer", [*topic, "--partition", "0", "--timeout-ms", "1000"]),
         ("kafka-topics", ["--delete", *topic]),
     ]
-    with installed_once(archive, COMPAT_TESTS / "java/pom.xml") as stale:
+    with installed_once(archive, COMPAT_TESTS / "java/pom.xml") as stale, Programs() as plain:
         if stale:
             archive.unlink(missing_ok=True)
             classes = {}

@@ -15,13 +15,10 @@
 
 import re
 import shlex
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from comparable import comparable
 from programs import LOCAL, PATIENCE_S
@@ -85,7 +82,7 @@ class Run:
     def __init__(self, broker, programs):
         self.broker = broker
         self.programs = programs
-        self.directory = Path(tempfile.mkdtemp(prefix="klamm-tools-"))
+        self.directory = programs.directory
         self.running = {}
         self.topic_ids = {}
         self.notes = {}
@@ -120,7 +117,7 @@ class Run:
         tool, *words = step.words
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            output, status = self.programs.run(tool, self.arguments(tool, words), self.directory, self.filled(step.text))
+            output, status = self.programs.run(tool, self.arguments(tool, words), self.filled(step.text))
             if step.until in output or time.monotonic() > deadline:
                 break
             time.sleep(AGAIN_S)
@@ -129,7 +126,7 @@ class Run:
     def start(self, step):
         """Starts a tool that other steps run beside."""
         name, tool, *words = step.words
-        self.running[name] = [tool, *words], self.programs.start(tool, self.arguments(tool, words), self.directory)
+        self.running[name] = [tool, *words], self.programs.start(tool, self.arguments(tool, words))
 
     def stop(self, step):
         """Stops a tool as a person does, and notes all that it printed."""
@@ -163,8 +160,8 @@ class Run:
         self.broker.start()
 
     def close(self):
-        """Ends what still runs."""
+        """Ends what still runs, and removes what it wrote."""
         for _, process in self.running.values():
             process.kill()
             process.communicate()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self.programs.empty_directory()
