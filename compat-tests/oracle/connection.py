@@ -89,13 +89,15 @@ class Connection:
         left = len(reader.data) - reader.at
         return {**value, "bytes left": left} if left else value
 
-    def ask(self, api, version, body, **options):
+    def ask(self, api, version, body, patience=PATIENCE_S, **options):
         """Sends a request and waits for its answer; one that the broker closed before is CLOSED too."""
+        self.socket.settimeout(patience)
         try:
             self.send(api, version, body, **options)
             answer = self.receive()
         except ConnectionError:
             answer = CLOSED
+        self.socket.settimeout(PATIENCE_S)
         if self.lasting and answer in (CLOSED, SILENCE):
             self.close()
             self.open()

@@ -7,6 +7,8 @@ import uuid
 from batches import describe
 from connection import Connection
 
+# How long to wait for an answer that Kafka is known to owe for ever.
+UNANSWERED_S = 2
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NODE_FIELDS = {"NodeId", "BrokerId", "LeaderId", "ControllerId", "ReplicaNodes", "IsrNodes"}
 # Texts for people, or their absence.
@@ -60,10 +62,10 @@ class Talk:
         self.notes[name] = self.comparable(answer)
         return answer
 
-    def ask(self, step, api, version, body, on=None):
+    def ask(self, step, api, version, body, on=None, **options):
         """Asks on the main connection, or on another; notes the answer under the step's name and version."""
         connection = on or self.main
-        return self.note(f"{step}, {api} v{version}", connection.ask(api, version, body))
+        return self.note(f"{step}, {api} v{version}", connection.ask(api, version, body, **options))
 
     def ask_alone(self, step, api, version, body, **options):
         """Asks on a connection of its own, for requests that may close it."""

@@ -1,5 +1,8 @@
 """Configurations of every kind of resource: described, listed, altered in both ways, and refused."""
 
+from connection import PATIENCE_S
+from talk import UNANSWERED_S
+
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
 
@@ -194,7 +197,7 @@ def wholly(broker):
         name = f"configs.w{version}"
         broker.create_topic(name, 1, retention_ms="1000", max_message_bytes="3000")
 
-        def replace(step, *resources, version=version, **options):
+        def replace(step, *resources, version=version, patience=PATIENCE_S, **options):
             wanted = [
                 {
                     "ResourceType": kind,
@@ -204,7 +207,7 @@ def wholly(broker):
                 for kind, resource, configs in resources
             ]
             body = {"Resources": wanted, "ValidateOnly": False, **options}
-            broker.ask(f"replaced, {step}", "AlterConfigs", version, body)
+            broker.ask(f"replaced, {step}", "AlterConfigs", version, body, patience=patience)
 
         def look(step, version=version, name=name):
             broker.settle()
@@ -217,7 +220,8 @@ def wholly(broker):
         replace("a wrong value", (TOPIC, name, [("retention.ms", "soon")]))
         replace("no value", (TOPIC, name, [("retention.ms", None)]))
         replace("the same key twice", (TOPIC, name, [("retention.ms", "1"), ("retention.ms", "2")]))
-        replace("the same topic twice", (TOPIC, name, []), (TOPIC, name, [("retention.ms", "9")]))
+        twice = (TOPIC, name, []), (TOPIC, name, [("retention.ms", "9")])
+        replace("the same topic twice", *twice, patience=UNANSWERED_S)
         replace("an unknown topic", (TOPIC, "configs.unknown", [("retention.ms", "1")]))
         replace("an unknown type", (7, name, [("retention.ms", "1")]))
         replace("no resource")

@@ -5,6 +5,7 @@ import time
 import uuid
 
 from batches import START_MS, batch, legacy, record
+from talk import UNANSWERED_S
 
 COORDINATOR_LOAD_IN_PROGRESS = 14
 
@@ -26,7 +27,9 @@ def talk(broker):
         name = f"produce.bad.{version}"
         broker.create_topic(name, len(batches), max_message_bytes="2000")
         for partition, (step, records) in enumerate(batches.items()):
-            broker.ask_alone(step, "Produce", version, request(broker, name, records, partition))
+            # Kafka never answers `null`.
+            options = {"patience": UNANSWERED_S} if records is None else {}
+            broker.ask_alone(step, "Produce", version, request(broker, name, records, partition), **options)
     other_topics(broker)
     producer_ids(broker)
     sequences(broker)
@@ -121,7 +124,9 @@ def bad_batches():
         "gzip without a max timestamp": batch(["a", "b"], codec="gzip", max_timestamp=-1),
         "gzip, max timestamp wrong": batch(["a", "b"], codec="gzip", max_timestamp=now + 48 * hour),
         "gzip, record cut": batch(codec="gzip", payload=gzip.compress(wrong_record, mtime=0)),
-        "gzip, bytes after the records": batch(codec="gzip", payload=gzip.compress(record(0, None, b"a") + b"zz", mtime=0)),
+        "gzip, bytes after the records": batch(
+            codec="gzip", payload=gzip.compress(record(0, None, b"a") + b"zz", mtime=0)
+        ),
         "gzip, count too large": batch(["a", "b"], codec="gzip", count=5, last_offset_delta=4),
         "gzip, offset deltas not consecutive": batch(
             ["a", "b"], codec="gzip", payload=gzip.compress(record(0, None, b"a") + record(5, None, b"b"))
