@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness import toolchains
 from harness.broker import REPOSITORY, ApacheKafka
+from harness.tool_host import ToolHost, host_command
 
 try:
     from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Producer, TopicPartition
@@ -39,6 +40,8 @@ SETTINGS = {
     # A snapshot of the metadata now and then, so that the log goes on behind one.
     "metadata.log.max.snapshot.interval.ms": "3000",
 }
+# For consumers that read to the end of one partition after another: a question waits for the answer to the fetch before it.
+IMPATIENT = {"fetch.wait.max.ms": 10}
 TOPICS = {
     "plain": {"index.interval.bytes": "100"},
     "compressed": {},
@@ -137,7 +140,8 @@ class Writer:
 
 def expected(bootstrap):
     """The lines of `expected`: partitions, records and committed offsets, as clients see them."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "check", "isolation.level": "read_uncommitted"})
+    settings = {"bootstrap.servers": bootstrap, "group.id": "check", "isolation.level": "read_uncommitted"}
+    consumer = Consumer({**settings, **IMPATIENT})
     for topic, partition in PARTITIONS:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), PATIENCE_S)
         yield f"partition {topic} {partition} {low} {high}"
@@ -159,31 +163,54 @@ def expected(bootstrap):
         reader.close()
 
 
-def configs(bootstrap, words):
-    """Runs Kafka's kafka-configs and returns the lines that it prints."""
-    tool = ["java", *ApacheKafka.JVM, "-cp", toolchains.kafka_classpath(), "kafka.admin.ConfigCommand"]
-    command = [*tool, "--bootstrap-server", bootstrap, *words.split()]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+class Configs:
+    """Kafka's kafka-configs for one broker, in one JVM for many calls."""
+
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+        self.host = ToolHost(host_command(*ApacheKafka.JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=off"))
+
+    def __call__(self, words):
+        """Runs the tool and returns the lines that it prints."""
+        arguments = ["--bootstrap-server", self.bootstrap, *words.split()]
+        output, status, goes_on = self.host.run("kafka.admin.ConfigCommand", arguments, "")
+        if status != 0 or not goes_on:
+            raise RuntimeError(f"kafka-configs {words} ends with {status}: {output}")
+        return output.splitlines()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.host.close()
+
+
+def alter(bootstrap):
+    """Sets everything that `dynamic` will tell of."""
+    with Configs(bootstrap) as configs:
+        for words in DYNAMIC:
+            configs(f"--alter {words}")
 
 
 def dynamic(bootstrap):
     """The lines of `expected` about what can be set while a broker runs."""
-    for kind, names in (
-        ("topics", TOPICS),
-        ("brokers", ["1", None]),
-        ("groups", ["fixture-group"]),
-        ("client-metrics", ["fixture"]),
-    ):
-        for name in names:
-            entity = f"--entity-name {name}" if name else "--entity-default"
-            for line in configs(bootstrap, f"--describe --entity-type {kind} {entity}"):
-                own = re.match(r"  (\S+)=(\S+) sensitive=false synonyms=\{DYNAMIC_(\w+)CONFIG:", line)
-                if own and (name is None) == (own[3] == "DEFAULT_BROKER_"):
-                    yield f"config {kind} {name or '-'} {own[1]} {own[2]}"
-    for kind in ("users", "clients", "ips"):
-        yield from (f"describe {line}" for line in configs(bootstrap, f"--describe --entity-type {kind}"))
-    pair = "--user ann --client-defaults"
-    yield from (f"describe {line}" for line in configs(bootstrap, f"--describe {pair}"))
+    with Configs(bootstrap) as configs:
+        for kind, names in (
+            ("topics", TOPICS),
+            ("brokers", ["1", None]),
+            ("groups", ["fixture-group"]),
+            ("client-metrics", ["fixture"]),
+        ):
+            for name in names:
+                entity = f"--entity-name {name}" if name else "--entity-default"
+                for line in configs(f"--describe --entity-type {kind} {entity}"):
+                    own = re.match(r"  (\S+)=(\S+) sensitive=false synonyms=\{DYNAMIC_(\w+)CONFIG:", line)
+                    if own and (name is None) == (own[3] == "DEFAULT_BROKER_"):
+                        yield f"config {kind} {name or '-'} {own[1]} {own[2]}"
+        for kind in ("users", "clients", "ips"):
+            yield from (f"describe {line}" for line in configs(f"--describe --entity-type {kind}"))
+        pair = "--user ann --client-defaults"
+        yield from (f"describe {line}" for line in configs(f"--describe {pair}"))
 
 
 def tear(data):
@@ -214,8 +241,7 @@ def main():
     for kind in ("clean", "killed"):
         with tempfile.TemporaryDirectory() as directory, ApacheKafka(SETTINGS, directory) as broker:
             Writer(broker.bootstrap).fill()
-            for words in DYNAMIC:
-                configs(broker.bootstrap, f"--alter {words}")
+            alter(broker.bootstrap)
             found = [*expected(broker.bootstrap), *dynamic(broker.bootstrap)]
             if kind == "clean":
                 broker.stop()

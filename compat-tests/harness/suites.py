@@ -66,7 +66,7 @@ def kcat():
 
 def tools():
     """Runs Kafka's own command-line tools, which need no Python package."""
-    toolchains.kafka_classpath()
+    toolchains.java_tests_classpath()
     return [toolchains.sys.executable, COMPAT_TESTS / "java/tools/main.py"]
 
 
@@ -99,7 +99,7 @@ def metrics():
 
 def takeover():
     """Moves a directory from Apache Kafka to Klamm and back."""
-    toolchains.kafka_classpath()
+    toolchains.java_tests_classpath()
     return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "takeover/main.py"]
 
 

@@ -64,6 +64,7 @@ FAILED = []
 def read_all(bootstrap, topic, partition):
     """All records that an application sees in a partition."""
     settings = {"bootstrap.servers": bootstrap, "group.id": "reader", "enable.partition.eof": True}
+    settings |= make_fixture.IMPATIENT
     consumer = Consumer({**settings, "isolation.level": "read_committed", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, partition, 0)])
     found = []
@@ -167,8 +168,7 @@ def move(directory):
         with kafka:
             make_fixture.Writer(kafka.bootstrap).fill()
             fill_cleaned(kafka.bootstrap)
-            for words in make_fixture.DYNAMIC:
-                make_fixture.configs(kafka.bootstrap, f"--alter {words}")
+            make_fixture.alter(kafka.bootstrap)
             consume_by(kafka.bootstrap, "classic-group", "classic")
             consume_by(kafka.bootstrap, "consumer-group", "consumer")
             before = seen(kafka.bootstrap)

@@ -6,10 +6,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tool_host import ToolHost
-
 from harness.broker import klamm_binary
-from harness.toolchains import CACHE, COMPAT_TESTS, installed_once, java_tests_classpath, kafka_classpath
+from harness.tool_host import ToolHost, host_command
+from harness.toolchains import CACHE, COMPAT_TESTS, installed_once, kafka_classpath
 
 # Script -> main class, as the scripts of Kafka's distribution name them.
 MAIN_CLASSES = {
@@ -124,8 +123,7 @@ class Programs:
     def run_in_host(self, tool, arguments, text):
         """Runs a tool in the JVM that others have run in."""
         if self.host is None:
-            classpath = java_tests_classpath(appended=True)
-            command = ["java", *JVM, *HOST, *self.archive, "-cp", classpath, "klamm.ToolHost"]
+            command = host_command(*JVM, *HOST, *self.archive)
             self.host = ToolHost(command, self.directory, self.environment, PATIENCE_S)
         output, status, goes_on = self.host.run(MAIN_CLASSES[tool], arguments, text)
         if not goes_on:

@@ -4,15 +4,22 @@ import select
 import subprocess
 from base64 import b64decode, b64encode
 
+from harness.toolchains import java_tests_classpath
+
 # How long after a tool's own time the JVM may take to tell that it is over.
 BEYOND_S = 30
+
+
+def host_command(*options):
+    """The command line of a host, with options of its JVM."""
+    return ["java", *options, "-cp", java_tests_classpath(appended=True), "klamm.ToolHost"]
 
 
 class ToolHost:
     """A process of `klamm.ToolHost`, whose class tells how it is spoken to."""
 
-    def __init__(self, command, directory, environment, patience_s):
-        """`patience_s` is how long each tool may run."""
+    def __init__(self, command, directory=None, environment=None, patience_s=60):
+        """The tools run in a directory, with an environment, for at most `patience_s` each."""
         self.patience_s = patience_s
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=directory, env=environment)
@@ -40,3 +47,9 @@ class ToolHost:
         """Ends the JVM."""
         self.process.kill()
         self.process.communicate()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
