@@ -123,7 +123,7 @@ def main():
     """Runs the suites that the arguments name; the exit status tells whether all passed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", choices=["klamm", "kafka"], default="klamm", help="the broker that suites start")
-    parser.add_argument("--jobs", type=int, default=2, help="how many suites run at a time")
+    parser.add_argument("--jobs", type=int, default=3, help="how many suites run at a time")
     parser.add_argument("--list", action="store_true", help="name the suites and stop")
     parser.add_argument("suites", nargs="*", help="names of suites, or their beginnings; all by default")
     arguments = parser.parse_args()

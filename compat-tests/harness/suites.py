@@ -125,7 +125,15 @@ def faults():
     return [toolchains.python("confluent-kafka"), COMPAT_TESTS.parent / "scripts/faults/all.py", "--short"]
 
 
+# The longest first, so that none of them is left when all others are over.
 SUITES = [
+    Suite("frameworks", frameworks),
+    Suite("tools", tools, broker=False),
+    Suite("shims", shims, broker=False, part_of="tools"),
+    Suite("oracle", oracle, broker=False),
+    Suite("faults", faults, broker=False),
+    Suite("image", image, broker=False),
+    Suite("java", java),
     pytest_suite("kafka-python-2.0.2", "python/kafka_python"),
     pytest_suite("kafka-python-2.3.3", "python/kafka_python"),
     pytest_suite("kafka-python-3.0.12", "python/kafka_python"),
@@ -133,19 +141,12 @@ SUITES = [
     pytest_suite("aiokafka", "python/asyncio_client"),
     pytest_suite("confluent-kafka", "python/confluent"),
     pytest_suite("administration", "python/administration"),
-    Suite("java", java),
-    Suite("frameworks", frameworks),
     Suite("kafkajs", node),
     Suite("kcat", kcat),
-    Suite("tools", tools, broker=False),
-    Suite("shims", shims, broker=False, part_of="tools"),
-    Suite("oracle", oracle, broker=False),
-    Suite("image", image, broker=False),
     Suite("metrics", metrics, broker=False),
     Suite("terminal", terminal, broker=False),
     Suite("takeover", takeover, broker=False),
     Suite("compaction", compaction, broker=False),
     Suite("consistency", consistency, broker=False),
     Suite("crash", crash, broker=False),
-    Suite("faults", faults, broker=False),
 ]
