@@ -68,7 +68,8 @@ JVM = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 JVM += [f"-Dorg.slf4j.simpleLogger.{name}={value}" for name, value in LOGGING.items()]
 # For the JVM that many tools run in.
 HOST = ["-Xmx384m"]
-PATIENCE_S = 60
+# More than the minute during which a client asks again.
+PATIENCE_S = 75
 
 
 class Programs:
