@@ -18,7 +18,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::deadline::Deadline;
 use super::error::{AppendFailure, append_failure};
-use super::leader_endpoints::leader_endpoints;
+use super::leader_endpoints::LeaderEndpoints;
 use super::owned::owned;
 use super::throttle_time::ThrottleTime;
 use super::{ApiError, Reply, RequestContext};
@@ -77,8 +77,10 @@ pub async fn handle(
     let topics = topic_data.into_iter().enumerate().map(|(index, topic)| appender.append_topic(index, topic));
     let mut response = ProduceResponse::default().with_responses(topics.collect());
     let leaders = response.responses.iter().flat_map(|topic| &topic.partition_responses);
-    let leaders = leaders.map(|partition| partition.current_leader.leader_id);
-    response.node_endpoints = leader_endpoints(broker, context, &appender.image, leaders);
+    let mut leaders = leaders.map(|partition| partition.current_leader.leader_id).filter(|id| id.0 >= 0).peekable();
+    if leaders.peek().is_some() {
+        response.node_endpoints = LeaderEndpoints::new(broker, context).of(&appender.image, leaders);
+    }
     let pending = appender.pending;
     // Recorded before replicas and disk have confirmed, so that a client that sends on meanwhile is muted at once.
     let meter = context.meter(&broker.quotas, QuotaType::Produce);

@@ -22,6 +22,7 @@ use crate::ids::{NodeId, TopicName};
 use crate::metadata::MetadataImage;
 use crate::metrics::Metrics;
 use crate::network::Gateways;
+use crate::network::node_connections::NodeConnections;
 use crate::protocol::ErrorCode;
 use crate::quorum::MetadataQuorum;
 use crate::quorum::driver::Committed;
@@ -34,7 +35,9 @@ mod internal_topics;
 pub mod lifecycle;
 pub mod live_config;
 pub mod loggers;
+mod marker_requests;
 pub mod metadata_followers;
+mod other_brokers;
 pub mod producer_ids;
 pub mod quotas;
 pub mod transaction_markers;
@@ -73,6 +76,8 @@ pub struct Broker {
     pub fetch_sessions: Arc<Mutex<FetchSessionCache>>,
     /// The producer ids that it may give out.
     pub producer_ids: Arc<ProducerIdGenerator>,
+    /// Connections to other brokers; see [`Broker::call_broker`].
+    pub others: NodeConnections,
     /// Through which other machines pass connections on to this one.
     pub gateways: Gateways,
     /// What is found out about its clients, for its log.

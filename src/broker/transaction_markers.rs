@@ -2,9 +2,10 @@
 //!
 //! A transaction coordinator says where markers have to be written, and waits to hear that they are. Each transaction that
 //! is ending has a task here, which tries until all are written, or until the coordinator's leadership is over: another
-//! machine then says the same again. There are never more tasks than transactions that the coordinators hold in memory.
+//! machine then says the same again. Partitions that other brokers lead are theirs to write to, who are asked by
+//! [`marker_requests`](super::marker_requests). There are never more tasks than transactions that the coordinators hold in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,18 +17,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
+use super::marker_requests::{BrokerMarkers, MarkerRequests};
 use crate::coordinator::group::request::CompleteTransaction;
 use crate::coordinator::transaction::request::{MarkersWritten, TransactionalId, WriteMarkers};
-use crate::ids::{GROUP_METADATA_TOPIC, ProducerIdAndEpoch, TopicPartition};
+use crate::ids::{GROUP_METADATA_TOPIC, NodeId, ProducerIdAndEpoch, TopicPartition};
+use crate::metadata::MetadataImage;
+use crate::network::node_connections::Pauses;
 use crate::protocol::ErrorCode;
 use crate::protocol::control_records::EndTransactionMarker;
 use crate::replication::hosted_partition::{AppendRequest, Appended, HostedPartition, PartitionAppendError};
 use crate::storage;
 
-/// The first pause before markers are tried again that could not be written, and the longest.
-const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-
-/// Markers of one transaction that are written at a time, so that one with many partitions leaves others their turn.
+/// Markers of one transaction that are written here at a time, so that one with many partitions leaves others their turn.
 const MARKERS_AT_A_TIME: usize = 64;
 
 /// Tasks that have ended are looked for once there are twice as many as were left the last time, and so many at least.
@@ -35,7 +36,8 @@ const TASKS_KEPT: usize = 64;
 
 /// Writes what comes to `inbox`, until `stop` is cancelled; leaves no task behind.
 pub async fn run(broker: Arc<Broker>, mut inbox: UnboundedReceiver<WriteMarkers>, stop: CancellationToken) {
-    let mut deliveries = Deliveries { tasks: HashMap::new(), swept_at: TASKS_KEPT };
+    let requests = Arc::new(MarkerRequests::new(Arc::clone(&broker)));
+    let mut deliveries = Deliveries { requests, tasks: HashMap::new(), swept_at: TASKS_KEPT };
     while let Some(Some(message)) = stop.run_until_cancelled(inbox.recv()).await {
         deliveries.begin(&broker, message);
     }
@@ -44,6 +46,7 @@ pub async fn run(broker: Arc<Broker>, mut inbox: UnboundedReceiver<WriteMarkers>
 
 /// The tasks that write markers, by their transactional ids.
 struct Deliveries {
+    requests: Arc<MarkerRequests>,
     tasks: HashMap<TransactionalId, JoinHandle<()>>,
     swept_at: usize,
 }
@@ -56,7 +59,8 @@ impl Deliveries {
         }
         let transactional_id = Arc::clone(&message.transactional_id);
         let predecessor = self.tasks.remove(&transactional_id);
-        let task = tokio::spawn(deliver(Arc::clone(broker), message, predecessor));
+        let delivery = MarkerDelivery { broker: Arc::clone(broker), requests: Arc::clone(&self.requests), message };
+        let task = tokio::spawn(delivery.run(predecessor));
         self.tasks.insert(transactional_id, task);
     }
 
@@ -66,51 +70,109 @@ impl Deliveries {
             // It was told to end, or has ended.
             drop(task.await);
         }
+        self.requests.end().await;
     }
 }
 
-/// Writes the markers of one transaction. Its id's last task ends first, which may be asked the same by a machine that is
-/// gone: no marker of it may come when the next transaction has begun.
-async fn deliver(broker: Arc<Broker>, message: WriteMarkers, predecessor: Option<JoinHandle<()>>) {
-    if let Some(predecessor) = predecessor {
-        predecessor.abort();
-        drop(predecessor.await);
-    }
-    let (mut pause, longest_pause) = RETRY_BACKOFF;
-    let mut missing = message.partitions.clone();
-    while broker.transactions.is_elected(&message.transactional_id, message.coordinator_epoch) {
-        let is_first = missing.len() == message.partitions.len();
-        let tried = write_all(&broker, &message, missing).await;
-        if let Some((partition, code)) = tried.failure.filter(|_| is_first) {
-            let (transactional_id, markers) = (&message.transactional_id, tried.missing.len());
-            tracing::info!(%transactional_id, markers, %partition, %code, "markers of a transaction have to wait");
-        }
-        missing = tried.missing;
-        tell(&broker, &message, tried.written).await;
-        if missing.is_empty() {
-            return;
-        }
-        broker.clock.sleep(pause).await;
-        pause = longest_pause.min(pause * 2);
-    }
+/// The markers of one transaction on their way.
+struct MarkerDelivery {
+    broker: Arc<Broker>,
+    requests: Arc<MarkerRequests>,
+    message: WriteMarkers,
 }
 
-/// Has the coordinator hear where markers are written. It may be loading yet, or have too much to hear.
-async fn tell(broker: &Broker, message: &WriteMarkers, partitions: Vec<TopicPartition>) {
-    let WriteMarkers { transactional_id, marking, coordinator_epoch, .. } = message;
-    let written = MarkersWritten {
-        transactional_id: Arc::clone(transactional_id),
-        marking: *marking,
-        coordinator_epoch: *coordinator_epoch,
-        partitions,
-    };
-    let (mut pause, longest_pause) = RETRY_BACKOFF;
-    while !written.partitions.is_empty() && broker.transactions.is_elected(transactional_id, *coordinator_epoch) {
-        if broker.transactions.enqueue(transactional_id, written.clone()).await.is_ok() {
-            return;
+impl MarkerDelivery {
+    /// Until all are written. Its id's last task ends first, which may be asked the same by a machine that is gone: no
+    /// marker of it may come when the next transaction has begun.
+    async fn run(self, predecessor: Option<JoinHandle<()>>) {
+        if let Some(predecessor) = predecessor {
+            predecessor.abort();
+            drop(predecessor.await);
         }
-        broker.clock.sleep(pause).await;
-        pause = longest_pause.min(pause * 2);
+        let message = &self.message;
+        let mut pauses = Pauses::new();
+        let mut missing = message.partitions.clone();
+        while self.broker.transactions.is_elected(&message.transactional_id, message.coordinator_epoch) {
+            let is_first = missing.len() == message.partitions.len();
+            let tried = self.write_all(missing).await;
+            if let Some((partition, code)) = tried.failure.filter(|_| is_first) {
+                let (transactional_id, markers) = (&message.transactional_id, tried.missing.len());
+                tracing::info!(%transactional_id, markers, %partition, %code, "markers of a transaction have to wait");
+            }
+            missing = tried.missing;
+            self.tell(tried.written).await;
+            if missing.is_empty() {
+                return;
+            }
+            self.broker.clock.sleep(pauses.next_pause()).await;
+        }
+    }
+
+    /// Has the coordinator hear where markers are written. It may be loading yet, or have too much to hear.
+    async fn tell(&self, partitions: Vec<TopicPartition>) {
+        let WriteMarkers { transactional_id, marking, coordinator_epoch, .. } = &self.message;
+        let written = MarkersWritten {
+            transactional_id: Arc::clone(transactional_id),
+            marking: *marking,
+            coordinator_epoch: *coordinator_epoch,
+            partitions,
+        };
+        let transactions = &self.broker.transactions;
+        let mut pauses = Pauses::new();
+        while !written.partitions.is_empty() && transactions.is_elected(transactional_id, *coordinator_epoch) {
+            if transactions.enqueue(transactional_id, written.clone()).await.is_ok() {
+                return;
+            }
+            self.broker.clock.sleep(pauses.next_pause()).await;
+        }
+    }
+
+    /// Tries once; other brokers at the same time.
+    async fn write_all(&self, partitions: Vec<TopicPartition>) -> Tried {
+        let by_leader = by_leader(&self.broker.image(), partitions);
+        let writes = by_leader.into_iter().map(|(leader, partitions)| async move {
+            let outcomes = match leader {
+                Leader::Deleted => vec![Ok(()); partitions.len()],
+                Leader::At(id) if id == self.broker.node_id => self.write_here(&partitions).await,
+                Leader::At(id) if id >= 0 => self.write_there(id, &partitions).await,
+                Leader::At(_) => vec![Err(ErrorCode::LeaderNotAvailable); partitions.len()],
+            };
+            partitions.into_iter().zip(outcomes)
+        });
+        let mut tried = Tried::default();
+        for (partition, outcome) in join_all(writes).await.into_iter().flatten() {
+            match outcome {
+                // Unlike Kafka, which writes no more markers of that transaction then, so that it never ends: a newer
+                // epoch of the producer has ended it there.
+                Ok(()) | Err(ErrorCode::InvalidProducerEpoch) => tried.written.push(partition),
+                Err(code) => {
+                    tried.failure.get_or_insert_with(|| (partition.clone(), code));
+                    tried.missing.push(partition);
+                }
+            }
+        }
+        tried
+    }
+
+    async fn write_here(&self, partitions: &[TopicPartition]) -> Vec<Result<(), ErrorCode>> {
+        let mut outcomes = Vec::with_capacity(partitions.len());
+        for some in partitions.chunks(MARKERS_AT_A_TIME) {
+            let written =
+                some.iter().map(|partition| self.broker.write_marker(partition, self.message.producer, self.marker()));
+            outcomes.extend(join_all(written).await);
+        }
+        outcomes
+    }
+
+    async fn write_there(&self, id: NodeId, partitions: &[TopicPartition]) -> Vec<Result<(), ErrorCode>> {
+        let (producer, marker) = (self.message.producer, self.marker());
+        let markers = BrokerMarkers { producer, marker, partitions: partitions.to_vec() };
+        let outcomes = self.requests.send(id, markers).await;
+        outcomes.unwrap_or_else(|_| vec![Err(ErrorCode::NetworkException); partitions.len()])
+    }
+
+    fn marker(&self) -> EndTransactionMarker {
+        EndTransactionMarker { result: self.message.result, coordinator_epoch: self.message.coordinator_epoch }
     }
 }
 
@@ -123,41 +185,21 @@ struct Tried {
     failure: Option<(TopicPartition, ErrorCode)>,
 }
 
-async fn write_all(broker: &Broker, message: &WriteMarkers, partitions: Vec<TopicPartition>) -> Tried {
-    let mut tried = Tried::default();
-    let mut partitions = partitions.into_iter();
-    loop {
-        let some: Vec<_> = partitions.by_ref().take(MARKERS_AT_A_TIME).collect();
-        if some.is_empty() {
-            return tried;
-        }
-        let outcomes = join_all(some.iter().map(|partition| write(broker, message, partition))).await;
-        for (partition, outcome) in some.into_iter().zip(outcomes) {
-            match outcome {
-                Ok(()) => tried.written.push(partition),
-                Err(code) => {
-                    tried.failure.get_or_insert_with(|| (partition.clone(), code));
-                    tried.missing.push(partition);
-                }
-            }
-        }
-    }
+/// Who leads a partition, or -1; unless there is no such partition any more, where there is nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Leader {
+    At(NodeId),
+    Deleted,
 }
 
-/// Writes one marker, and waits until it is committed. Where there is no such partition any more, there is nothing to do.
-async fn write(broker: &Broker, message: &WriteMarkers, partition: &TopicPartition) -> Result<(), ErrorCode> {
-    let leader = broker.image().partition(&partition.topic, partition.partition).map(|partition| partition.leader);
-    let marker = EndTransactionMarker { result: message.result, coordinator_epoch: message.coordinator_epoch };
-    match leader {
-        None => Ok(()),
-        Some(leader) if leader != broker.node_id => Err(ErrorCode::NotLeaderOrFollower),
-        Some(_) => match broker.write_marker(partition, message.producer, marker).await {
-            // Unlike Kafka, which writes no more markers of that transaction then, so that it never ends: a newer epoch
-            // of the producer has ended it there.
-            Err(ErrorCode::InvalidProducerEpoch) => Ok(()),
-            outcome => outcome,
-        },
+fn by_leader(image: &MetadataImage, partitions: Vec<TopicPartition>) -> BTreeMap<Leader, Vec<TopicPartition>> {
+    let mut by_leader: BTreeMap<Leader, Vec<TopicPartition>> = BTreeMap::new();
+    for partition in partitions {
+        let state = image.partition(&partition.topic, partition.partition);
+        let leader = state.map_or(Leader::Deleted, |state| Leader::At(state.leader));
+        by_leader.entry(leader).or_default().push(partition);
     }
+    by_leader
 }
 
 impl Broker {

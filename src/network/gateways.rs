@@ -3,13 +3,14 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// A route that goes through another machine (`RTF_GATEWAY`).
 const THROUGH_GATEWAY: u32 = 0x2;
 
 /// The addresses of the default gateways; none where the system does not tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gateways(Vec<IpAddr>);
+pub struct Gateways(Arc<[IpAddr]>);
 
 impl Gateways {
     /// Those of this machine or container, now; only Linux tells. In Kubernetes the gateway is the node, on which others

@@ -14,7 +14,7 @@ use crate::controller::{
     Controller, ControllerClient, ControllerConnections, ControllerPlace, ControllerPlaces, ControllerSettings,
     RegisterBroker,
 };
-use crate::ids::Uuid;
+use crate::ids::{NodeId, Uuid};
 use crate::metadata::{Endpoint, MetadataImage};
 use crate::network::channel::ChannelLimits;
 use crate::network::node_connections::{NodeAddress, NodeConnections};
@@ -60,6 +60,11 @@ fn controller_client(
     let client_id = format!("broker-{own_id}-to-controller");
     let nodes = NodeConnections::new(client_id, clock.clone(), ChannelLimits::default());
     ControllerClient::in_quorum(here, Arc::new(ControllerConnections::new(nodes, places)))
+}
+
+/// Ways to the other brokers, none of which is taken yet.
+pub(super) fn other_brokers(own_id: NodeId, clock: &Clock) -> NodeConnections {
+    NodeConnections::new(format!("broker-{own_id}"), clock.clone(), ChannelLimits::default())
 }
 
 /// Tells the controller that this broker is there, and where, and waits until the metadata here says so. Answers its

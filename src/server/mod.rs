@@ -1,5 +1,7 @@
 //! Builds the floors of one broker bottom-up, and stops them in reverse.
 
+#[cfg(test)]
+mod cluster_transaction_tests;
 mod controllers;
 mod descriptors;
 mod initial_topics;
@@ -213,6 +215,7 @@ async fn build(
         node_id: config.node_id,
         loggers,
         broker_epoch,
+        others: joining::other_brokers(config.node_id, &clock),
         clock,
         metrics: Arc::new(Metrics::new(Api::request_metrics(), bound.iter().map(|(name, _)| Arc::clone(name)))),
         producer_ids: Arc::new(ProducerIdGenerator::new(config.node_id, broker_epoch, controller.clone())),

@@ -24,7 +24,7 @@ fn controller_and_other(servers: &[Server]) -> (&Server, &Server) {
     (controller, servers.iter().find(|server| !is_controller(server)).expect("another node"))
 }
 
-async fn stop(servers: Vec<Server>) {
+pub(super) async fn stop(servers: Vec<Server>) {
     let stopping: Vec<_> = servers.into_iter().map(|server| tokio::spawn(server.stop())).collect();
     for stopped in stopping {
         stopped.await.expect("no panic").expect("a clean stop");
@@ -173,7 +173,7 @@ fn free_ports<const N: usize>() -> [u16; N] {
     sockets.map(|socket| socket.local_addr().expect("an address").port())
 }
 
-async fn three() -> Vec<Server> {
+pub(super) async fn three() -> Vec<Server> {
     let ports: [u16; 3] = free_ports();
     let voters: Vec<_> = (1..).zip(ports).map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
     let voters = voters.join(",");

@@ -1,17 +1,20 @@
 //! The shape of a Fetch answer at every version.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::{
-    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use kafka_protocol::messages::{BrokerId, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
+use super::super::leader_endpoints::LeaderEndpoints;
 use crate::ids::NO_TOPIC_ID;
-use crate::metadata::MetadataImage;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
 use crate::protocol::frame::Piece;
+use crate::quorum::MetadataQuorum;
 use crate::replication::fetch_session::{FetchOutcome, PartitionRef, TopicRef};
 use crate::replication::hosted_partition::ReadResult;
 
@@ -19,6 +22,39 @@ use crate::replication::hosted_partition::ReadResult;
 const LAST_VERSION_WITHOUT_STORAGE_ERROR: i16 = 5;
 /// The first version that names the current leader beside an error (KIP-951).
 const FIRST_VERSION_WITH_LEADER: i16 = 16;
+
+/// Who leads partitions that were asked for in vain, at the time of the answer (KIP-951).
+pub(super) struct CurrentLeaders {
+    pub(super) metadata: Arc<MetadataQuorum>,
+    pub(super) endpoints: LeaderEndpoints,
+}
+
+impl CurrentLeaders {
+    fn current(&self, key: &PartitionRef) -> LeaderIdAndEpoch {
+        let image = self.metadata.image();
+        let topic = match &key.topic {
+            TopicRef::Name(name) => image.topic(name),
+            TopicRef::Id(id) => image.topic_by_id(*id),
+        };
+        let partition = topic.and_then(|topic| topic.partition(key.partition));
+        partition.map_or_else(LeaderIdAndEpoch::default, |partition| {
+            LeaderIdAndEpoch::default()
+                .with_leader_id(BrokerId(partition.leader))
+                .with_leader_epoch(partition.leader_epoch)
+        })
+    }
+
+    /// Where those are that the answer names.
+    fn endpoints(&self, response: &FetchResponse) -> Vec<NodeEndpoint> {
+        let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+        let mut leaders =
+            partitions.map(|partition| partition.current_leader.leader_id).filter(|id| id.0 >= 0).peekable();
+        if leaders.peek().is_none() {
+            return Vec::new();
+        }
+        self.endpoints.of(&self.metadata.image(), leaders)
+    }
+}
 
 /// What a read found, and its records, ready to be sent.
 pub(super) struct Loaded {
@@ -44,7 +80,7 @@ pub(super) fn answer<'a>(
     partitions: impl Iterator<Item = (&'a PartitionRef, Result<Loaded, ErrorCode>)>,
     version: i16,
     read_committed: bool,
-    image: &MetadataImage,
+    leaders: &CurrentLeaders,
 ) -> FetchAnswer {
     let mut topics: Vec<(&TopicRef, Vec<PartitionData>)> = Vec::new();
     let mut from_files = Vec::new();
@@ -60,7 +96,7 @@ pub(super) fn answer<'a>(
             }
             Err(code) => {
                 from_files.push(None);
-                partition_error(key, code, version, image)
+                partition_error(key, code, version, leaders)
             }
         };
         match topics.last_mut() {
@@ -69,7 +105,9 @@ pub(super) fn answer<'a>(
         }
     }
     let topics = topics.into_iter().map(|(topic, data)| topic_response(topic).with_partitions(data));
-    FetchAnswer { response: FetchResponse::default().with_responses(topics.collect()), from_files }
+    let mut response = FetchResponse::default().with_responses(topics.collect());
+    response.node_endpoints = leaders.endpoints(&response);
+    FetchAnswer { response, from_files }
 }
 
 fn topic_response(topic: &TopicRef) -> FetchableTopicResponse {
@@ -103,7 +141,7 @@ fn aborted(read: &ReadResult) -> Vec<AbortedTransaction> {
     told.collect()
 }
 
-fn partition_error(key: &PartitionRef, code: ErrorCode, version: i16, image: &MetadataImage) -> PartitionData {
+fn partition_error(key: &PartitionRef, code: ErrorCode, version: i16, leaders: &CurrentLeaders) -> PartitionData {
     let told = match code {
         ErrorCode::KafkaStorageError if version <= LAST_VERSION_WITHOUT_STORAGE_ERROR => ErrorCode::NotLeaderOrFollower,
         code => code,
@@ -125,15 +163,7 @@ fn partition_error(key: &PartitionRef, code: ErrorCode, version: i16, image: &Me
     }
     let moved = matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
     if moved && version >= FIRST_VERSION_WITH_LEADER {
-        let topic = match &key.topic {
-            TopicRef::Name(name) => image.topic(name),
-            TopicRef::Id(id) => image.topic_by_id(*id),
-        };
-        if let Some(partition) = topic.and_then(|topic| topic.partition(key.partition)) {
-            data.current_leader = LeaderIdAndEpoch::default()
-                .with_leader_id(BrokerId(partition.leader))
-                .with_leader_epoch(partition.leader_epoch);
-        }
+        data.current_leader = leaders.current(key);
     }
     data
 }

@@ -11,11 +11,10 @@ use kafka_protocol::messages::FetchResponse;
 
 use super::super::throttle_time::ThrottleTime;
 use super::super::throttling::Work;
-use super::answer::{self, Loaded};
+use super::answer::{self, CurrentLeaders, Loaded};
 use crate::broker::quotas::Meter;
 use crate::clock::{Clock, Monotonic, Now};
 use crate::ids::{NodeId, TopicName, Uuid};
-use crate::metadata::MetadataImage;
 use crate::planted_bugs::{PlantedBug, is_planted};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::FetchAnswer;
@@ -71,7 +70,7 @@ pub(super) struct LongPoll {
     pub(super) clock: Clock,
     /// When the request was taken.
     pub(super) asked_at: Monotonic,
-    pub(super) image: Arc<MetadataImage>,
+    pub(super) leaders: CurrentLeaders,
     pub(super) api_version: i16,
     pub(super) session: FetchContext,
     /// Of each partition of the session's.
@@ -307,7 +306,7 @@ impl LongPoll {
             .zip(&included.included)
             .filter(|(_, included)| **included)
             .map(|(partition, _)| partition);
-        let mut answer = answer::answer(partitions, self.api_version, self.read_committed, &self.image);
+        let mut answer = answer::answer(partitions, self.api_version, self.read_committed, &self.leaders);
         if self.api_version >= super::FIRST_VERSION_WITH_SESSIONS {
             answer.response.session_id = included.session_id;
         }

@@ -14,6 +14,7 @@ use indexmap::IndexMap;
 use kafka_protocol::messages::fetch_request::{FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 
+use super::leader_endpoints::LeaderEndpoints;
 use super::{ApiError, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::broker::quotas::Meter;
@@ -25,6 +26,7 @@ use crate::replication::fetch_session::{
     ContextPartition, FetchContext, PartitionFetch, PartitionRef, SessionRequest, TopicRef,
 };
 use crate::security::{Operation, Resource};
+use answer::CurrentLeaders;
 use long_poll::{LongPoll, Replica, Target};
 
 /// The first version with sessions (KIP-227).
@@ -71,7 +73,10 @@ pub async fn handle(
         sessions: Arc::clone(&broker.fetch_sessions),
         clock: broker.clock.clone(),
         asked_at: now,
-        image,
+        leaders: CurrentLeaders {
+            metadata: Arc::clone(&broker.metadata),
+            endpoints: LeaderEndpoints::new(broker, context),
+        },
         api_version: context.api_version,
         targets,
         session,
