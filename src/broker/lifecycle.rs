@@ -22,6 +22,9 @@ const WAITING_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a broker hands over its leaderships before it stops without having done so.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long of that no controller need answer at all. An election takes less; without a quorum nobody ever does.
+const SHUTDOWN_SILENCE: Duration = Duration::from_millis(1_500);
+
 /// What the broker is (Kafka's `BrokerState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifecycleState {
@@ -81,8 +84,13 @@ impl Lifecycle {
     /// Whether a running broker has anything to say. The controller need not be told that its own process lives, only what
     /// would change something: that a broker that is fenced is not to be.
     pub fn has_to_beat(&self, controller_is_here: bool, image: &MetadataImage) -> bool {
-        let is_fenced = || image.broker(self.node_id).is_some_and(|broker| broker.fenced);
+        let is_fenced = || image.broker(self.node_id).is_none_or(|broker| broker.fenced);
         self.state != LifecycleState::Running || !controller_is_here || is_fenced()
+    }
+
+    /// The broker has registered again, because it was unregistered while it ran.
+    fn registered_again(&mut self, broker_epoch: i64) {
+        *self = Self::new(self.node_id, broker_epoch, self.interval);
     }
 
     /// Takes in an answer.
@@ -114,7 +122,7 @@ impl Lifecycle {
 pub async fn unfence(broker: &Broker) -> Result<Lifecycle, ErrorCode> {
     let interval_ms = u64::try_from(broker.config.load().broker.broker_heartbeat_interval_ms).unwrap_or(0);
     let interval = Duration::from_millis(interval_ms);
-    let mut lifecycle = Lifecycle::new(broker.node_id, broker.broker_epoch, interval);
+    let mut lifecycle = Lifecycle::new(broker.node_id, broker.broker_epoch(), interval);
     loop {
         match beat(broker, &mut lifecycle).await {
             Ok(image_offset) if lifecycle.state() == LifecycleState::Running => {
@@ -192,9 +200,36 @@ async fn live(broker: &Broker, lifecycle: &mut Lifecycle) {
     if lifecycle.has_to_beat(is_here, &broker.image())
         && let Err(code) = beat(broker, lifecycle).await
     {
-        tracing::warn!(%code, "the controller has not taken a heartbeat");
+        if code == ErrorCode::StaleBrokerEpoch && broker.image().broker(broker.node_id).is_none() {
+            register_again(broker, lifecycle).await;
+        } else {
+            tracing::warn!(%code, "the controller has not taken a heartbeat");
+        }
     }
     broker.clock.sleep(lifecycle.pause()).await;
+}
+
+/// Registers a broker that was unregistered while it ran, and waits until it follows the metadata that says so.
+///
+/// Unlike Kafka, which lets such a broker run on, refused by the controller, until somebody starts it again.
+async fn register_again(broker: &Broker, lifecycle: &mut Lifecycle) {
+    let registered = broker.controller.register_broker(broker.registration.clone()).await;
+    match registered.map(|registered| registered.response) {
+        Ok(Ok(epoch)) => {
+            tracing::info!(epoch, "this broker was unregistered while it ran, and has registered again");
+            while broker.broker_epoch() < epoch {
+                broker.clock.sleep(WAITING_INTERVAL).await;
+            }
+            if let Err(code) = broker.replicas_applied(broker.image().offset).await {
+                tracing::warn!(%code, "the partitions do not follow the metadata");
+            }
+            lifecycle.registered_again(epoch);
+        }
+        Ok(Err(refusal)) => {
+            tracing::warn!("this broker was unregistered and cannot register again: {}", refusal.message)
+        }
+        Err(code) => tracing::warn!(%code, "this broker was unregistered and cannot register again"),
+    }
 }
 
 /// Whether another broker could take over what this one leads.
@@ -204,12 +239,14 @@ fn has_successor(broker: &Broker) -> bool {
 
 async fn hand_over(broker: &Broker, lifecycle: &mut Lifecycle) {
     let clock: &Clock = &broker.clock;
-    loop {
-        if let Err(code) = beat(broker, lifecycle).await {
-            tracing::warn!(%code, "the controller has not taken the wish to stop");
-        }
-        if lifecycle.state() == LifecycleState::ShuttingDown {
-            return;
+    while lifecycle.state() != LifecycleState::ShuttingDown {
+        match clock.timeout(SHUTDOWN_SILENCE, beat(broker, lifecycle)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(code)) => tracing::warn!(%code, "the controller has not taken the wish to stop"),
+            Err(_) => {
+                tracing::warn!("no controller answers: the broker stops without having handed over what it leads");
+                return;
+            }
         }
         clock.sleep(lifecycle.pause()).await;
     }
@@ -262,6 +299,7 @@ mod tests {
         assert!(!lifecycle.has_to_beat(true, &image(false)));
         assert!(lifecycle.has_to_beat(true, &image(true)));
         assert!(lifecycle.has_to_beat(false, &image(false)));
+        assert!(lifecycle.has_to_beat(true, &MetadataImage::default()), "it is not registered any more");
         assert!(Lifecycle::new(3, 17, INTERVAL).has_to_beat(true, &image(false)), "it waits to be unfenced");
     }
 

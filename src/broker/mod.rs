@@ -14,7 +14,7 @@ use self::metadata_followers::MetadataFollowers;
 use self::producer_ids::ProducerIdGenerator;
 use self::quotas::Quotas;
 use crate::clock::Clock;
-use crate::controller::{ControllerClient, CreateTopics, TopicCreation};
+use crate::controller::{ControllerClient, CreateTopics, RegisterBroker, TopicCreation};
 use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::runtime::CoordinatorRuntime;
 use crate::coordinator::transaction::TransactionCoordinator;
@@ -30,6 +30,7 @@ use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::replica_manager::ReplicaManager;
 
 pub mod alter_partition_sender;
+mod broker_news;
 pub mod hints;
 mod internal_topics;
 pub mod lifecycle;
@@ -42,6 +43,7 @@ pub mod producer_ids;
 pub mod quotas;
 pub mod transaction_markers;
 pub mod transaction_verification;
+pub mod watched_brokers;
 
 /// How long a request waits for this broker's replicas to follow a change of the metadata.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,8 +58,8 @@ pub struct Broker {
     pub loggers: Option<Arc<dyn Loggers>>,
     /// Its time.
     pub clock: Clock,
-    /// The epoch of its registration with the controller.
-    pub broker_epoch: i64,
+    /// What it registers as.
+    pub registration: RegisterBroker,
     /// Submits to the controller.
     pub controller: ControllerClient,
     /// The partitions it hosts.
@@ -95,6 +97,13 @@ impl Broker {
     /// The newest metadata.
     pub fn image(&self) -> Arc<MetadataImage> {
         self.metadata.image()
+    }
+
+    /// The epoch of its registration, as far as it is known here; -1 where this run of its process is not registered.
+    pub fn broker_epoch(&self) -> i64 {
+        let image = self.image();
+        let own = image.broker(self.node_id).filter(|own| own.incarnation == self.registration.incarnation);
+        own.map_or(-1, |own| own.epoch)
     }
 
     /// Whether this node leads the quorum, as far as it knows.

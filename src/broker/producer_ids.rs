@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
 use crate::controller::{AllocateProducerIds, ControllerClient};
 use crate::ids::NodeId;
 use crate::protocol::ErrorCode;
+use crate::quorum::MetadataQuorum;
 
 /// Gives out producer ids, none of them twice.
 pub struct ProducerIdGenerator {
     broker_id: NodeId,
-    broker_epoch: i64,
+    metadata: Arc<MetadataQuorum>,
     controller: ControllerClient,
     block: Mutex<Range<i64>>,
 }
@@ -25,8 +27,8 @@ impl fmt::Debug for ProducerIdGenerator {
 
 impl ProducerIdGenerator {
     /// Those of a broker, by its registration; it asks for the first block when somebody needs one.
-    pub fn new(broker_id: NodeId, broker_epoch: i64, controller: ControllerClient) -> Self {
-        Self { broker_id, broker_epoch, controller, block: Mutex::default() }
+    pub fn new(broker_id: NodeId, metadata: Arc<MetadataQuorum>, controller: ControllerClient) -> Self {
+        Self { broker_id, metadata, controller, block: Mutex::default() }
     }
 
     /// The next producer id that no other producer of this cluster has.
@@ -35,7 +37,8 @@ impl ProducerIdGenerator {
         if let Some(id) = block.next() {
             return Ok(id);
         }
-        let request = AllocateProducerIds { broker_id: self.broker_id, broker_epoch: self.broker_epoch };
+        let broker_epoch = self.metadata.image().broker(self.broker_id).map_or(-1, |own| own.epoch);
+        let request = AllocateProducerIds { broker_id: self.broker_id, broker_epoch };
         let allocated = self.controller.allocate_producer_ids(request).await?.response?;
         *block = allocated.first..allocated.first.saturating_add(allocated.length);
         block.next().ok_or(ErrorCode::CoordinatorNotAvailable)

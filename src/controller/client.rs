@@ -6,10 +6,10 @@ use super::connections::{ControllerConnections, ControllerPlace};
 use super::wire::WireQuestion;
 use super::{
     AllocateProducerIds, AlterClientQuotas, AlterConfigs, AlterPartition, AlterPartitionReassignments,
-    AlterUserScramCredentials, AlteredPartition, BrokerHeartbeat, Controller, ControllerRequest, ControllerResponse,
-    CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, HeartbeatAnswer, LeadersElected, PartitionsCreated,
-    ProducerIdsBlock, QuotasAltered, Refusal, RegisterBroker, ScramCredentialsAltered, TopicCreation, TopicDeletion,
-    TopicReassigned, UnregisterBroker, UpdateFeatures,
+    AlterUserScramCredentials, AlteredPartition, BrokerHeartbeat, BrokerIsGone, Controller, ControllerRequest,
+    ControllerResponse, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, HeartbeatAnswer, LeadersElected,
+    PartitionsCreated, ProducerIdsBlock, QuotasAltered, Refusal, RegisterBroker, ScramCredentialsAltered,
+    TopicCreation, TopicDeletion, TopicReassigned, UnregisterBroker, UpdateFeatures,
 };
 use crate::network::node_connections::Pauses;
 use crate::protocol::ErrorCode;
@@ -112,6 +112,7 @@ macro_rules! controller_questions {
 controller_questions! {
     register_broker(RegisterBroker) -> BrokerRegistered(Result<i64, Refusal>), ask_anywhere;
     broker_heartbeat(BrokerHeartbeat) -> BrokerHeartbeatAnswered(Result<HeartbeatAnswer, Refusal>), ask_anywhere;
+    broker_is_gone(BrokerIsGone) -> GoneBrokerFenced(bool), ask_here;
     unregister_broker(UnregisterBroker) -> BrokerUnregistered(Result<(), Refusal>), ask_here;
     create_topics(CreateTopics) -> TopicsCreated(Vec<TopicCreation>), ask_anywhere;
     delete_topics(DeleteTopics) -> TopicsDeleted(Vec<TopicDeletion>), ask_here;

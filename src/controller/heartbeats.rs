@@ -92,8 +92,11 @@ impl Controller {
                     records.push(change(broker, false, true));
                     self.follow_brokers(BrokerShift::Leaves(broker.id), records);
                 }
-                BrokerControlState::Fenced | BrokerControlState::ShutdownNow if !broker.fenced => {
-                    self.fence(broker, records);
+                BrokerControlState::Fenced if !broker.fenced => self.fence(broker, records),
+                BrokerControlState::ShutdownNow if !broker.fenced => {
+                    self.follow_brokers(BrokerShift::Leaves(broker.id), records);
+                    // One that leads nothing shuts down as well, and the metadata says why it is fenced.
+                    records.push(change(broker, true, true));
                 }
                 BrokerControlState::Fenced | BrokerControlState::ShutdownNow => {}
             }
@@ -120,7 +123,7 @@ impl Controller {
         self.image.topics().any(|topic| topic.partitions.iter().any(|state| state.leader == id))
     }
 
-    fn fence(&self, broker: &BrokerRegistration, records: &mut Vec<MetadataRecord>) {
+    pub(super) fn fence(&self, broker: &BrokerRegistration, records: &mut Vec<MetadataRecord>) {
         self.follow_brokers(BrokerShift::Leaves(broker.id), records);
         records.push(change(broker, true, broker.in_controlled_shutdown));
     }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 
+use self::gone_brokers::Refusals;
 use self::heartbeats::Sessions;
 use self::timers::ControllerTimers;
 use crate::clock::{Monotonic, Now};
@@ -28,6 +29,7 @@ mod delete_topics;
 mod elect_leaders;
 mod election;
 mod features;
+mod gone_brokers;
 mod heartbeats;
 #[cfg(test)]
 mod life_cycle_tests;
@@ -37,6 +39,7 @@ mod placement;
 mod scram_credentials;
 mod settings;
 mod timers;
+mod vigil;
 pub mod wire;
 
 pub use alter_configs::{AlterConfigs, ConfigAlteration, ConfigOperation, ConfigRules, ConfigsChange};
@@ -51,10 +54,12 @@ pub use create_topics::{CreateTopics, NewTopic, PartitionAssignment, TopicCreate
 pub use delete_topics::{DeleteTopics, TopicDeletion, TopicToDelete};
 pub use elect_leaders::{ElectLeaders, ElectionType, LeadersElected};
 pub use features::{FeatureUpdate, UpdateFeatures, UpgradeType};
+pub use gone_brokers::BrokerIsGone;
 pub use heartbeats::{BrokerHeartbeat, HeartbeatAnswer};
 pub use mutation_quota::MutationQuota;
 pub use scram_credentials::{AlterUserScramCredentials, ScramCredentialsAltered, ScramDeletion, ScramUpsertion};
 pub use settings::ControllerSettings;
+pub use vigil::{Sighting, Suspect, Vigil};
 
 /// How many partitions one request may add to the cluster, as in Kafka: it bounds a batch of records.
 const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
@@ -72,6 +77,8 @@ pub enum ControllerRequest {
     RegisterBroker(RegisterBroker),
     /// A broker is alive.
     BrokerHeartbeat(BrokerHeartbeat),
+    /// A broker's process is not there any more.
+    BrokerIsGone(BrokerIsGone),
     /// Topics shall be.
     CreateTopics(CreateTopics),
     /// Topics shall be gone.
@@ -105,6 +112,8 @@ pub enum ControllerResponse {
     BrokerRegistered(Result<i64, Refusal>),
     /// What the broker is from now on.
     BrokerHeartbeatAnswered(Result<HeartbeatAnswer, Refusal>),
+    /// Whether the broker is fenced from now on.
+    GoneBrokerFenced(bool),
     /// One result per topic: those asked for once in their order, then the duplicates.
     TopicsCreated(Vec<TopicCreation>),
     /// One result per topic, in no order.
@@ -166,6 +175,7 @@ pub struct Controller {
     own_node_id: NodeId,
     settings: ControllerSettings,
     sessions: Sessions,
+    refusals: Refusals,
     timers: ControllerTimers,
     /// The topics whose names could collide with another's, by the form in which they would.
     collisions: HashMap<String, TopicName>,
@@ -179,6 +189,7 @@ impl Controller {
             own_node_id,
             settings,
             sessions: Sessions::new(own_node_id),
+            refusals: Refusals::default(),
             timers: ControllerTimers::default(),
             collisions: HashMap::new(),
         };
@@ -210,6 +221,9 @@ impl Controller {
             }
             ControllerRequest::BrokerHeartbeat(request) => {
                 ControllerResponse::BrokerHeartbeatAnswered(self.broker_heartbeat(request, records))
+            }
+            ControllerRequest::BrokerIsGone(request) => {
+                ControllerResponse::GoneBrokerFenced(self.broker_is_gone(request, now, records))
             }
             ControllerRequest::CreateTopics(request) => {
                 ControllerResponse::TopicsCreated(self.create_topics(request, records))
@@ -260,8 +274,13 @@ impl StateMachine for Controller {
     fn handle(&mut self, request: ControllerRequest, reply_to: ReplyTo, now: Now, effects: &mut Effects<Self>) {
         self.begin(Some(&request), now.monotonic);
         let decided = effects.records.len();
+        let is_by_refusal = matches!(&request, ControllerRequest::BrokerIsGone(gone) if !gone.is_replaced);
         let response = self.decide(request, now.monotonic, &mut effects.records);
-        self.end(effects.records.get(decided..).unwrap_or_default(), now.monotonic);
+        let records = effects.records.get(decided..).unwrap_or_default();
+        self.end(records, now.monotonic);
+        if is_by_refusal && !records.is_empty() {
+            self.refusals.note(now.monotonic);
+        }
         effects.reply(reply_to, response);
     }
 

@@ -1,4 +1,4 @@
-//! Elections without waiting: when the leader stops, and when its connection breaks.
+//! Elections without waiting: when the leader stops, when its connection breaks, and when all nodes have started again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,11 +25,14 @@ const ELECTION_PAUSE: Duration = Duration::from_millis(150);
 /// After so many attempts the election timeout alone goes on.
 const MOST_ATTEMPTS: usize = 100;
 
+/// The same for a node that has started: by then its election timeout has passed several times.
+const MOST_ATTEMPTS_AFTER_A_START: usize = 10;
+
 /// How long the next leader may take to be known.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Has this node stand for election each time that the leader's connection is lost, and first of all if it has founded the
-/// quorum, until the others have opened their logs; `reached` are the nodes that have a connection. Ends with `reached`.
+/// Has this node stand for election each time that the leader's connection is lost, and first of all until there is a
+/// leader; `reached` are the nodes that have a connection. Ends with `reached`.
 pub(super) async fn hasten(
     raft: Raft<Types, ImageMachine>,
     is_founder: bool,
@@ -46,6 +49,9 @@ pub(super) async fn hasten(
         if raft.voter_ids().any(|voter| voter == me) && raft.trigger().elect(true).await.is_err() {
             return;
         }
+    }
+    if !is_founder && stand_after_a_start(&raft, &mut reached, &clock).await.is_none() {
+        return;
     }
     while reached.changed().await.is_ok() {
         let leader = leader(&raft);
@@ -66,6 +72,36 @@ pub(super) async fn hasten(
             }
         }
     }
+}
+
+/// Has a node that has started stand for election once a majority is there and none of it has a leader. Where they have
+/// one, they refuse, and that one is heard of soon. `None` where the engine or the connections have ended.
+async fn stand_after_a_start(
+    raft: &Raft<Types, ImageMachine>,
+    reached: &mut watch::Receiver<BTreeSet<NodeId>>,
+    clock: &Clock,
+) -> Option<()> {
+    let me = *raft.node_id();
+    let is_majority = |reached: &BTreeSet<NodeId>| {
+        let voters: Vec<_> = raft.voter_ids().collect();
+        let present = voters.iter().filter(|id| **id == me || reached.contains(id)).count();
+        voters.contains(&me) && present * 2 > voters.len()
+    };
+    if raft.voter_ids().next().is_none() {
+        // Whoever has the log tells of the leader, too.
+        return Some(());
+    }
+    reached.wait_for(is_majority).await.ok()?;
+    let before = raft.voter_ids().filter(|voter| *voter < me).count();
+    clock.sleep(ELECT_INTERVAL + STAGGER * u32::try_from(before).unwrap_or(0)).await;
+    for _ in 0..MOST_ATTEMPTS_AFTER_A_START {
+        if leader(raft).is_some() {
+            break;
+        }
+        raft.trigger().elect(true).await.ok()?;
+        clock.sleep(ELECTION_PAUSE).await;
+    }
+    Some(())
 }
 
 /// If this node leads, has the one with the longest log lead, and waits a moment until it does.

@@ -106,6 +106,7 @@ mod tests {
     fn empty(id: NodeId) -> Hello {
         Hello {
             node: VoterKey { id, directory_id: directory(id) },
+            incarnation: Uuid::from_u128(1),
             cluster_id: None,
             voters: "1@a:1,2@b:2,3@c:3".to_owned(),
             is_empty: true,

@@ -18,6 +18,8 @@ const VERSION: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     pub(super) node: VoterKey,
+    /// Of this run of its process; its broker registers with the same.
+    pub(super) incarnation: Uuid,
     /// The cluster that it belongs to, or is to belong to; `None` where any will do.
     pub(super) cluster_id: Option<Arc<str>>,
     /// Who is to vote, as it was told.
@@ -30,16 +32,22 @@ pub struct Hello {
 
 impl Hello {
     /// The node `id` before it has a log, which was told of these `voters`, in the order of their ids.
-    pub fn new(id: NodeId, directory_id: Uuid, cluster_id: Option<Arc<str>>, voters: &[QuorumVoter]) -> Self {
+    pub fn new(
+        (id, directory_id): (NodeId, Uuid),
+        incarnation: Uuid,
+        cluster_id: Option<Arc<str>>,
+        voters: &[QuorumVoter],
+    ) -> Self {
         let voters: Vec<_> = voters.iter().map(ToString::to_string).collect();
-        let node = VoterKey { id, directory_id };
-        Self { node, cluster_id, voters: voters.join(","), is_empty: true, directories: BTreeMap::new() }
+        let (node, voters) = (VoterKey { id, directory_id }, voters.join(","));
+        Self { node, incarnation, cluster_id, voters, is_empty: true, directories: BTreeMap::new() }
     }
 
     pub(super) fn encode(&self) -> Bytes {
         let mut buffer = Vec::with_capacity(256);
         buffer.put_u8(VERSION);
         put_voter(self.node, &mut buffer);
+        buffer.put_u128(self.incarnation.as_u128());
         put_text(self.cluster_id.as_deref().unwrap_or_default(), &mut buffer);
         put_text(&self.voters, &mut buffer);
         buffer.put_u8(u8::from(self.is_empty));
@@ -57,6 +65,7 @@ impl Hello {
             return Err(invalid(format!("it greets in version {version}, which is not known here")));
         }
         let node = voter(bytes)?;
+        let incarnation = Uuid::from_u128(bytes.try_get_u128()?);
         let cluster_id = Some(text(bytes)?).filter(|id| !id.is_empty()).map(Into::into);
         let voters = text(bytes)?.to_owned();
         let is_empty = bytes.try_get_u8()? != 0;
@@ -68,7 +77,7 @@ impl Hello {
         if !bytes.is_empty() {
             return Err(invalid("its greeting is too long"));
         }
-        Ok(Self { node, cluster_id, voters, is_empty, directories })
+        Ok(Self { node, incarnation, cluster_id, voters, is_empty, directories })
     }
 }
 
@@ -81,6 +90,7 @@ mod tests {
         let node = VoterKey { id: 2, directory_id: Uuid::from_u128(7) };
         let mut hello = Hello {
             node,
+            incarnation: Uuid::from_u128(9),
             cluster_id: Some("cluster".into()),
             voters: "1@a:1,2@b:2".to_owned(),
             is_empty: false,

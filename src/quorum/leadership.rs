@@ -3,6 +3,7 @@
 //! What was decided in one leadership is never proposed in another: between the two, others may have decided.
 
 use std::future::Future;
+use std::pin::pin;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal};
@@ -60,6 +61,23 @@ impl MetadataQuorum {
             biased;
             applied = wait.metrics(is_applied, "the first entry of the term") => applied.is_ok() && self.leads(leadership),
             _ = self.end_of(leadership) => false,
+        }
+    }
+
+    /// Does `work` while this node is the controller, anew each time that it becomes it. Work that is done before that is
+    /// over is not done again. Completes when it can never become it again.
+    pub async fn while_leading<F: Future<Output = ()>>(&self, work: impl Fn() -> F) {
+        loop {
+            let leadership = self.next_leadership().await;
+            let mut end = pin!(self.end_of(leadership));
+            let over = tokio::select! {
+                biased;
+                over = &mut end => over,
+                () = work() => end.await,
+            };
+            if over == Over::Stopped {
+                return;
+            }
         }
     }
 

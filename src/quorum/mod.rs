@@ -38,6 +38,7 @@ pub use self::door::QuorumDoor;
 pub use self::hello::Hello;
 pub use self::network::Transport;
 pub use self::own_thread::QuorumThread;
+pub use self::probe::{ProbeOutcome, Prober};
 pub use self::published::MetadataChanges;
 pub use self::tcp::TcpTransport;
 
@@ -55,6 +56,7 @@ mod log_store;
 pub mod meeting;
 mod network;
 mod own_thread;
+mod probe;
 mod published;
 mod rpc;
 #[cfg(test)]

@@ -113,6 +113,11 @@ impl TcpTransport {
         self.links.keys().copied().filter(|id| !reached.contains(id)).collect()
     }
 
+    /// The voters that have a connection, as they come and go.
+    pub(super) fn connected(&self) -> watch::Receiver<BTreeSet<NodeId>> {
+        self.reached.clone()
+    }
+
     /// What the node `to` says of itself.
     pub(super) async fn hello(&self, to: NodeId, own: &Hello) -> io::Result<Hello> {
         Hello::decode(&self.ask(to, HELLO_KEY, own.encode()).await?)
@@ -148,7 +153,7 @@ impl Transport for TcpTransport {
     }
 
     fn reached(&self) -> Option<watch::Receiver<BTreeSet<NodeId>>> {
-        Some(self.reached.clone())
+        Some(self.connected())
     }
 }
 
@@ -268,14 +273,39 @@ impl Link {
         owed.insert(correlation_id, answer);
         let mut frame = Vec::with_capacity(4 + length);
         frame.put_i32(size);
-        frame.put_i16(api_key);
-        frame.put_i16(0);
-        frame.put_i32(correlation_id);
-        frame.put_i16(i16::try_from(self.client_id.len()).unwrap_or(0));
-        frame.put_slice(self.client_id.as_bytes());
-        frame.put_slice(&body);
+        put_request(api_key, correlation_id, &self.client_id, &body, &mut frame);
         Some(frame)
     }
+}
+
+/// A request as it follows on its size.
+fn put_request(api_key: i16, correlation_id: i32, client_id: &str, body: &[u8], frame: &mut Vec<u8>) {
+    frame.put_i16(api_key);
+    frame.put_i16(0);
+    frame.put_i32(correlation_id);
+    frame.put_i16(i16::try_from(client_id.len()).unwrap_or(0));
+    frame.put_slice(client_id.as_bytes());
+    frame.put_slice(body);
+}
+
+/// Greets the node at the other end of a fresh connection; what it says of itself.
+pub(super) async fn greet(stream: &mut TcpStream, own: &Hello) -> io::Result<Hello> {
+    let mut frame = vec![0; 4];
+    put_request(HELLO_KEY, 0, "klamm-probe", &own.encode(), &mut frame);
+    let size = i32::try_from(frame.len() - 4).unwrap_or(i32::MAX);
+    frame[..4].copy_from_slice(&size.to_be_bytes());
+    stream.write_all(&frame).await?;
+    let mut input = BytesMut::new();
+    let mut answer = loop {
+        if let Some(answer) = take_frame(&mut input)? {
+            break answer;
+        }
+        if stream.read_buf(&mut input).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    let (_, outcome) = (answer.try_get_i32()?, answer.try_get_u8()?);
+    if outcome == ANSWERED { Hello::decode(&answer) } else { Err(refused(&String::from_utf8_lossy(&answer))) }
 }
 
 /// Takes a whole frame, without its size, from the front of what has arrived.

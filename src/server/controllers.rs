@@ -7,7 +7,7 @@ use crate::api::Dispatcher;
 use crate::api::controller_listener::ControllerListener;
 use crate::broker::Broker;
 use crate::network::SocketServer;
-use crate::quorum::{QuorumThread, TcpTransport};
+use crate::quorum::{Prober, QuorumThread, TcpTransport};
 
 /// How long answers under way may take once the quorum has stopped.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -15,6 +15,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// The way out, the way in, and the thread of consensus.
 pub(super) struct Controllers {
     pub(super) transport: Arc<TcpTransport>,
+    pub(super) prober: Arc<Prober>,
     pub(super) listener: Arc<ControllerListener>,
     pub(super) network: SocketServer,
     pub(super) thread: QuorumThread,

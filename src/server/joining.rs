@@ -23,8 +23,9 @@ use crate::quorum::MetadataQuorum;
 use crate::quorum::driver::{Driver, MachineClient};
 use crate::storage::LogDirs;
 
-/// Between two attempts to register under an id that is still taken: the one who had it may just have died.
-const REGISTRATION_PAUSE: Duration = Duration::from_millis(200);
+/// Between two attempts to register under an id that is still taken: the one who had it may just have died, and the
+/// controller be about to notice.
+const REGISTRATION_PAUSE: Duration = Duration::from_millis(50);
 
 /// Starts the controller in this process, which decides while this node leads the quorum, and gives the way to ask
 /// whichever node does.
@@ -67,17 +68,14 @@ pub(super) fn other_brokers(own_id: NodeId, clock: &Clock) -> NodeConnections {
     NodeConnections::new(format!("broker-{own_id}"), clock.clone(), ChannelLimits::default())
 }
 
-/// Tells the controller that this broker is there, and where, and waits until the metadata here says so. Answers its
-/// broker epoch.
+/// Tells the controller that this broker is there, and where, and waits until the metadata here says so.
 pub(super) async fn register(
     config: &Config,
     clock: &Clock,
     controller: &ControllerClient,
     metadata: &MetadataQuorum,
-    log_dirs: &LogDirs,
-    bound: &[(Arc<str>, SocketAddr)],
-) -> Result<i64, StartError> {
-    let request = registration(config, log_dirs, bound);
+    request: RegisterBroker,
+) -> Result<(), StartError> {
     let patience_ms = u64::try_from(config.broker.initial_broker_registration_timeout_ms).unwrap_or(0);
     let deadline = clock.monotonic().saturating_add(Duration::from_millis(patience_ms));
     let refused = |reason: String| StartError::Metadata { reason: format!("the broker cannot register: {reason}") };
@@ -97,11 +95,16 @@ pub(super) async fn register(
     let mut changes = metadata.subscribe();
     let is_known = |image: &MetadataImage| image.broker(request.id).is_some_and(|broker| broker.epoch >= epoch);
     let known = async { while !is_known(&changes.next().await.1) {} };
-    clock.timeout_at(deadline, known).await.map_err(|_| refused("the metadata does not arrive here".to_owned()))?;
-    Ok(epoch)
+    clock.timeout_at(deadline, known).await.map_err(|_| refused("the metadata does not arrive here".to_owned()))
 }
 
-fn registration(config: &Config, log_dirs: &LogDirs, bound: &[(Arc<str>, SocketAddr)]) -> RegisterBroker {
+/// What the run `incarnation` of this broker's process registers as.
+pub(super) fn registration(
+    config: &Config,
+    incarnation: Uuid,
+    log_dirs: &LogDirs,
+    bound: &[(Arc<str>, SocketAddr)],
+) -> RegisterBroker {
     let protocol_of = |name: &Arc<str>| {
         let listener = config.listeners.iter().find(|listener| listener.name == *name);
         listener.map_or(SecurityProtocol::Plaintext, |listener| listener.protocol).to_string().into()
@@ -116,7 +119,7 @@ fn registration(config: &Config, log_dirs: &LogDirs, bound: &[(Arc<str>, SocketA
     RegisterBroker {
         id: config.node_id,
         cluster_id: config.cluster_id.as_deref().unwrap_or(log_dirs.cluster_id()).into(),
-        incarnation: Uuid::new_v4(),
+        incarnation,
         listeners: listeners.collect(),
         rack: config.broker.broker_rack.as_deref().map(Into::into),
         log_dirs: log_dirs.directory_ids(),

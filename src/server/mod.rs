@@ -37,6 +37,7 @@ use crate::broker::metadata_followers::MetadataFollowers;
 use crate::broker::producer_ids::ProducerIdGenerator;
 use crate::broker::quotas::Quotas;
 use crate::broker::transaction_markers;
+use crate::broker::watched_brokers;
 use crate::clock::Clock;
 use crate::config::{Config, Origin, SecurityProtocol, Storage};
 use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
@@ -47,7 +48,7 @@ use crate::ids::{GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, Uuid};
 use crate::metadata::{MetadataRecord, TopicRecord};
 use crate::metrics::Metrics;
 use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
-use crate::quorum::MetadataQuorum;
+use crate::quorum::{MetadataQuorum, Prober};
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::fetcher::{LeaderChannels, ReplicaFetchers};
 use crate::replication::housekeeping::{self, Schedule};
@@ -164,7 +165,7 @@ impl Server {
     /// succeeds or not.
     pub async fn stop(self) -> Result<(), StopError> {
         self.running.stop().await;
-        let (replicas, broker_epoch) = (Arc::clone(&self.broker.replicas), self.broker.broker_epoch);
+        let (replicas, broker_epoch) = (Arc::clone(&self.broker.replicas), self.broker.broker_epoch());
         match tokio::task::spawn_blocking(move || replicas.close(broker_epoch)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(StopError(error.to_string())),
@@ -193,7 +194,8 @@ async fn build(
     watch(Step::Bound)?;
     let log_dirs = Arc::new(open_log_dirs(&config).await?);
     watch(Step::LogDirOpened)?;
-    let metadata = quorum_start::open_metadata(&config, &clock, &log_dirs, controllers, running).await?;
+    let incarnation = Uuid::new_v4();
+    let metadata = quorum_start::open_metadata(&config, &clock, &log_dirs, incarnation, controllers, running).await?;
     watch(Step::MetadataOpened)?;
     // After the metadata, which says whose each log is before any is touched.
     let replicas = open_replicas(&config, &clock, &log_dirs, &metadata).await?;
@@ -201,7 +203,8 @@ async fn build(
     let (driver, controller) = joining::start_controller(&config, &clock, &metadata);
     running.driver = Some(driver);
     watch(Step::ControllerStarted)?;
-    let broker_epoch = joining::register(&config, &clock, &controller, &metadata, &log_dirs, &bound).await?;
+    let registration = joining::registration(&config, incarnation, &log_dirs, &bound);
+    joining::register(&config, &clock, &controller, &metadata, registration.clone()).await?;
     watch(Step::Registered)?;
     let groups = group_coordinators(&config, &clock, &replicas);
     running.groups = Some(groups.clone());
@@ -214,11 +217,11 @@ async fn build(
     let broker = Arc::new(Broker {
         node_id: config.node_id,
         loggers,
-        broker_epoch,
         others: joining::other_brokers(config.node_id, &clock),
+        registration,
         clock,
         metrics: Arc::new(Metrics::new(Api::request_metrics(), bound.iter().map(|(name, _)| Arc::clone(name)))),
-        producer_ids: Arc::new(ProducerIdGenerator::new(config.node_id, broker_epoch, controller.clone())),
+        producer_ids: Arc::new(ProducerIdGenerator::new(config.node_id, Arc::clone(&metadata), controller.clone())),
         controller,
         followers: Arc::new(MetadataFollowers::new(
             config.node_id,
@@ -239,7 +242,8 @@ async fn build(
         config: live,
     });
     running.controllers.iter().for_each(|controllers| controllers.serve(&broker));
-    running.background = Some(background(&broker, marker_inbox));
+    let prober = running.controllers.as_ref().map(|controllers| Arc::clone(&controllers.prober));
+    running.background = Some(background(&broker, prober, marker_inbox));
     watch(Step::BackgroundStarted)?;
     running.heartbeats = joining::take_part(&broker).await?;
     create_initial_topics(&broker).await;
@@ -271,7 +275,11 @@ fn open_to_clients(
     Ok(())
 }
 
-fn background(broker: &Arc<Broker>, markers: UnboundedReceiver<WriteMarkers>) -> Background {
+fn background(
+    broker: &Arc<Broker>,
+    prober: Option<Arc<Prober>>,
+    markers: UnboundedReceiver<WriteMarkers>,
+) -> Background {
     let stop = CancellationToken::new();
     let followers = Arc::clone(&broker.followers);
     let mut tasks = vec![
@@ -283,6 +291,9 @@ fn background(broker: &Arc<Broker>, markers: UnboundedReceiver<WriteMarkers>) ->
             stop.clone(),
         )),
     ];
+    if let Some(prober) = prober {
+        tasks.push(tokio::spawn(watched_brokers::run(Arc::clone(broker), prober, stop.clone())));
+    }
     let leaders = LeaderChannels::new(Arc::clone(&broker.replicas));
     tasks.push(tokio::spawn(ReplicaFetchers::new(Arc::clone(&broker.replicas), leaders).run(stop.clone())));
     tasks.push(tokio::spawn(alter_partition_sender::run(Arc::clone(broker), stop.clone())));

@@ -6,10 +6,12 @@ use std::time::Duration;
 use crate::api::controller_listener::ControllerListener;
 use crate::clock::Clock;
 use crate::config::{Config, Listener, Storage};
+use crate::ids::Uuid;
 use crate::network::{BoundListener, Limits, SocketServer};
 use crate::quorum::meeting::{Meeting, meet};
 use crate::quorum::{
-    Formation, Hello, MetadataQuorum, QuorumDoor, QuorumError, QuorumOptions, QuorumThread, TcpTransport, is_new,
+    Formation, Hello, MetadataQuorum, Prober, QuorumDoor, QuorumError, QuorumOptions, QuorumThread, TcpTransport,
+    is_new,
 };
 use crate::storage::{LogDirs, METADATA_DIRECTORY};
 
@@ -45,6 +47,7 @@ pub(super) async fn open_metadata(
     config: &Config,
     clock: &Clock,
     log_dirs: &LogDirs,
+    incarnation: Uuid,
     bound: Option<BoundListener>,
     running: &mut Running,
 ) -> Result<Arc<MetadataQuorum>, StartError> {
@@ -62,7 +65,8 @@ pub(super) async fn open_metadata(
     let is_new = options.directory.as_deref().map_or(Ok(true), is_new).map_err(has_begun)?;
     let cluster_id = if is_new { config.cluster_id.as_deref() } else { Some(log_dirs.cluster_id()) };
     let directory_id = log_dirs.metadata_directory_id();
-    let own = Hello::new(config.node_id, directory_id, cluster_id.map(Into::into), &config.quorum_voters);
+    let key = (config.node_id, directory_id);
+    let own = Hello::new(key, incarnation, cluster_id.map(Into::into), &config.quorum_voters);
     let (transport, door) = open_controllers(config, clock, &own, bound, running).await?;
     options.formation = Formation::Join;
     if is_new {
@@ -100,10 +104,11 @@ async fn open_controllers(
     let network = SocketServer::start(vec![bound], Arc::clone(&listener), limits, clock.clone())
         .map_err(|reason| StartError::ListenFailed { listener: name, address, reason })?;
     let thread = QuorumThread::start().map_err(|error| not_started(&error))?;
-    let (node_id, voters, clock) = (config.node_id, config.quorum_voters.clone(), clock.clone());
+    let (node_id, voters, clock, told) = (config.node_id, config.quorum_voters.clone(), clock.clone(), clock.clone());
     let connect = async move { TcpTransport::start(node_id, &voters, &clock) };
     let transport = thread.run(connect).await.map_err(|error| not_started(&error))?;
-    running.controllers = Some(Controllers { transport: Arc::clone(&transport), listener, network, thread });
+    let prober = Arc::new(Prober::new(own.clone(), config.quorum_voters.clone(), &transport, told));
+    running.controllers = Some(Controllers { transport: Arc::clone(&transport), prober, listener, network, thread });
     Ok((transport, door))
 }
 

@@ -173,25 +173,73 @@ fn free_ports<const N: usize>() -> [u16; N] {
     sockets.map(|socket| socket.local_addr().expect("an address").port())
 }
 
-pub(super) async fn three() -> Vec<Server> {
+/// Nodes 1 to 3 in memory, as they are started.
+fn three_configs() -> [Config; 3] {
     let ports: [u16; 3] = free_ports();
     let voters: Vec<_> = (1..).zip(ports).map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
     let voters = voters.join(",");
-    let starting = ["1", "2", "3"].map(|id| {
+    ["1", "2", "3"].map(|id| {
         let config = [
             ("listeners", "PLAINTEXT://127.0.0.1:0"),
             ("klamm.storage.kind", "memory"),
             ("node.id", id),
             ("controller.quorum.voters", &voters),
         ];
-        let config = Config::with(&config).expect("it is fine");
-        tokio::spawn(Server::start(config))
-    });
+        Config::with(&config).expect("it is fine")
+    })
+}
+
+async fn started(configs: impl IntoIterator<Item = Config>) -> Vec<Server> {
+    let starting: Vec<_> = configs.into_iter().map(|config| tokio::spawn(Server::start(config))).collect();
     let mut servers = Vec::new();
     for server in starting {
         servers.push(server.await.expect("no panic").expect("a broker"));
     }
     servers
+}
+
+pub(super) async fn three() -> Vec<Server> {
+    started(three_configs()).await
+}
+
+/// A node whose process can be killed: a runtime of its own, which ends with all that runs on it when `end` comes.
+fn start_mortal(config: Config, end: std::sync::mpsc::Receiver<()>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let server = runtime.block_on(Server::start(config)).expect("a broker");
+        end.recv().expect("an end");
+        drop(server);
+        runtime.shutdown_background();
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_dies_without_a_goodbye_is_fenced_long_before_its_session_ends() {
+    let [first, second, mortal] = three_configs();
+    let (kill, end) = std::sync::mpsc::channel();
+    let mortal = start_mortal(mortal, end);
+    let servers = started([first, second]).await;
+    let broker = Arc::clone(servers[0].broker());
+    let is_unfenced = || broker.image().alive_brokers().any(|alive| alive.id == 3);
+    for _ in 0..500 {
+        if is_unfenced() {
+            break;
+        }
+        broker.clock.sleep(Duration::from_millis(20)).await;
+    }
+    assert!(is_unfenced(), "node 3 is part of the cluster");
+    kill.send(()).expect("it lives");
+    mortal.join().expect("no panic");
+    let died = broker.clock.monotonic();
+    while is_unfenced() && broker.clock.monotonic().saturating_sub(died) < Duration::from_secs(5) {
+        broker.clock.sleep(Duration::from_millis(5)).await;
+    }
+    let took = broker.clock.monotonic().saturating_sub(died);
+    assert!(took < Duration::from_secs(1), "it was fenced after {took:?}");
+    let epoch = broker.image().broker(3).expect("it stays registered").epoch;
+    assert!(epoch > 0);
+    stop(servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

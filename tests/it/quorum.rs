@@ -63,7 +63,7 @@ impl Cluster {
 
     fn reachable(&self, id: NodeId, directory_id: Uuid) -> Reachable {
         let clock = Clock::system();
-        let own = Hello::new(id, directory_id, None, &self.voters);
+        let own = Hello::new((id, directory_id), Uuid::from_u128(1), None, &self.voters);
         let door = Arc::new(QuorumDoor::new(own.clone(), clock.clone()));
         let service = Arc::new(ControllerListener::new(Arc::clone(&door)));
         let port = self.voters.iter().find(|voter| voter.id == id).unwrap().port;

@@ -1,4 +1,4 @@
-//! The controller told in lines: `register`, `heartbeat`, `pass`, `fail-over`, `state`, `fence`, `create`, `delete`,
+//! The controller told in lines: `register`, `heartbeat`, `gone`, `pass`, `fail-over`, `state`, `fence`, `create`, `delete`,
 //! `grow`, `producer-ids`, `alter`, `lead`, `elect` and `reassign`.
 //!
 //! Ids are numbers: topics count from 1 in the order of creation requests. Records are given first, then the answers.
@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 
 use klamm::clock::{Monotonic, Now};
 use klamm::controller::{
-    AllocateProducerIds, AlterPartition, AlterPartitionReassignments, BrokerHeartbeat, Controller, ControllerRequest,
-    ControllerResponse, ControllerSettings, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, ElectionType,
-    HeartbeatAnswer, MutationQuota, NewPartitions, NewTopic, PartitionAlteration, PartitionAssignment, Refusal,
-    RegisterBroker, TopicReassignment, TopicToDelete, UnregisterBroker,
+    AllocateProducerIds, AlterPartition, AlterPartitionReassignments, BrokerHeartbeat, BrokerIsGone, Controller,
+    ControllerRequest, ControllerResponse, ControllerSettings, CreatePartitions, CreateTopics, DeleteTopics,
+    ElectLeaders, ElectionType, HeartbeatAnswer, MutationQuota, NewPartitions, NewTopic, PartitionAlteration,
+    PartitionAssignment, Refusal, RegisterBroker, TopicReassignment, TopicToDelete, UnregisterBroker,
 };
 use klamm::ids::{NO_TOPIC_ID, Uuid};
 use klamm::metadata::{
@@ -68,6 +68,11 @@ impl Script {
         let request = match command {
             "register" => return self.register(&words),
             "heartbeat" => heartbeat(&words),
+            "gone" => ControllerRequest::BrokerIsGone(BrokerIsGone {
+                broker_id: words.number("broker", -1),
+                broker_epoch: words.number("epoch", -1),
+                is_replaced: words.has("replaced"),
+            }),
             "pass" => return self.pass(words.number("ms", 0)),
             "fail-over" => {
                 self.controller =
@@ -351,6 +356,9 @@ fn tell_response(response: &ControllerResponse) -> String {
         | ControllerResponse::FeaturesUpdated(_) => admin::tell_response(response),
         ControllerResponse::BrokerHeartbeatAnswered(answer) => {
             vec![answer.as_ref().map_or_else(tell_refusal, |answer| tell_heartbeat(*answer))]
+        }
+        ControllerResponse::GoneBrokerFenced(is_fenced) => {
+            vec![if *is_fenced { "fenced" } else { "later" }.to_owned()]
         }
         ControllerResponse::BrokerRegistered(Ok(epoch)) => vec![format!("epoch {epoch}")],
         ControllerResponse::BrokerRegistered(Err(refusal)) | ControllerResponse::LeadersElected(Err(refusal)) => {
