@@ -1,6 +1,6 @@
 //! What a person wants to know once a broker runs: what it is, where it is, where its data is, and what to try.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,6 @@ const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 pub(super) struct Setup {
     listeners: Vec<Listener>,
     storage: Storage,
-    node_id: NodeId,
     sources: Vec<String>,
 }
 
@@ -29,9 +28,18 @@ impl Setup {
         Self {
             listeners: config.listeners.clone(),
             storage: config.storage.clone(),
-            node_id: config.node_id,
             sources: sources(config.values().into_iter().map(|(_, _, origin)| origin)),
         }
+    }
+
+    /// Those of each of several servers that were started from this configuration; this one itself for one.
+    pub(super) fn of_each(self, servers: &[Server]) -> Vec<Self> {
+        if servers.len() == 1 {
+            return vec![self];
+        }
+        let own =
+            |server: &Server| Self { sources: self.sources.clone(), ..Self::by(&server.broker().config.snapshot()) };
+        servers.iter().map(own).collect()
     }
 
     /// The address to give to a client on this machine.
@@ -63,6 +71,7 @@ fn sources(origins: impl Iterator<Item = Origin>) -> Vec<String> {
 /// What is to be said of a broker that runs.
 pub(super) struct Banner<'a> {
     pub(super) setup: &'a Setup,
+    pub(super) node_id: NodeId,
     pub(super) cluster_id: String,
     pub(super) bound: Vec<(Arc<str>, SocketAddr)>,
     pub(super) http: Option<SocketAddr>,
@@ -77,6 +86,7 @@ impl<'a> Banner<'a> {
         let image = server.broker().image();
         Self {
             setup,
+            node_id: server.broker().node_id,
             cluster_id: image.cluster_id().to_string(),
             bound: server.listeners(),
             http: server.http(),
@@ -87,23 +97,36 @@ impl<'a> Banner<'a> {
 
     /// Its lines.
     pub(super) fn text(&self, is_colourful: bool) -> String {
+        let who = format!("node {}", self.node_id);
+        self.lines(is_colourful, &who, &self.facts(), &self.suggestions())
+    }
+
+    /// Lines about `who`.
+    pub(super) fn lines(
+        &self,
+        is_colourful: bool,
+        who: &str,
+        facts: &[(impl fmt::Display, String)],
+        suggestions: &[String],
+    ) -> String {
         let (bold, dim, end) = if is_colourful { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-        let (version, node_id) = (env!("CARGO_PKG_VERSION"), self.setup.node_id);
-        let mut text = format!(
-            "{bold}Klamm {version}{end} · {PROTOCOL} protocol · node {node_id} · cluster {}\n",
-            self.cluster_id
-        );
-        let facts = self.facts();
-        for (label, fact) in &facts {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text =
+            format!("{bold}Klamm {version}{end} · {PROTOCOL} protocol · {who} · cluster {}\n", self.cluster_id);
+        for (label, fact) in facts {
             // Writing to a text does not fail.
             let _ = writeln!(text, "  {dim}{label:<9}{end}  {fact}");
         }
         let _ = writeln!(text, "  {bold}Ready in {} ms{end}", self.ready_in.as_millis());
-        let suggestions = self.suggestions();
         if !suggestions.is_empty() {
             let _ = writeln!(text, "{dim}Try:{end}  {}", suggestions.join("\n      "));
         }
         text
+    }
+
+    /// The address to give to a client on this machine.
+    pub(super) fn reachable_at(&self) -> Option<String> {
+        self.setup.reachable_at(&self.bound)
     }
 
     /// Logs the same facts, for programs.
@@ -114,7 +137,7 @@ impl<'a> Banner<'a> {
             facts.collect::<Vec<_>>().join("; ")
         };
         tracing::info!(
-            node = self.setup.node_id,
+            node = self.node_id,
             cluster = self.cluster_id,
             listening = told("listening"),
             http = told("http"),
@@ -125,7 +148,7 @@ impl<'a> Banner<'a> {
         );
     }
 
-    fn facts(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts: Vec<_> = self.bound.iter().map(|bound| ("listening", self.listening(bound))).collect();
         facts.extend(self.http.map(|address| ("http", format!("http://{address} (/metrics, /readyz)"))));
         let topics = if self.topics == 1 { "1 topic" } else { &format!("{} topics", self.topics) };
@@ -179,8 +202,7 @@ fn absolute(directory: &Path) -> String {
 
 /// What programs wait for that start a container of Apache Kafka's and read its log: Testcontainers for all its
 /// languages, and Strimzi's. By now the listeners accept connections and Metadata is answered.
-pub(super) fn phrases(setup: &Setup) -> [String; 3] {
-    let node_id = setup.node_id;
+pub(super) fn phrases(node_id: NodeId) -> [String; 3] {
     [
         format!(
             "[BrokerLifecycleManager id={node_id}] The broker has been unfenced. Transitioning from RECOVERY to RUNNING."
@@ -204,6 +226,7 @@ mod tests {
     fn banner<'a>(setup: &'a Setup, address: &str) -> Banner<'a> {
         Banner {
             setup,
+            node_id: 1,
             cluster_id: "c".to_owned(),
             bound: vec![("PLAINTEXT".into(), address.parse().unwrap())],
             http: Some("127.0.0.1:9021".parse().unwrap()),

@@ -7,6 +7,7 @@ mod banner;
 mod bench;
 mod changes;
 mod cluster;
+mod cluster_banner;
 mod cluster_config;
 mod completion;
 mod config;
@@ -116,6 +117,17 @@ struct StartArguments {
     /// The nodes of a cluster of several, this one among them: 1@a:9093,2@b:9093,3@c:9093 [default: this node alone].
     #[arg(long, value_name = "ID@HOST:PORT,...")]
     quorum: Option<String>,
+    /// Start so many brokers of one cluster in this process, for tests and demos: nodes 1 to N, each with its data in
+    /// DIR/node-ID, on the port that --listen names and those behind it, or free ones where these are taken. A topic has
+    /// one replica as with one broker, unless it is created with more (klamm topic create --replicas 3) or the default is
+    /// set (--set default.replication.factor=3).
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(1..=9),
+        conflicts_with_all = ["node_id", "quorum"]
+    )]
+    brokers: Option<u8>,
     /// Set any key that `klamm config keys` lists, such as num.partitions=3; can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,

@@ -10,15 +10,16 @@ use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::banner::{Banner, Setup, phrases};
-use super::failure::Failures;
+use super::cluster_banner::{ClusterBanner, bootstrap};
+use super::failure::{Failures, failures};
 use super::logging::{json_to, start_logging};
 use super::port_owner::explain;
 use super::print::print;
 use super::sources::{configuration, environment};
 use super::{Failure, StartArguments};
 use crate::broker::loggers::Loggers;
-use crate::config::{Config, Environment, LogFormat};
-use crate::server::{Server, StopError, Surroundings, raise_descriptor_limit};
+use crate::config::{Config, Environment, LogFormat, Storage};
+use crate::server::{LocalCluster, LocalClusterError, Server, StopError, Surroundings, raise_descriptor_limit};
 
 /// The exit code of a program that Ctrl-C ended, by the shell's convention.
 const INTERRUPTED: u8 = 130;
@@ -62,7 +63,7 @@ fn run_with(config: Config, arguments: &StartArguments, begun: Instant) -> Resul
     let result = runtime.block_on(serve(config, loggers, arguments, begun));
     // A stop that was cut short does not wait for what still runs.
     runtime.shutdown_background();
-    Ok(result?)
+    result
 }
 
 async fn serve(
@@ -70,43 +71,79 @@ async fn serve(
     loggers: Option<Arc<dyn Loggers>>,
     arguments: &StartArguments,
     begun: Instant,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Failures> {
     let mut signals = Signals::install()
         .map_err(|error| Failure { what: format!("signals cannot be handled: {error}"), hint: None })?;
     let (setup, log_format) = (Setup::by(&config), config.log_format);
-    let waits_for_others = !config.quorum_voters.is_empty();
-    let starting = Server::start_with(config, Surroundings { loggers, ..Surroundings::default() });
+    let waits_for_others = !config.quorum_voters.is_empty() || arguments.brokers.is_some();
+    let surroundings = Surroundings { loggers, ..Surroundings::default() };
     let started = tokio::select! {
-        started = starting => started,
+        started = start(config, arguments, surroundings) => started,
         // Nobody is served yet, and what is on the disk is as after a crash.
         () = signals.next(), if waits_for_others => return Ok(ExitCode::from(INTERRUPTED)),
     };
-    let server = match started {
-        Ok(server) => server,
-        Err(error) => return Err(explain(error).await),
-    };
-    tell_start(&Banner::of(&server, &setup, begun.elapsed()), log_format, &arguments.ready_line);
+    let brokers = started?;
+    let setups = setup.of_each(brokers.servers());
+    let servers = brokers.servers().iter().zip(&setups);
+    let banners: Vec<_> = servers.map(|(server, setup)| Banner::of(server, setup, begun.elapsed())).collect();
+    tell_start(&banners, log_format, &arguments.ready_line);
     if let Some(file) = arguments.ready_file.as_deref().map(Path::new)
-        && let Err(failure) = announce(file, &setup.reachable_at(&server.listeners()).unwrap_or_default())
+        && let Err(failure) = announce(file, &bootstrap(&banners))
     {
-        return Err(server.stop().await.err().map_or(failure, |error| unclean(&error)));
+        return Err(brokers.stop().await.err().map_or(failure, |error| unclean(&error)).into());
     }
     tokio::select! {
         () = signals.next() => {}
-        what = server.failed() => {
+        what = brokers.failed() => {
             // As Kafka, which halts without its last log directory: the data must be recovered by a new start.
             let hint = Some("see the log for the reason; a start recovers what is on disk".to_owned());
-            return Err(Failure { what: what.to_owned(), hint });
+            return Err(Failure { what, hint }.into());
         }
     }
-    stop(server, &mut signals).await
+    Ok(stop(brokers, &mut signals).await?)
 }
 
-async fn stop(server: Server, signals: &mut Signals) -> Result<ExitCode, Failure> {
+/// Starts the broker, or as many as the arguments say.
+async fn start(
+    config: Config,
+    arguments: &StartArguments,
+    surroundings: Surroundings,
+) -> Result<LocalCluster, Failures> {
+    match arguments.brokers {
+        None | Some(1) => {
+            let directories = config.storage.clone();
+            match Server::start_with(config, surroundings).await {
+                Ok(server) => Ok(LocalCluster::of(server)),
+                Err(error) => Err(several_brokers(&directories).unwrap_or(explain(error).await).into()),
+            }
+        }
+        Some(brokers) => match Box::pin(LocalCluster::start(&config, brokers, &surroundings)).await {
+            Ok(cluster) => Ok(cluster),
+            Err(LocalClusterError::Config(errors)) => Err(Failures::of_configuration(failures(errors).collect())),
+            Err(LocalClusterError::Start { node, error }) => {
+                let failure = explain(error).await;
+                Err(Failure { what: format!("node {node}: {}", failure.what), ..failure }.into())
+            }
+            Err(error @ LocalClusterError::OneBrokers { .. }) => {
+                let hint = Some("another directory with --data-dir, or one broker without --brokers".to_owned());
+                Err(Failure { what: error.to_string(), hint }.into())
+            }
+        },
+    }
+}
+
+/// What a start of one broker tells that has failed where several have their data.
+fn several_brokers(storage: &Storage) -> Option<Failure> {
+    let (path, number) = LocalCluster::brokers_in(storage)?;
+    let what = format!("{} has the data of {number} brokers that were started together", path.display());
+    Some(Failure { what, hint: Some(format!("--brokers {number}, or another directory with --data-dir")) })
+}
+
+async fn stop(brokers: LocalCluster, signals: &mut Signals) -> Result<ExitCode, Failure> {
     tracing::info!("stopping; a second signal stops at once");
     let begun = Instant::now();
     tokio::select! {
-        stopped = server.stop() => {
+        stopped = brokers.stop() => {
             stopped.map_err(|error| unclean(&error))?;
             tracing::info!("stopped in {} ms", begun.elapsed().as_millis());
             Ok(ExitCode::SUCCESS)
@@ -158,21 +195,25 @@ fn is_hangup_ignored() -> bool {
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
-/// Tells on stdout that the broker is ready: to a person, or to programs that read JSON or wait for phrases.
-fn tell_start(banner: &Banner, format: LogFormat, ready_lines: &[String]) {
+/// Tells on stdout that the brokers are ready: to a person, or to programs that read JSON or wait for phrases.
+fn tell_start(banners: &[Banner<'_>], format: LogFormat, ready_lines: &[String]) {
     let is_terminal = std::io::stdout().is_terminal();
     // A person at a terminal has no use for them.
-    let phrases = (!is_terminal).then(|| phrases(banner.setup)).into_iter().flatten();
+    let phrases = banners.iter().filter(|_| !is_terminal).flat_map(|banner| phrases(banner.node_id));
     match format {
         LogFormat::Plain => {
-            print(&banner.text(is_terminal && std::env::var_os("NO_COLOR").is_none()));
+            let is_colourful = is_terminal && std::env::var_os("NO_COLOR").is_none();
+            print(&match banners {
+                [banner] => banner.text(is_colourful),
+                banners => ClusterBanner(banners).text(is_colourful),
+            });
             phrases.for_each(|phrase| print(&format!("INFO {phrase}\n")));
             for line in ready_lines {
                 print(&format!("{line}\n"));
             }
         }
         LogFormat::Json => json_to(std::io::stdout, || {
-            banner.log();
+            banners.iter().for_each(Banner::log);
             phrases.chain(ready_lines.iter().cloned()).for_each(|line| tracing::info!("{line}"));
         }),
     }

@@ -28,6 +28,7 @@ pub mod reference;
 mod resolved;
 mod sections;
 mod settings;
+mod several;
 mod suggestion;
 mod topic;
 mod typed;

@@ -1,4 +1,5 @@
-//! Builds the floors of one broker bottom-up, and stops them in reverse.
+//! Builds the floors of one broker bottom-up, and stops them in reverse; several brokers of one process are as many of it,
+//! started and stopped together.
 
 #[cfg(test)]
 mod cluster_transaction_tests;
@@ -6,11 +7,13 @@ mod controllers;
 mod descriptors;
 mod initial_topics;
 mod joining;
+mod local_cluster;
 mod owners;
 mod quorum_start;
 #[cfg(test)]
 mod quorum_tests;
 mod running;
+mod sockets;
 mod start_error;
 mod take_over;
 #[cfg(test)]
@@ -39,7 +42,7 @@ use crate::broker::quotas::Quotas;
 use crate::broker::transaction_markers;
 use crate::broker::watched_brokers;
 use crate::clock::Clock;
-use crate::config::{Config, Origin, SecurityProtocol, Storage};
+use crate::config::{Config, Storage};
 use crate::coordinator::group::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::coordinator::runtime::{CoordinatorRuntime, CoordinatorRuntimeConfig};
 use crate::coordinator::transaction::request::WriteMarkers;
@@ -47,7 +50,7 @@ use crate::coordinator::transaction::{TransactionCoordinator, TransactionCoordin
 use crate::ids::{GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, Uuid};
 use crate::metadata::{MetadataRecord, TopicRecord};
 use crate::metrics::Metrics;
-use crate::network::{BindError, BoundListener, Gateways, Limits, SocketServer};
+use crate::network::{BoundListener, Gateways, Limits, SocketServer};
 use crate::quorum::{MetadataQuorum, Prober};
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::fetcher::{LeaderChannels, ReplicaFetchers};
@@ -60,23 +63,26 @@ use crate::storage::{LogDir, LogDirError, LogDirOptions, LogDirs};
 use descriptors::Shares;
 pub use descriptors::raise_descriptor_limit;
 use initial_topics::create_initial_topics;
+pub use local_cluster::{LocalCluster, LocalClusterError};
 use running::{Background, Running};
+use sockets::{HTTP, Sockets};
 pub use start_error::StartError;
 
 /// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anyone configure either.
 const FETCH_SESSION_EVICTION: Duration = Duration::from_mins(2);
-
-/// The name of HTTP's listener, in what a person reads.
-const HTTP: &str = "HTTP";
-
-/// Connections that wait to be accepted by HTTP.
-const HTTP_BACKLOG: i32 = 64;
 
 /// A running broker. Dropping it without [`Server::stop`] leaves its tasks to the runtime.
 pub struct Server {
     broker: Arc<Broker>,
     bound: Vec<(Arc<str>, SocketAddr)>,
     running: Running,
+}
+
+/// What a start begins with.
+struct Start {
+    config: Arc<Config>,
+    sockets: Sockets,
+    surroundings: Surroundings,
 }
 
 /// What a start has done last.
@@ -124,12 +130,22 @@ impl Server {
         for line in config.passed_over().iter().chain(&config.without_effect()) {
             tracing::warn!("{line}");
         }
-        Self::start_watched(config, surroundings, &|_| Ok(())).await
+        Box::pin(Self::start_watched(config, surroundings, &|_| Ok(()))).await
     }
 
     async fn start_watched(config: Config, surroundings: Surroundings, watch: &Watch) -> Result<Self, StartError> {
+        // The ports first: a broker that cannot be reached should not touch any data.
+        let sockets = Sockets::bind(&config)?;
+        let start = Start { config: Arc::new(config), sockets, surroundings };
+        Box::pin(Self::start_unless(&CancellationToken::new(), start, watch)).await
+    }
+
+    /// Starts a broker on ports that are taken already, unless `given_up` is cancelled meanwhile.
+    async fn start_unless(given_up: &CancellationToken, start: Start, watch: &Watch) -> Result<Self, StartError> {
+        let Start { config, sockets, surroundings } = start;
         let mut running = Running::default();
-        match Box::pin(build(Arc::new(config), surroundings, &mut running, watch)).await {
+        let building = Box::pin(build(config, sockets, surroundings, &mut running, watch));
+        match given_up.run_until_cancelled(building).await.unwrap_or(Err(StartError::GivenUp)) {
             Ok((broker, bound)) => Ok(Self { broker, bound, running }),
             Err(error) => {
                 running.stop().await;
@@ -161,6 +177,11 @@ impl Server {
         &self.broker
     }
 
+    /// Lets other brokers take over what this one leads, while it goes on serving; [`Server::stop`] begins with it.
+    pub async fn hand_over(&mut self) {
+        self.running.hand_over().await;
+    }
+
     /// Answers the requests in flight, writes everything to disk and marks it as complete. No task remains, whether it
     /// succeeds or not.
     pub async fn stop(self) -> Result<(), StopError> {
@@ -182,12 +203,12 @@ pub struct StopError(String);
 /// Takes the steps of a start; what has tasks goes to `running` at once.
 async fn build(
     config: Arc<Config>,
+    sockets: Sockets,
     Surroundings { clock, loggers }: Surroundings,
     running: &mut Running,
     watch: &Watch,
 ) -> Result<(Arc<Broker>, Vec<(Arc<str>, SocketAddr)>), StartError> {
-    // The ports first: a broker that cannot be reached should not touch any data.
-    let (listeners, controllers, http) = (bind(&config)?, quorum_start::bind(&config)?, bind_http(&config)?);
+    let Sockets { listeners, controllers, http } = sockets;
     let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
     let gateways = Gateways::of_this_machine();
     told_addresses::log_rule(&config, &bound, &gateways);
@@ -303,34 +324,6 @@ fn background(
         tasks.push(tokio::spawn(LogCleaner::new(Arc::clone(&broker.replicas)).run(stop.clone())));
     }
     Background::new(stop, tasks)
-}
-
-fn bind(config: &Config) -> Result<Vec<BoundListener>, StartError> {
-    let backlog = config.broker.socket_listen_backlog_size;
-    let bind_one = |listener: &crate::config::Listener| {
-        BoundListener::bind(listener, backlog)
-            .map_err(|error| StartError::bind(&listener.name, &listener.bind.to_string(), error))
-    };
-    config.listeners.iter().map(bind_one).collect()
-}
-
-/// `None` where no HTTP is wanted, or where nobody asked for it and something else has its port.
-fn bind_http(config: &Config) -> Result<Option<BoundListener>, StartError> {
-    let Some(bind) = &config.http else { return Ok(None) };
-    let listener = crate::config::Listener {
-        name: HTTP.into(),
-        bind: bind.clone(),
-        advertised: None,
-        protocol: SecurityProtocol::Plaintext,
-    };
-    match BoundListener::bind(&listener, HTTP_BACKLOG) {
-        Ok(bound) => Ok(Some(bound)),
-        Err(BindError::InUse { address, .. }) if config.origin("klamm.http.bind") == Origin::Program => {
-            tracing::info!(%address, "health and metrics are not served by HTTP: something else has the port");
-            Ok(None)
-        }
-        Err(error) => Err(StartError::bind(HTTP, &bind.to_string(), error)),
-    }
 }
 
 async fn open_log_dirs(config: &Config) -> Result<LogDirs, StartError> {

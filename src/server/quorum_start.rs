@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::api::controller_listener::ControllerListener;
 use crate::clock::Clock;
-use crate::config::{Config, Listener, Storage};
+use crate::config::{Config, Storage};
 use crate::ids::Uuid;
 use crate::network::{BoundListener, Limits, SocketServer};
 use crate::quorum::meeting::{Meeting, meet};
@@ -31,15 +31,6 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Connections that do nothing stay: that one has broken is how the loss of a node is noticed.
 const IDLE_TIMEOUT: Duration = Duration::from_hours(24 * 365);
-
-/// Takes the port by which the other controllers come, if there are any.
-pub(super) fn bind(config: &Config) -> Result<Option<BoundListener>, StartError> {
-    let bind_one = |listener: &Listener| {
-        BoundListener::bind(listener, config.broker.socket_listen_backlog_size)
-            .map_err(|error| StartError::bind(&listener.name, &listener.bind.to_string(), error))
-    };
-    config.controller_listener.as_ref().map(bind_one).transpose()
-}
 
 /// Opens the metadata: at once where this node is alone; else once a leader is known and the image has what was decided
 /// before. What has tasks goes to `running`.

@@ -35,11 +35,16 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// While it serves and follows the metadata, others take over what it leads.
+    pub(super) async fn hand_over(&mut self) {
+        OptionFuture::from(self.heartbeats.take().map(Heartbeats::stop)).await;
+    }
+
     /// Hands over what others can take, answers the requests in flight and ends every task.
-    pub(super) async fn stop(self) {
-        let Self { controllers, metadata, driver, groups, transactions, background, heartbeats, network, http } = self;
-        // While it serves and follows the metadata: others take over what it leads.
-        OptionFuture::from(heartbeats.map(Heartbeats::stop)).await;
+    pub(super) async fn stop(mut self) {
+        self.hand_over().await;
+        let Self { controllers, metadata, driver, groups, transactions, background, heartbeats: _, network, http } =
+            self;
         OptionFuture::from(http.map(HttpServer::stop)).await;
         OptionFuture::from(network.map(|network| network.stop(DRAIN_TIMEOUT))).await;
         OptionFuture::from(background.map(Background::stop)).await;

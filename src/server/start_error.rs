@@ -44,6 +44,9 @@ pub enum StartError {
         /// The file, what is wrong with it, and how to go on without what is lost.
         reason: String,
     },
+    /// Whoever wanted the broker does not want it any more.
+    #[error("the start was given up")]
+    GivenUp,
     /// The metadata log did not come up.
     #[error("the metadata log cannot be opened: {reason}")]
     Metadata {
@@ -110,7 +113,7 @@ impl StartError {
             Self::DamagedMetadata { .. } => Some(
                 "restore the files in the metadata directory from a copy; nothing in the data directory was touched",
             ),
-            Self::DamagedData { .. } | Self::Metadata { .. } => None,
+            Self::DamagedData { .. } | Self::Metadata { .. } | Self::GivenUp => None,
         }
     }
 }

@@ -27,6 +27,7 @@ mod groups;
 mod groups_runtime;
 mod hostile;
 mod http;
+mod local_cluster;
 mod log_dirs;
 mod logs;
 mod lost_data;
