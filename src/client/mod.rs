@@ -37,6 +37,7 @@ mod offsets;
 mod outcomes;
 mod partitioner;
 mod producer;
+mod quorum;
 mod reassignments;
 mod scram;
 
@@ -62,5 +63,6 @@ pub use offsets::{EARLIEST, LATEST, ListedOffset, MAX_TIMESTAMP};
 pub use outcomes::ItemOutcomes;
 pub use partitioner::partition_for_key;
 pub use producer::{Delivery, Producer, ProducerSettings};
+pub use quorum::QuorumDescription;
 pub use reassignments::PartitionMove;
 pub use scram::ScramPassword;

@@ -12,10 +12,18 @@ use super::super::connection::ConnectionArguments;
 use super::super::output::{OutputFormat, Rows, print_document};
 use super::super::print::print;
 use super::failure;
-use crate::client::{ClientError, ClusterClient, ConfigEntry, EARLIEST, LATEST, TopicDescription};
+use crate::client::{
+    ClientError, ClusterClient, ConfigEntry, EARLIEST, LATEST, PartitionDescription, TopicDescription,
+};
 use crate::config::{ConfigResourceType, ConfigSource};
-use crate::ids::{TopicName, TopicPartition};
+use crate::ids::{NodeId, TopicName, TopicPartition};
 use crate::storage::format_uuid;
+
+/// How many partitions come in one answer (`max.request.partition.size.limit`).
+const PAGE: i32 = 2000;
+
+/// What Kafka calls the leader of a partition that has none.
+const NO_LEADER: NodeId = -1;
 
 #[derive(Debug, Args)]
 pub(super) struct DescribeTopicsArguments {
@@ -23,6 +31,12 @@ pub(super) struct DescribeTopicsArguments {
     #[arg(required = true, value_name = "NAME")]
     names: Vec<TopicName>,
 }
+
+/// What is told of a partition.
+const WITHOUT_HEIRS: &[&str] = &["partition", "leader", "epoch", "replicas", "in sync", "start", "end"];
+
+/// The same where there are replicas that are not in sync and may lead.
+const WITH_HEIRS: &[&str] = &["partition", "leader", "epoch", "replicas", "in sync", "elr", "start", "end"];
 
 /// A topic, where its partitions begin and end, and the configs that are not the broker's defaults.
 struct TopicInFull {
@@ -41,6 +55,7 @@ pub(super) fn run(
         let (mut described, mut failures) = (Vec::new(), Vec::new());
         for (name, topic) in client.topics(&arguments.names).await? {
             let topic = topic.map_err(|code| ClientError::Refused { code, message: None });
+            let topic = with_eligible_leaders(client, topic).await;
             match describe(client, topic).await {
                 Ok(one) => described.push(one),
                 Err(error) => failures.push(failure(client, &name, error).await),
@@ -65,6 +80,16 @@ pub(super) fn run(
         }
     }
     Ok(super::tell(&failures))
+}
+
+/// The same topic with its eligible leader replicas, if the brokers know them.
+async fn with_eligible_leaders(
+    client: &mut ClusterClient,
+    topic: Result<TopicDescription, ClientError>,
+) -> Result<TopicDescription, ClientError> {
+    let topic = topic?;
+    let in_full = client.describe_topics(&[TopicName::clone(&topic.name)], PAGE).await?;
+    Ok(in_full.into_iter().next().unwrap_or(topic))
 }
 
 async fn describe(
@@ -92,6 +117,11 @@ async fn offsets(
     Ok(listed.into_iter().filter_map(|(one, offset)| Some((one.partition, offset.ok()?.offset))).collect())
 }
 
+/// The eligible leader replicas (KIP-966).
+fn heirs(partition: &PartitionDescription) -> Vec<NodeId> {
+    partition.eligible_leaders.clone().unwrap_or_default()
+}
+
 impl TopicInFull {
     fn replicas(&self) -> usize {
         self.topic.partitions.first().map_or(0, |partition| partition.replicas.len())
@@ -109,17 +139,24 @@ impl TopicInFull {
     }
 
     fn partitions(&self) -> Rows {
-        let mut rows = Rows::new(&["partition", "leader", "epoch", "replicas", "in sync", "start", "end"]);
+        let has_heirs = self.topic.partitions.iter().any(|partition| !heirs(partition).is_empty());
+        let mut rows = Rows::new(if has_heirs { WITH_HEIRS } else { WITHOUT_HEIRS });
         for partition in &self.topic.partitions {
-            rows.push([
+            let row = [
                 partition.index.into(),
-                partition.leader.into(),
+                partition.leader.unwrap_or(NO_LEADER).into(),
                 partition.leader_epoch.into(),
                 partition.replicas.clone().into(),
                 partition.isr.clone().into(),
                 self.starts.get(&partition.index).copied().into(),
                 self.ends.get(&partition.index).copied().into(),
-            ]);
+            ];
+            if has_heirs {
+                let [index, leader, epoch, replicas, isr, start, end] = row;
+                rows.push([index, leader, epoch, replicas, isr, heirs(partition).into(), start, end]);
+            } else {
+                rows.push(row);
+            }
         }
         rows
     }
