@@ -7,6 +7,7 @@
 //! It must not know what is counted: which APIs there are, and what a partition is.
 
 mod counters;
+mod replication;
 mod requests;
 mod table;
 mod text;
@@ -15,6 +16,7 @@ mod traffic;
 use std::sync::Arc;
 
 pub use counters::{Counter, Histogram};
+pub use replication::ReplicationMetrics;
 pub use requests::{Errors, RequestMetrics};
 pub use table::{Metric, MetricKind, MetricOrigin};
 pub use text::Exposition;

@@ -165,6 +165,16 @@ metrics! {
             "Partitions that this broker leads with fewer replicas in sync than min.insync.replicas.";
         AtMinIsr Gauge "kafka_server_replicamanager_atminisrpartitioncount" []
             "Partitions that this broker leads with as many replicas in sync as min.insync.replicas.";
+        IsrExpands Counter "kafka_server_replicamanager_isrexpands_total" []
+            "Times that the in-sync replicas of a partition that this broker leads became more.";
+        IsrShrinks Counter "kafka_server_replicamanager_isrshrinks_total" []
+            "Times that the in-sync replicas of a partition that this broker leads became fewer.";
+        FailedIsrUpdates Counter "kafka_server_replicamanager_failedisrupdates_total" []
+            "Changes of in-sync replicas that the controller has not made true.";
+        MaxLag Gauge "kafka_server_replicafetchermanager_maxlag" []
+            "Committed records that this broker lacks of the partition where it lacks the most.";
+        FollowerLag Gauge "kafka_server_fetcherlagmetrics_consumerlag" ["topic", "partition"]
+            "Committed records that this broker, which follows the partition, has not fetched.";
         OfflineReplicaCount Gauge "kafka_server_replicamanager_offlinereplicacount" []
             "Replicas on this broker whose log cannot be used.";
         OfflineLogDirectoryCount Gauge "kafka_log_logmanager_offlinelogdirectorycount" []
@@ -189,6 +199,8 @@ metrics! {
         ActiveControllerCount Gauge "kafka_controller_kafkacontroller_activecontrollercount" []
             "1 if this node is the active controller, else 0.";
         ActiveBrokerCount Gauge "kafka_controller_kafkacontroller_activebrokercount" [] "Brokers that are alive.";
+        FencedBrokerCount Gauge "kafka_controller_kafkacontroller_fencedbrokercount" []
+            "Brokers that are registered and not alive.";
         OfflinePartitionsCount Gauge "kafka_controller_kafkacontroller_offlinepartitionscount" []
             "Partitions without a leader.";
         PreferredReplicaImbalance Gauge "kafka_controller_kafkacontroller_preferredreplicaimbalancecount" []

@@ -10,7 +10,11 @@ use crate::server::within;
 
 /// The whole answer to a GET of `path`.
 pub(crate) async fn get(broker: &Broker, path: &str) -> String {
-    let mut stream = TcpStream::connect(broker.0.http().unwrap()).await.unwrap();
+    get_from(&broker.0, path).await
+}
+
+pub(crate) async fn get_from(server: &Server, path: &str) -> String {
+    let mut stream = TcpStream::connect(server.http().unwrap()).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();

@@ -9,6 +9,7 @@ use klamm::network::channel::Channel;
 use klamm::server::{LocalCluster, LocalClusterError, Server, Surroundings};
 
 use crate::broker::{Broker, Client, Topic, batch, config, new_topic, topic_config};
+use crate::http::get_from;
 use crate::server::within;
 
 /// Three brokers on free ports.
@@ -153,4 +154,90 @@ async fn the_directory_of_one_broker_is_not_for_several() {
     let refused = LocalCluster::start(&config, 2, &Surroundings::default()).await.err().unwrap();
     assert!(matches!(&refused, LocalClusterError::OneBrokers { path } if path == directory.path()), "{refused}");
     assert!(!directory.path().join("node-1").exists());
+}
+
+/// What the servers tell of one metric without labels, each for itself.
+async fn told(servers: &[Server], name: &str) -> Vec<u64> {
+    let mut values = Vec::new();
+    for server in servers {
+        let text = get_from(server, "/metrics").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+        values.push(line.parse().unwrap());
+    }
+    values
+}
+
+/// Waits until the servers tell these values.
+async fn until_told(servers: &[Server], name: &str, expected: &[u64]) {
+    let mut last = Vec::new();
+    let patience = tokio::time::timeout(crate::server::PATIENCE, async {
+        while last != expected {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            last = told(servers, name).await;
+        }
+    });
+    assert!(patience.await.is_ok(), "{name}: {last:?}, and not {expected:?}");
+}
+
+/// What `klamm` prints with these words, asking all of the servers.
+async fn klamm(servers: &[Server], line: &str) -> String {
+    let brokers: Vec<_> = servers.iter().map(|server| format!("127.0.0.1:{}", port(server))).collect();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_klamm"));
+    command.args(line.split(' ')).env("KLAMM_BROKERS", brokers.join(","));
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_is_told_by_metrics_and_commands() {
+    let pairs = [("klamm.storage.kind", "memory"), ("klamm.http.bind", "127.0.0.1:0"), ("broker.rack", "r")];
+    let mut servers = start(&pairs).await.into_servers();
+    let topic = replicated_topic(&servers).await;
+    append(&servers, &topic, "before").await;
+    let (of_manager, of_controller) = ("kafka_server_replicamanager", "kafka_controller_kafkacontroller");
+    for (name, each) in [
+        (format!("{of_manager}_partitioncount"), 1),
+        (format!("{of_manager}_underreplicatedpartitions"), 0),
+        (format!("{of_controller}_activebrokercount"), 3),
+        (format!("{of_controller}_fencedbrokercount"), 0),
+        (format!("{of_controller}_offlinepartitionscount"), 0),
+        ("kafka_server_replicafetchermanager_maxlag".to_owned(), 0),
+    ] {
+        until_told(&servers, &name, &[each; 3]).await;
+    }
+    let one_of_three = |values: Vec<u64>| assert_eq!(values.iter().sum::<u64>(), 1, "{values:?}");
+    one_of_three(told(&servers, &format!("{of_manager}_leadercount")).await);
+    one_of_three(told(&servers, &format!("{of_controller}_activecontrollercount")).await);
+    let table = klamm(&servers, "cluster info").await;
+    assert!(
+        table.contains("TOPICS  PARTITIONS  UNDER REPLICATED  OFFLINE\n1       1           0                 0"),
+        "{table}"
+    );
+
+    let leading = leader(&servers).await.broker().node_id;
+    let place = servers.iter().position(|server| server.broker().node_id != leading).unwrap();
+    within(servers.remove(place).stop()).await.unwrap();
+    until_told(&servers, &format!("{of_controller}_fencedbrokercount"), &[1; 2]).await;
+    until_told(&servers, &format!("{of_controller}_activebrokercount"), &[2; 2]).await;
+    let led = servers.iter().map(|server| u64::from(server.broker().node_id == leading)).collect::<Vec<_>>();
+    until_told(&servers, &format!("{of_manager}_underreplicatedpartitions"), &led).await;
+    until_told(&servers, &format!("{of_manager}_isrshrinks_total"), &led).await;
+    until_told(&servers, &format!("{of_manager}_atminisrpartitioncount"), &led).await;
+    let info: serde_json::Value = serde_json::from_str(&klamm(&servers, "cluster info -o json").await).unwrap();
+    let states: Vec<_> = info["brokers"].as_array().unwrap().iter().map(|broker| &broker["state"]).collect();
+    assert_eq!(states.iter().filter(|state| **state == "fenced").count(), 1, "{info}");
+    assert_eq!((&info["partitions"]["under_replicated"], &info["brokers"][0]["rack"]), (&1.into(), &"r".into()));
+    assert_eq!(info["voters"].as_array().map(Vec::len), Some(3));
+    let under = klamm(
+        &servers,
+        "kafka-topics --bootstrap-server {b} --describe --under-replicated-partitions"
+            .replace("{b}", &format!("127.0.0.1:{}", port(&servers[0])))
+            .as_str(),
+    )
+    .await;
+    assert!(under.contains("Topic: t\tPartition: 0"), "{under}");
+    for server in servers {
+        within(server.stop()).await.unwrap();
+    }
 }

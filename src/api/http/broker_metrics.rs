@@ -10,7 +10,7 @@ use crate::broker::Broker;
 use crate::metadata::{MetadataImage, PartitionImage, TopicImage};
 use crate::metrics::{Exposition, Metric, Metrics, RequestMetrics, TopicTraffic};
 use crate::protocol::ErrorCode;
-use crate::replication::hosted_partition::PartitionStatus;
+use crate::replication::hosted_partition::{HostedPartition, PartitionStatus};
 
 /// Tells what this broker does, and how it stands.
 pub(super) fn add(exposition: &mut Exposition, broker: &Broker, image: &MetadataImage) {
@@ -62,13 +62,35 @@ fn add_replicas(exposition: &mut Exposition, broker: &Broker) {
     exposition.add(Metric::PartitionCount, &[], hosted + offline);
     exposition.add(Metric::LeaderCount, &[], leading.len());
     exposition.add(Metric::UnderReplicatedPartitions, &[], number(|status| status.in_sync < status.replicas));
-    exposition.add(Metric::UnderMinIsr, &[], number(|status| status.in_sync < status.min_insync_replicas));
-    exposition.add(Metric::AtMinIsr, &[], number(|status| status.in_sync == status.min_insync_replicas));
+    exposition.add(Metric::UnderMinIsr, &[], number(|status| status.in_sync < needed(status)));
+    exposition.add(Metric::AtMinIsr, &[], number(|status| status.in_sync == needed(status)));
+    add_followed(exposition, broker, &partitions);
     exposition.add(Metric::OfflineReplicaCount, &[], offline);
     exposition.add(Metric::OfflineLogDirectoryCount, &[], broker.replicas.offline_log_dirs());
     for (path, has_failed) in broker.replicas.log_dirs() {
         exposition.add(Metric::LogDirectoryOffline, &[&path], zero_or_one(has_failed));
     }
+}
+
+/// As in Kafka, which does not ask for more in-sync replicas than there are replicas (`Partition.effectiveMinIsr`).
+fn needed(status: &PartitionStatus) -> usize {
+    status.min_insync_replicas.min(status.replicas)
+}
+
+/// How far this broker is behind other leaders, and how often the in-sync replicas of what it leads have changed.
+fn add_followed(exposition: &mut Exposition, broker: &Broker, partitions: &[Arc<HostedPartition>]) {
+    let counted = broker.replicas.replication_metrics();
+    exposition.add(Metric::IsrExpands, &[], counted.isr_expands.value());
+    exposition.add(Metric::IsrShrinks, &[], counted.isr_shrinks.value());
+    exposition.add(Metric::FailedIsrUpdates, &[], counted.failed_isr_updates.value());
+    let mut most = 0;
+    for partition in partitions {
+        let Some(lag) = partition.status().and_then(|status| status.lag) else { continue };
+        let name = partition.topic_partition();
+        exposition.add(Metric::FollowerLag, &[&name.topic, &name.partition.to_string()], lag);
+        most = most.max(lag);
+    }
+    exposition.add(Metric::MaxLag, &[], most);
 }
 
 fn add_cleaner(exposition: &mut Exposition, broker: &Broker) {
@@ -102,6 +124,7 @@ fn add_controller(exposition: &mut Exposition, broker: &Broker, image: &Metadata
     let misled = partitions().filter(|partition| partition.replicas.first() != Some(&partition.leader)).count();
     exposition.add(Metric::ActiveControllerCount, &[], zero_or_one(is_active));
     exposition.add(Metric::ActiveBrokerCount, &[], image.alive_brokers().count());
+    exposition.add(Metric::FencedBrokerCount, &[], image.brokers().filter(|broker| broker.fenced).count());
     exposition.add(Metric::OfflinePartitionsCount, &[], leaderless);
     exposition.add(Metric::PreferredReplicaImbalance, &[], misled);
     exposition.add(Metric::GlobalTopicCount, &[], image.topics().len());

@@ -4,6 +4,7 @@
 //! gone: what comes late changes nothing (KAFKA-10371).
 
 use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -115,6 +116,7 @@ impl HostedPartition {
         let start = following_log_start(replicated.log_start_offset, &follower_log(hosted));
         hosted.log.increment_log_start_offset(start)?;
         let log = follower_log(hosted);
+        self.lag.store((replicated.high_watermark - end).max(0), Ordering::Relaxed);
         drop(guard);
         if advanced {
             self.watermark_waiters.wake();

@@ -13,6 +13,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -27,7 +28,7 @@ use super::partition::{IsrConfig, Moment, Partition, PartitionState, RoleChange}
 use super::storage_errors::StorageErrors;
 use crate::clock::{Monotonic, Now};
 use crate::ids::{LeaderEpoch, NodeId, TopicPartition, Uuid};
-use crate::metrics::Traffic;
+use crate::metrics::{ReplicationMetrics, Traffic};
 use crate::protocol::ErrorCode;
 use crate::storage::cleaner::{CompactionConfig, LogToClean};
 use crate::storage::{
@@ -67,6 +68,8 @@ pub struct PartitionStatus {
     pub in_sync: usize,
     /// How many of them must be, for a write with `acks=all`.
     pub min_insync_replicas: usize,
+    /// How many committed records it lacks where another broker leads it.
+    pub lag: Option<i64>,
     /// The bytes of its log.
     pub log_size: u64,
     /// The first offset of the log.
@@ -97,6 +100,8 @@ pub(super) struct PartitionSurroundings {
     pub(super) log_dir: Arc<LogDir>,
     /// Where what is moved of the topic is counted.
     pub(super) traffic: Arc<Traffic>,
+    /// Where changes of the in-sync replicas are counted.
+    pub(super) metrics: Arc<ReplicationMetrics>,
     pub(super) storage_errors: Arc<StorageErrors>,
     pub(super) disk_turns: Arc<DiskTurns>,
     /// What the metadata says of the brokers.
@@ -134,6 +139,9 @@ pub struct HostedPartition {
     /// The log in another directory that is to take its place.
     future: ArcSwapOption<FutureReplica>,
     traffic: Arc<Traffic>,
+    metrics: Arc<ReplicationMetrics>,
+    /// How many committed records this follower lacked when the leader answered last.
+    lag: AtomicI64,
     storage_errors: Arc<StorageErrors>,
     disk_turns: Arc<DiskTurns>,
     brokers: Arc<ArcSwap<BrokerStates>>,
@@ -149,7 +157,7 @@ impl HostedPartition {
     pub(super) fn new(partition: Partition, mut log: Log, topic_id: Uuid, surroundings: PartitionSurroundings) -> Self {
         // What was loaded knows no high watermark yet: every transaction that it has read counts as not committed.
         log.replicated_to(partition.high_watermark());
-        let PartitionSurroundings { log_dir, traffic, storage_errors, disk_turns, brokers } = surroundings;
+        let PartitionSurroundings { log_dir, traffic, metrics, storage_errors, disk_turns, brokers } = surroundings;
         Self {
             topic_partition: log.topic_partition().clone(),
             topic_id,
@@ -164,6 +172,8 @@ impl HostedPartition {
             log_dir: ArcSwap::new(log_dir),
             future: ArcSwapOption::empty(),
             traffic,
+            metrics,
+            lag: AtomicI64::new(0),
             storage_errors,
             disk_turns,
             brokers,
@@ -299,6 +309,7 @@ impl HostedPartition {
             replicas: partition.replicas().len(),
             in_sync: partition.isr().len(),
             min_insync_replicas: partition.config().min_insync_replicas,
+            lag: partition.follows_another().then(|| self.lag.load(Ordering::Relaxed)),
             log_size: log.size(),
             log_start_offset: log.log_start_offset(),
             high_watermark: partition.high_watermark(),
@@ -327,10 +338,11 @@ impl HostedPartition {
             hosted.log.set_config(config);
             hosted.partition.configure(isr_config, &moment);
             let log_end_offset = hosted.log.log_end_offset();
-            let leader_epoch = state.leader_epoch;
+            let (leader_epoch, in_sync) = (state.leader_epoch, hosted.partition.in_sync());
             if hosted.partition.apply(state, log_end_offset, &moment) == RoleChange::LeadsAnew {
                 hosted.log.begin_epoch(leader_epoch);
             }
+            self.count_isr_change(in_sync, &hosted.partition);
             hosted.log.replicated_to(hosted.partition.high_watermark());
         }
         drop((guard, turn));
@@ -379,7 +391,9 @@ impl HostedPartition {
         let verdict = {
             let mut guard = self.lock();
             let Some(Hosted { partition, log, .. }) = guard.as_mut() else { return IsrVerdict::Outdated };
+            let in_sync = partition.in_sync();
             let (verdict, advanced) = partition.isr_answered(proposal, answer, &self.moment(now.monotonic));
+            self.count_isr_change(in_sync, partition);
             if advanced {
                 log.replicated_to(partition.high_watermark());
             }
@@ -388,6 +402,15 @@ impl HostedPartition {
         // Also where the high watermark stands: who waits may be told that too few are in sync.
         self.watermark_waiters.wake();
         verdict
+    }
+
+    /// Counts what has become of the in-sync replicas of one leadership.
+    fn count_isr_change(&self, before: Option<(LeaderEpoch, usize)>, partition: &Partition) {
+        if let (Some((epoch, before)), Some((same_epoch, after))) = (before, partition.in_sync())
+            && epoch == same_epoch
+        {
+            self.metrics.isr_changed(before, after);
+        }
     }
 
     /// Whose turn it is to replace or delete segments.

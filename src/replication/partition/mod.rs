@@ -213,6 +213,16 @@ impl Partition {
         self.leadership.as_ref().map_or(&[], |leadership| leadership.isr().committed())
     }
 
+    /// In which epoch this replica leads, and how many are in sync then.
+    pub fn in_sync(&self) -> Option<(LeaderEpoch, usize)> {
+        self.is_leader().then(|| (self.leader_epoch, self.isr().len()))
+    }
+
+    /// Whether another broker leads.
+    pub fn follows_another(&self) -> bool {
+        !self.is_leader() && self.leader >= 0
+    }
+
     /// What the configuration asks for.
     pub fn config(&self) -> &IsrConfig {
         &self.config

@@ -33,7 +33,7 @@ use crate::clock::{Clock, Now};
 use crate::config::{BrokerConfig, Config, TopicConfig};
 use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, PartitionImage, TopicImage};
-use crate::metrics::{TopicTraffic, Traffic};
+use crate::metrics::{ReplicationMetrics, TopicTraffic, Traffic};
 use crate::protocol::ErrorCode;
 use crate::storage::{KnownOffsets, LoadedLog, LoadedLogs, Log, LogConfig, LogDirError, LogDirs, StorageError};
 
@@ -89,6 +89,7 @@ pub struct ReplicaManager {
     log_dirs: Arc<LogDirs>,
     topics: RwLock<HashMap<TopicName, HostedTopic>>,
     traffic: Arc<TopicTraffic>,
+    metrics: Arc<ReplicationMetrics>,
     unclaimed: Mutex<Unclaimed>,
     /// Whether any log could not be opened.
     has_offline: AtomicBool,
@@ -146,6 +147,7 @@ impl ReplicaManager {
             log_dirs,
             topics: RwLock::default(),
             traffic: Arc::default(),
+            metrics: Arc::default(),
             unclaimed: Mutex::new(Unclaimed { logs, futures, missing, is_told: false, judges_strays: true }),
             has_offline: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
@@ -451,6 +453,7 @@ impl ReplicaManager {
                 let surroundings = PartitionSurroundings {
                     log_dir: Arc::clone(self.log_dirs.dir_of(&log)),
                     traffic: Arc::clone(traffic),
+                    metrics: Arc::clone(&self.metrics),
                     storage_errors: Arc::clone(&self.storage_errors),
                     disk_turns: Arc::clone(&self.disk_turns),
                     brokers: Arc::clone(&self.brokers),

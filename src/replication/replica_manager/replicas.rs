@@ -9,6 +9,7 @@ use super::ReplicaManager;
 use crate::clock::Now;
 use crate::ids::NodeId;
 use crate::metadata::{BrokerRegistration, MetadataImage, PartitionImage};
+use crate::metrics::ReplicationMetrics;
 use crate::protocol::ErrorCode;
 use crate::replication::followed::{Followed, FollowedPartitions};
 use crate::replication::hosted_partition::{FetchingFollower, HostedPartition, ReadRequest, ReadResult};
@@ -132,7 +133,15 @@ impl ReplicaManager {
 
     /// Takes the controller's answer to a change; what it has come to.
     pub fn isr_answered(&self, change: &IsrChange, answer: Result<AlteredIsr, ErrorCode>) -> IsrVerdict {
+        if answer.is_err() {
+            self.metrics.failed_isr_updates.add(1);
+        }
         change.partition.isr_answered(&change.proposal, answer, self.clock.now())
+    }
+
+    /// What is counted of the in-sync replicas.
+    pub fn replication_metrics(&self) -> &ReplicationMetrics {
+        &self.metrics
     }
 
     /// Has a partition that is about to be truncated stay in its log directory: what the mover has copied may be other
