@@ -169,7 +169,8 @@ fn the_examples_of_configuration_are_accepted() {
     let uncommented = first.1.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_yaml(rest)).unwrap_or(line));
     let uncommented = (first.0.clone(), uncommented.collect::<Vec<_>>().join("\n"));
     assert!(uncommented.1.contains("\ntopics:\n  - {") && uncommented.1.contains("\nhttp: {"));
-    for (name, text) in [first, uncommented, read("docker/root/etc/klamm/klamm.yaml"), reference] {
+    let cluster = read("config/cluster.yaml");
+    for (name, text) in [first, uncommented, read("docker/root/etc/klamm/klamm.yaml"), reference, cluster] {
         let mut settings = Settings::default();
         settings.read_file(&name, &text, &Environment::new()).unwrap_or_else(|error| panic!("{error}"));
         Config::new(settings).unwrap_or_else(|error| panic!("{error}"));

@@ -24,11 +24,21 @@ fn configured(block: &str) -> Result<Config, String> {
         .filter(|(name, _)| is_variable(name))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+    with_image(&image, &properties.join("\n"), &variables)
+}
+
+/// What a container of the image is that is started in this environment.
+pub(super) fn container(variables: &Environment) -> Result<Config, String> {
+    let image = std::fs::read_to_string(repository("docker/root/etc/klamm/klamm.yaml")).unwrap();
+    with_image(&image, "", variables)
+}
+
+fn with_image(image: &str, properties: &str, variables: &Environment) -> Result<Config, String> {
     let mut settings = Settings::default();
-    settings.read_file("klamm.yaml", &image, &variables).unwrap();
-    settings.read_file("server.properties", &properties.join("\n"), &variables).map_err(|error| error.to_string())?;
+    settings.read_file("klamm.yaml", image, variables).unwrap();
+    settings.read_file("server.properties", properties, variables).map_err(|error| error.to_string())?;
     let read = |path: &str| Err(format!("{path} is not there"));
-    settings.read_environment(&variables, read).map_err(|error| error.to_string())?;
+    settings.read_environment(variables, read).map_err(|error| error.to_string())?;
     Config::new(settings).map_err(|error| error.to_string())
 }
 
