@@ -226,7 +226,7 @@ async fn register_again(broker: &Broker, lifecycle: &mut Lifecycle) {
             lifecycle.registered_again(epoch);
         }
         Ok(Err(refusal)) => {
-            tracing::warn!("this broker was unregistered and cannot register again: {}", refusal.message)
+            tracing::warn!("this broker was unregistered and cannot register again: {}", refusal.message);
         }
         Err(code) => tracing::warn!(%code, "this broker was unregistered and cannot register again"),
     }
