@@ -36,7 +36,7 @@ pub struct Suspect {
 
 /// The last look at a broker.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct LastLook {
     epoch: i64,
     was_reached: bool,
     /// When it is looked at again; not by itself while a look is under way, or where all is well.
@@ -48,7 +48,7 @@ struct Look {
 pub struct Vigil {
     /// Those whose processes can be looked at.
     others: BTreeSet<NodeId>,
-    looks: BTreeMap<NodeId, Look>,
+    looks: BTreeMap<NodeId, LastLook>,
 }
 
 impl Vigil {
@@ -71,7 +71,7 @@ impl Vigil {
                 .get(&broker.id)
                 .is_none_or(|look| look.was_reached != is_reached || look.again_at.is_some_and(|at| at <= now));
             if is_due {
-                let look = Look { epoch: broker.epoch, was_reached: is_reached, again_at: None };
+                let look = LastLook { epoch: broker.epoch, was_reached: is_reached, again_at: None };
                 self.looks.insert(broker.id, look);
                 let BrokerRegistration { id, epoch, incarnation, .. } = *broker;
                 suspects.push(Suspect { id, epoch, incarnation });

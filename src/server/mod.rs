@@ -51,7 +51,7 @@ use crate::ids::{GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, Uuid};
 use crate::metadata::{MetadataRecord, TopicRecord};
 use crate::metrics::Metrics;
 use crate::network::{BoundListener, Gateways, Limits, SocketServer};
-use crate::quorum::{MetadataQuorum, Prober};
+use crate::quorum::MetadataQuorum;
 use crate::replication::fetch_session::FetchSessionCache;
 use crate::replication::fetcher::{LeaderChannels, ReplicaFetchers};
 use crate::replication::housekeeping::{self, Schedule};
@@ -60,6 +60,7 @@ use crate::replication::ownership::KnownTopics;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::replication::replica_mover::ReplicaMover;
 use crate::storage::{LogDir, LogDirError, LogDirOptions, LogDirs};
+use controllers::Controllers;
 use descriptors::Shares;
 pub use descriptors::raise_descriptor_limit;
 use initial_topics::create_initial_topics;
@@ -203,12 +204,11 @@ pub struct StopError(String);
 /// Takes the steps of a start; what has tasks goes to `running` at once.
 async fn build(
     config: Arc<Config>,
-    sockets: Sockets,
+    Sockets { listeners, controllers, http }: Sockets,
     Surroundings { clock, loggers }: Surroundings,
     running: &mut Running,
     watch: &Watch,
 ) -> Result<(Arc<Broker>, Vec<(Arc<str>, SocketAddr)>), StartError> {
-    let Sockets { listeners, controllers, http } = sockets;
     let bound: Vec<_> = listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.local)).collect();
     let gateways = Gateways::of_this_machine();
     told_addresses::log_rule(&config, &bound, &gateways);
@@ -263,8 +263,7 @@ async fn build(
         config: live,
     });
     running.controllers.iter().for_each(|controllers| controllers.serve(&broker));
-    let prober = running.controllers.as_ref().map(|controllers| Arc::clone(&controllers.prober));
-    running.background = Some(background(&broker, prober, marker_inbox));
+    running.background = Some(background(&broker, running.controllers.as_ref(), marker_inbox));
     watch(Step::BackgroundStarted)?;
     running.heartbeats = joining::take_part(&broker).await?;
     create_initial_topics(&broker).await;
@@ -298,7 +297,7 @@ fn open_to_clients(
 
 fn background(
     broker: &Arc<Broker>,
-    prober: Option<Arc<Prober>>,
+    controllers: Option<&Controllers>,
     markers: UnboundedReceiver<WriteMarkers>,
 ) -> Background {
     let stop = CancellationToken::new();
@@ -312,7 +311,7 @@ fn background(
             stop.clone(),
         )),
     ];
-    if let Some(prober) = prober {
+    if let Some(prober) = controllers.map(|controllers| Arc::clone(&controllers.prober)) {
         tasks.push(tokio::spawn(watched_brokers::run(Arc::clone(broker), prober, stop.clone())));
     }
     let leaders = LeaderChannels::new(Arc::clone(&broker.replicas));
