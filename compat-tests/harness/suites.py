@@ -114,6 +114,11 @@ def consistency():
     return [toolchains.python("confluent-kafka"), COMPAT_TESTS / "consistency/main.py"]
 
 
+def cluster():
+    """The same on three brokers, which are taken away one by one."""
+    return [*consistency(), "--brokers", "3", "--seconds", "25", "--faults", "8"]
+
+
 def crash():
     """Runs a few cycles of `scripts/crash_test.py`."""
     script = COMPAT_TESTS.parent / "scripts/crash_test.py"
@@ -148,5 +153,6 @@ SUITES = [
     Suite("takeover", takeover, broker=False),
     Suite("compaction", compaction, broker=False),
     Suite("consistency", consistency, broker=False),
+    Suite("cluster", cluster, broker=False),
     Suite("crash", crash, broker=False),
 ]

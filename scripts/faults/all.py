@@ -17,6 +17,8 @@ FOLDER = Path(__file__).resolve().parent
 # Those that take longest begin.
 SCRIPTS = [
     "power_loss",
+    "rolling_restart",
+    "lost_brokers",
     "soak",
     "disk_errors",
     "disk_full",
