@@ -3,6 +3,9 @@
 use super::counters::Counter;
 
 /// Counted once for all partitions of a broker.
+///
+/// Unlike Kafka, which counts what a leader has asked for, changes that the controller has made by itself while the leader
+/// stays count, too: who watches a cluster wants to see them.
 #[derive(Debug, Default)]
 pub struct ReplicationMetrics {
     /// How often in-sync replicas became more.

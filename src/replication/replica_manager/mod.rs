@@ -31,7 +31,7 @@ use super::partition::{IsrConfig, Moment, Partition, PartitionState};
 use super::storage_errors::StorageErrors;
 use crate::clock::{Clock, Now};
 use crate::config::{BrokerConfig, Config, TopicConfig};
-use crate::ids::{NodeId, TopicName, TopicPartition, Uuid};
+use crate::ids::{NO_TOPIC_ID, NodeId, TopicName, TopicPartition, Uuid};
 use crate::metadata::{MetadataDelta, MetadataImage, PartitionImage, TopicImage};
 use crate::metrics::{ReplicationMetrics, TopicTraffic, Traffic};
 use crate::protocol::ErrorCode;
@@ -79,6 +79,8 @@ struct Unclaimed {
     is_told: bool,
     /// Whether the next change is that one.
     judges_strays: bool,
+    /// Whether a log of another topic of the same name was set aside.
+    has_former: bool,
 }
 
 /// Hosts partitions; shared by handlers, coordinators and housekeeping.
@@ -148,7 +150,14 @@ impl ReplicaManager {
             topics: RwLock::default(),
             traffic: Arc::default(),
             metrics: Arc::default(),
-            unclaimed: Mutex::new(Unclaimed { logs, futures, missing, is_told: false, judges_strays: true }),
+            unclaimed: Mutex::new(Unclaimed {
+                logs,
+                futures,
+                missing,
+                is_told: false,
+                judges_strays: true,
+                has_former: false,
+            }),
             has_offline: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
             deleting_records: Arc::default(),
@@ -305,7 +314,7 @@ impl ReplicaManager {
         self.tell_unreachable();
         unclaimed.futures.drain().for_each(|(_, future)| self.delete_future_log(future.log));
         self.moves_begun.send_replace(());
-        if !std::mem::take(&mut unclaimed.missing).is_empty() {
+        if !std::mem::take(&mut unclaimed.missing).is_empty() || unclaimed.has_former {
             // What the checkpoints say of a log that is gone must not be taken for the one that is made in its place.
             self.write_checkpoints();
         }
@@ -484,6 +493,18 @@ impl ReplicaManager {
         }
     }
 
+    /// A topic may have been deleted, and another one of its name made, while this broker was away: what is left of the
+    /// former one makes room (KAFKA-14616).
+    fn set_former_aside(&self, topic_partition: &TopicPartition, topic_id: Uuid, unclaimed: &mut Unclaimed) {
+        let is_other = |loaded: &LoadedLog| ![topic_id, NO_TOPIC_ID].contains(&loaded.log.topic_id());
+        if unclaimed.logs.get(topic_partition).is_some_and(is_other)
+            && let Some(former) = unclaimed.logs.remove(topic_partition)
+        {
+            unclaimed.has_former = true;
+            self.set_strays_aside(vec![(topic_partition.clone(), former)]);
+        }
+    }
+
     /// The partition's log and the high watermark that was last written down for it.
     fn open_log(
         &self,
@@ -495,6 +516,7 @@ impl ReplicaManager {
     ) -> Result<(Log, i64), StorageError> {
         let topic_id = wanted.topic_id;
         let config = LogConfig::new(&self.config.load().broker, config);
+        self.set_former_aside(topic_partition, topic_id, unclaimed);
         if let Some(mut loaded) = unclaimed.logs.remove(topic_partition) {
             let adopted = loaded.log.adopt_topic_id(topic_id);
             if let Err(error) = adopted {

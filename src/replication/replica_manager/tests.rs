@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ReplicaManager;
 use crate::clock::Clock;
@@ -10,7 +11,7 @@ use crate::ids::Uuid;
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage, TopicRecord};
 use crate::protocol::ErrorCode;
 use crate::replication::ownership::KnownTopics;
-use crate::storage::{LogDir, LogDirs};
+use crate::storage::{LogDir, LogDirOptions, LogDirs};
 
 /// Metadata in which partition 0 of each of these topics, which is its only one, is in that state.
 fn topics_with(topics: &[&str], state: &PartitionImage) -> (MetadataImage, MetadataDelta) {
@@ -74,4 +75,25 @@ fn kafka_13198_a_replica_that_is_another_brokers_now_is_given_up() {
     let hosted = replicas.partition("moved", 0).unwrap();
     assert_eq!(hosted.offsets(-1).err(), Some(ErrorCode::NotLeaderOrFollower));
     assert_eq!(hosted.with_log(|log| log.log_end_offset()), Some(0));
+}
+
+#[test]
+fn kafka_14616_a_topic_that_was_made_anew_while_its_broker_was_away_begins_with_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = LogDirOptions { node_id: 1, cluster_id: None, max_open_files: 10, delete_delay: Duration::ZERO };
+    let open = || LogDir::open(directory.path(), &options).unwrap();
+    drop(ReplicaManager::leading(&["again"], open(), &Clock::manual(0), &[]));
+    let state = PartitionImage { replicas: vec![1], isr: vec![1], leader: 1, ..PartitionImage::default() };
+    let (known, _) = topics_with(&["again"], &state);
+    // The first topic has another id in this one.
+    let (image, delta) = topics_with(&["other", "again"], &state);
+    let (removed, config) = (HashSet::new(), Arc::new(Config::with(&[]).unwrap()));
+    let known = KnownTopics { image: &known, removed: &removed };
+    let log_dirs = Arc::new(LogDirs::of(open()));
+    let replicas = ReplicaManager::open(1, Clock::manual(0), config, log_dirs, known).unwrap();
+    replicas.apply(&delta, &image);
+    assert_eq!(replicas.partition("again", 0).unwrap().topic_id(), Uuid::from_u128(2));
+    let left = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let strays = left.filter(|name| name.to_string_lossy().ends_with("-stray")).count();
+    assert_eq!(strays, 1, "and what the former topic held is kept");
 }
