@@ -15,7 +15,7 @@ use crate::protocol::frame::Frame;
 
 /// How long the controller is looked for: less than clients wait for an answer by default.
 ///
-/// Unlike Kafka, it is the same for every request, and a client is told NOT_CONTROLLER afterwards, not REQUEST_TIMED_OUT:
+/// Unlike Kafka, it is the same for every request, and a client is told `NOT_CONTROLLER` afterwards, not `REQUEST_TIMED_OUT`:
 /// what asks a broker that cannot find the controller does well to ask another one.
 const PATIENCE: Duration = Duration::from_secs(20);
 

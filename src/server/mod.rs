@@ -273,13 +273,19 @@ async fn build(
     Ok((broker, bound))
 }
 
-/// From here on connections are served.
+/// From here on connections are served, and logs are compacted: not before, so that no leadership that a start waits for has to
+/// wait for a swap of segments.
 fn open_to_clients(
     broker: &Arc<Broker>,
     running: &mut Running,
     listeners: Vec<BoundListener>,
     http: Option<BoundListener>,
 ) -> Result<(), StartError> {
+    if let Some(background) = &mut running.background
+        && broker.config.load().broker.log_cleaner_enable
+    {
+        background.spawn(|stop| LogCleaner::new(Arc::clone(&broker.replicas)).run(stop));
+    }
     let cannot_listen = |name: &str, address: SocketAddr| {
         let (listener, address) = (name.to_owned(), address.to_string());
         move |reason| StartError::ListenFailed { listener, address, reason }
@@ -319,9 +325,6 @@ fn background(
     tasks.push(tokio::spawn(alter_partition_sender::run(Arc::clone(broker), stop.clone())));
     tasks.push(tokio::spawn(transaction_markers::run(Arc::clone(broker), markers, stop.clone())));
     tasks.push(tokio::spawn(ReplicaMover::new(Arc::clone(&broker.replicas)).run(stop.clone())));
-    if broker.config.load().broker.log_cleaner_enable {
-        tasks.push(tokio::spawn(LogCleaner::new(Arc::clone(&broker.replicas)).run(stop.clone())));
-    }
     Background::new(stop, tasks)
 }
 

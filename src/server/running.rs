@@ -68,6 +68,14 @@ impl Background {
         Self { stop, tasks }
     }
 
+    /// One more, which ends when its token is cancelled.
+    pub(super) fn spawn<F>(&mut self, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.push(tokio::spawn(task(self.stop.clone())));
+    }
+
     async fn stop(self) {
         self.stop.cancel();
         for task in self.tasks {
