@@ -148,6 +148,15 @@ def delete_records(broker, partitions, loads, starts):
             time.sleep(0.02)
 
 
+def wait_until_acknowledged(partitions, loads):
+    """Waits until each partition holds something: a producer whose first requests are all killed has nothing to lose."""
+    deadline = time.monotonic() + PATIENCE_S
+    while {where[:2] for load in loads for where in load.acknowledged.copy().values()} != set(partitions):
+        if time.monotonic() > deadline:
+            raise RuntimeError("no partition takes anything")
+        time.sleep(0.01)
+
+
 def run_under_load(promises, cycles):
     """Kills at random moments."""
     with Klamm(SETTINGS) as broker:
@@ -155,6 +164,7 @@ def run_under_load(promises, cycles):
         loads = [KeyedLoad(broker.bootstrap, name, partitions, size=3000, pause_s=0.01) for name in ("one", "two")]
         starts, wrong, checked = dict.fromkeys(partitions, 0), [], 0
         readers = [OldReader(broker.port, partition, starts) for partition in partitions]
+        wait_until_acknowledged(partitions, loads)
         for cycle in range(cycles):
             time.sleep(random.uniform(0.3, 1.0))
             broker.kill()
